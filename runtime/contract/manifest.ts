@@ -1,0 +1,52 @@
+/**
+ * The manifest of a plugin (`plugin.json`): what it is called, what it speaks and what its records
+ * mean. The schema itself is what validates uploads; the types are derived from it.
+ */
+import { z } from "zod";
+
+/** Names of the fields a record may carry, in the order of their `key` on the wire. */
+const recordShape = z.object({ fields: z.array(z.string().min(1)).max(256) }).strict();
+
+export const manifestSchema = z
+  .object({
+    /** Unique name; a policy asks for the plugin by it (`l7proto: NAME`). */
+    name: z.string().regex(/^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$/),
+    version: z.string().regex(/^\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?$/),
+    /** The contract it was built for. */
+    contract: z.literal("imker:l7@1.0.0"),
+    description: z.string().max(256),
+    status: z.enum(["alpha", "beta", "stable"]),
+    securityPosture: z.string().max(512),
+    /** Which Hubble L7 message its records fill; `generic` becomes `<Name> Fields: map[…]`. */
+    flow: z.enum(["http", "dns", "kafka", "generic"]),
+    /** Imports of `imker:l7/host` it uses. */
+    capabilities: z.array(z.enum(["emit", "log", "match"])),
+    rules: z
+      .object({
+        /** Keys of a rule, with what they mean. A key that is not here is an error. */
+        fields: z.record(
+          z.string(),
+          z
+            .object({
+              description: z.string(),
+              /** `regex`: RE2 full match, handed to the plugin as automaton or handle. */
+              match: z.enum(["literal", "regex"]),
+            })
+            .strict(),
+        ),
+      })
+      .strict(),
+    records: z.object({ request: recordShape, response: recordShape }).strict(),
+    limits: z
+      .object({
+        /** Linear memory of one instance, in 64 KiB pages. */
+        memoryPagesMax: z.number().int().min(1).max(1024),
+        /** Fuel of one call: base + perByte × bytes given. One unit is about one wasm instruction. */
+        fuelBase: z.number().int().min(1000).max(1_000_000_000),
+        fuelPerByte: z.number().int().min(0).max(100_000),
+      })
+      .strict(),
+  })
+  .strict();
+
+export type Manifest = z.infer<typeof manifestSchema>;
