@@ -38,7 +38,15 @@ export interface OpenBody {
 
 /** Body of `close`. */
 export interface CloseBody {
-  reason: "finished" | "denied" | "malformed" | "reset" | "unreachable" | "policy" | "fault" | "drained";
+  reason:
+    | "finished"
+    | "denied"
+    | "malformed"
+    | "reset"
+    | "unreachable"
+    | "policy"
+    | "fault"
+    | "drained";
 }
 
 /** Body of `fault`: a plugin trapped, ran out of fuel or returned nonsense. */

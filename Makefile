@@ -1,0 +1,66 @@
+# Everything that is compiled: BPF objects, native addons, generated code, plugins.
+# `make` builds what is out of date; a second run does nothing. Set-up of tools: deploy/setup.sh.
+
+BUILD := .build
+NODE := node_modules/.bin/node
+NODE_INCLUDE := $(shell dirname "$$(readlink -f node_modules/.bin/node)")/../include/node
+CLANG ?= clang-16
+CXX ?= g++
+ARCH := $(shell uname -m | sed 's/x86_64/x86/; s/aarch64/arm64/')
+
+BPF_OBJECTS := $(patsubst bpf/%.c,$(BUILD)/bpf/%.o,$(wildcard bpf/*.c))
+BPF_TESTS := $(patsubst bpf/tests/%.c,$(BUILD)/bpf/tests/%.o,$(wildcard bpf/tests/*.c))
+PLUGINS := $(patsubst plugins/%/plugin.json,$(BUILD)/plugins/%/plugin.wasm,$(wildcard plugins/*/plugin.json))
+BENCH := $(patsubst bench/%.c,$(BUILD)/bench/%,$(wildcard bench/*.c))
+
+.PHONY: all bpf native plugins gen bench clean
+all: bpf native gen plugins bench
+bpf: $(BPF_OBJECTS) $(BPF_TESTS)
+native: $(BUILD)/native/datapath.node $(BUILD)/native/engine.node
+plugins: $(PLUGINS)
+bench: $(BENCH)
+
+BPF_CFLAGS := -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_$(ARCH) -D__bpf__ \
+	-I$(BUILD)/bpf -Ibpf -Wall -Wextra -Werror -Wno-unused-parameter -Wno-address-of-packed-member
+
+$(BUILD)/bpf/vmlinux.h:
+	@mkdir -p $(@D)
+	bpftool btf dump file /sys/kernel/btf/vmlinux format c > $@.tmp && mv $@.tmp $@
+
+$(BUILD)/bpf/%.o: bpf/%.c $(BUILD)/bpf/vmlinux.h
+	@mkdir -p $(@D)
+	$(CLANG) $(BPF_CFLAGS) -MMD -MP -MF $(@:.o=.d) -c $< -o $@
+
+CXXFLAGS_COMMON := -std=c++20 -O2 -g -fPIC -shared -fvisibility=hidden -pthread \
+	-Wall -Wextra -Werror -Wno-unused-parameter -Wno-cast-function-type -Wno-missing-field-initializers \
+	-DNAPI_VERSION=9 -DNODE_ADDON_API_DISABLE_DEPRECATED -DNAPI_CPP_EXCEPTIONS \
+	-I$(NODE_INCLUDE) -Inode_modules/node-addon-api -Ibpf
+
+$(BUILD)/native/datapath.node: $(wildcard host/native/*.cc host/native/*.h) bpf/abi/abi.h
+	@mkdir -p $(@D)
+	$(CXX) $(CXXFLAGS_COMMON) -o $@.tmp $(filter %.cc,$^) -lbpf -lelf && mv $@.tmp $@
+
+$(BUILD)/native/engine.node: $(wildcard runtime/engine/*.cc runtime/engine/*.h) bpf/abi/abi.h
+	@mkdir -p $(@D)
+	$(CXX) $(CXXFLAGS_COMMON) -o $@.tmp $(filter %.cc,$^) && mv $@.tmp $@
+
+gen: $(BUILD)/gen.stamp
+$(BUILD)/gen.stamp: $(wildcard host/hubble/proto/*.proto host/hubble/proto/*/*.proto)
+	@mkdir -p $(@D)
+	if [ -n "$^" ]; then cd host/hubble && ../../node_modules/.bin/buf generate proto --template buf.gen.yaml; fi
+	touch $@
+
+PLUGIN_TOOLS := $(wildcard runtime/build/*.ts runtime/sdk/*.ts runtime/contract/*) package-lock.json
+.SECONDEXPANSION:
+$(BUILD)/plugins/%/plugin.wasm: plugins/%/plugin.json $$(filter-out %.test.ts,$$(wildcard plugins/$$*/*.ts plugins/wire/*.ts)) $(PLUGIN_TOOLS)
+	@mkdir -p $(@D)
+	$(NODE) runtime/build/main.ts plugins/$* --out $(@D)
+
+$(BUILD)/bench/%: bench/%.c
+	@mkdir -p $(@D)
+	$(CC) -O2 -g -Wall -Wextra -Werror -pthread -o $@ $<
+
+clean:
+	rm -rf $(BUILD) host/hubble/gen
+
+-include $(wildcard $(BUILD)/bpf/*.d $(BUILD)/bpf/tests/*.d)
