@@ -1,0 +1,125 @@
+/**
+ * The plugins this agent can put in force: built components on disk, verified by digest, and the
+ * compiling of policy rules to a plugin's own form. Plugins run sandboxed here as they do in the
+ * proxy: `compile` is plugin code.
+ */
+import { createHash } from "node:crypto";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { PluginVersion } from "../../runtime/contract/control.ts";
+import { type Manifest, manifestSchema } from "../../runtime/contract/manifest.ts";
+import { instantiate, prepareImage } from "../../runtime/isolate/index.ts";
+import type { PluginImage, PluginRule } from "../../runtime/isolate/types.ts";
+import { compilePattern, createMatcher } from "../../runtime/regex/index.ts";
+import type { L7Rules } from "../policy/types.ts";
+
+export class PluginError extends Error {
+  override readonly name = "PluginError";
+}
+
+/** What the proxy needs of a rule set, before the agent numbers it. */
+export interface CompiledRules {
+  plugin: string;
+  compiled: string;
+  patterns: string[];
+}
+
+interface CatalogEntry {
+  version: PluginVersion;
+  image: PluginImage;
+}
+
+export class PluginCatalog {
+  readonly #entries = new Map<string, CatalogEntry>();
+
+  /** Loads every `<folder>/<name>/plugin.{json,wasm}`. Throws PluginError naming the bad one. */
+  static load(folder: string): PluginCatalog {
+    const catalog = new PluginCatalog();
+    for (const name of readdirSync(folder).sort()) catalog.#add(join(folder, name));
+    return catalog;
+  }
+
+  #add(folder: string): void {
+    const path = join(folder, "plugin.wasm");
+    try {
+      const manifest = manifestSchema.parse(
+        JSON.parse(readFileSync(join(folder, "plugin.json"), "utf8")),
+      );
+      const component = readFileSync(path);
+      const digest = `sha256:${createHash("sha256").update(component).digest("hex")}`;
+      const image = prepareImage(component, { digest, manifest });
+      this.#entries.set(manifest.name, { version: { digest, manifest, path }, image });
+    } catch (cause) {
+      const reason = cause instanceof Error ? cause.message : String(cause);
+      throw new PluginError(`Cannot load the plugin in ${folder}: ${reason}`, { cause });
+    }
+  }
+
+  versions(): PluginVersion[] {
+    return [...this.#entries.values()].map((entry) => entry.version);
+  }
+
+  manifest(name: string): Manifest | undefined {
+    return this.#entries.get(name)?.version.manifest;
+  }
+
+  byDigest(digest: string): PluginVersion | undefined {
+    return this.versions().find((version) => version.digest === digest);
+  }
+
+  /**
+   * @throws PluginError when there is no such plugin (or version), PluginRuleError (runtime/isolate)
+   *   when the plugin refuses a rule, PatternError (runtime/regex) for a bad expression.
+   */
+  compile(l7: L7Rules): CompiledRules {
+    const entry = this.#entries.get(l7.plugin);
+    if (entry === undefined) {
+      const known = [...this.#entries.keys()].join(", ") || "none";
+      throw new PluginError(`Cannot use plugin "${l7.plugin}": not installed (installed: ${known})`);
+    }
+    const { manifest, digest } = entry.version;
+    if (l7.version !== undefined && l7.version !== manifest.version) {
+      throw new PluginError(
+        `Cannot use plugin "${l7.plugin}@${l7.version}": version ${manifest.version} is installed`,
+      );
+    }
+    const patterns: string[] = [];
+    const rules = l7.rules.map((rule) =>
+      rule.map((field) => prepareField(manifest, field, patterns)),
+    );
+    const matchers = patterns.map((source) => createMatcher(source));
+    const instance = instantiate(entry.image, {
+      emit: () => {},
+      log: () => {},
+      match: (handle, bytes) => matchers[handle]?.(bytes) ?? false,
+    });
+    const compiled = instance.compile(rules);
+    return { plugin: digest, compiled: Buffer.from(compiled).toString("base64"), patterns };
+  }
+}
+
+/** `headerMatches.0.name` is described by the manifest under `headerMatches.N.name`. */
+function manifestKey(key: string): string {
+  return key.replaceAll(/\.\d+(?=\.|$)/g, ".N");
+}
+
+function prepareField(
+  manifest: Manifest,
+  field: { key: string; value: string },
+  patterns: string[],
+): PluginRule[number] {
+  const described = manifest.rules.fields[manifestKey(field.key)];
+  if (described === undefined) {
+    const known = Object.keys(manifest.rules.fields).join(", ");
+    throw new PluginError(
+      `Cannot use rule field "${field.key}": plugin ${manifest.name} has ${known}`,
+    );
+  }
+  if (described.match === "literal") return { ...field, pattern: { kind: "literal" } };
+  const compiled = compilePattern(field.value);
+  if (compiled.kind === "automaton") {
+    return { ...field, pattern: { kind: "automaton", table: compiled.table } };
+  }
+  patterns.push(field.value);
+  return { ...field, pattern: { kind: "handle", handle: patterns.length - 1 } };
+}

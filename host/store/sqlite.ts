@@ -1,0 +1,75 @@
+/**
+ * The embedded store: one SQLite table through node:sqlite, journalled (WAL) and synced on every
+ * commit, so an acknowledged write outlives `kill -9` and power loss.
+ */
+import { chmodSync, mkdirSync } from "node:fs";
+import { dirname } from "node:path";
+import { DatabaseSync, type StatementSync } from "node:sqlite";
+import type { Store, StoreRow } from "./store.ts";
+
+export class SqliteStore implements Store {
+  readonly #database: DatabaseSync;
+  readonly #get: StatementSync;
+  readonly #list: StatementSync;
+  readonly #insert: StatementSync;
+  readonly #update: StatementSync;
+  readonly #put: StatementSync;
+  readonly #delete: StatementSync;
+
+  /** @param file Path of the database, or ":memory:". Folders are made; the file is 0600. */
+  constructor(file: string) {
+    if (file !== ":memory:") mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+    this.#database = new DatabaseSync(file);
+    if (file !== ":memory:") chmodSync(file, 0o600);
+    this.#database.exec(`
+      PRAGMA journal_mode = WAL;
+      PRAGMA synchronous = FULL;
+      PRAGMA busy_timeout = 5000;
+      CREATE TABLE IF NOT EXISTS rows (
+        key TEXT PRIMARY KEY, value TEXT NOT NULL, version INTEGER NOT NULL
+      ) WITHOUT ROWID;`);
+    const prepare = (sql: string): StatementSync => this.#database.prepare(sql);
+    this.#get = prepare("SELECT key, value, version FROM rows WHERE key = ?");
+    this.#list = prepare(
+      "SELECT key, value, version FROM rows WHERE key >= ? AND key < ? ORDER BY key",
+    );
+    this.#insert = prepare(
+      "INSERT INTO rows (key, value, version) VALUES (?, ?, 1) ON CONFLICT DO NOTHING",
+    );
+    this.#update = prepare(
+      "UPDATE rows SET value = ?, version = version + 1 WHERE key = ? AND version = ?",
+    );
+    this.#put = prepare(
+      `INSERT INTO rows (key, value, version) VALUES (?, ?, 1)
+       ON CONFLICT (key) DO UPDATE SET value = excluded.value, version = version + 1`,
+    );
+    this.#delete = prepare("DELETE FROM rows WHERE key = ?");
+  }
+
+  get(key: string): StoreRow | undefined {
+    return this.#get.get(key) as StoreRow | undefined;
+  }
+
+  list(prefix: string): StoreRow[] {
+    // Keys are ASCII paths, so every key with the prefix sorts below prefix + U+FFFF.
+    return this.#list.all(prefix, `${prefix}\uffff`) as unknown as StoreRow[];
+  }
+
+  compareAndSwap(key: string, expected: number, value: string): number | undefined {
+    const result =
+      expected === 0 ? this.#insert.run(key, value) : this.#update.run(value, key, expected);
+    return result.changes === 1 ? expected + 1 : undefined;
+  }
+
+  put(key: string, value: string): void {
+    this.#put.run(key, value);
+  }
+
+  delete(key: string): void {
+    this.#delete.run(key);
+  }
+
+  close(): void {
+    this.#database.close();
+  }
+}
