@@ -21,8 +21,11 @@ export class PluginError extends Error {
 export interface CompiledRules {
   plugin: string;
   compiled: string;
-  patterns: string[];
+  patterns: { handle: number; source: string }[];
 }
+
+/** Gives a pattern its number, unique and stable over the agent's life (and its restarts). */
+export type PatternNumbering = (source: string) => number;
 
 interface CatalogEntry {
   version: PluginVersion;
@@ -71,7 +74,7 @@ export class PluginCatalog {
    * @throws PluginError when there is no such plugin (or version), PluginRuleError (runtime/isolate)
    *   when the plugin refuses a rule, PatternError (runtime/regex) for a bad expression.
    */
-  compile(l7: L7Rules): CompiledRules {
+  compile(l7: L7Rules, handleOf: PatternNumbering): CompiledRules {
     const entry = this.#entries.get(l7.plugin);
     if (entry === undefined) {
       const known = [...this.#entries.keys()].join(", ") || "none";
@@ -83,18 +86,27 @@ export class PluginCatalog {
         `Cannot use plugin "${l7.plugin}@${l7.version}": version ${manifest.version} is installed`,
       );
     }
-    const patterns: string[] = [];
-    const rules = l7.rules.map((rule) =>
-      rule.map((field) => prepareField(manifest, field, patterns)),
-    );
-    const matchers = patterns.map((source) => createMatcher(source));
+    const patterns = new Map<number, string>();
+    const note = (source: string): number => {
+      const handle = handleOf(source);
+      patterns.set(handle, source);
+      return handle;
+    };
+    const rules = l7.rules.map((rule) => rule.map((field) => prepareField(manifest, field, note)));
     const instance = instantiate(entry.image, {
       emit: () => {},
       log: () => {},
-      match: (handle, bytes) => matchers[handle]?.(bytes) ?? false,
+      match: (handle, bytes) => {
+        const source = patterns.get(handle);
+        return source !== undefined && createMatcher(source)(bytes);
+      },
     });
     const compiled = instance.compile(rules);
-    return { plugin: digest, compiled: Buffer.from(compiled).toString("base64"), patterns };
+    return {
+      plugin: digest,
+      compiled: Buffer.from(compiled).toString("base64"),
+      patterns: [...patterns].map(([handle, source]) => ({ handle, source })),
+    };
   }
 }
 
@@ -106,7 +118,7 @@ function manifestKey(key: string): string {
 function prepareField(
   manifest: Manifest,
   field: { key: string; value: string },
-  patterns: string[],
+  handleOf: PatternNumbering,
 ): PluginRule[number] {
   const described = manifest.rules.fields[manifestKey(field.key)];
   if (described === undefined) {
@@ -120,6 +132,5 @@ function prepareField(
   if (compiled.kind === "automaton") {
     return { ...field, pattern: { kind: "automaton", table: compiled.table } };
   }
-  patterns.push(field.value);
-  return { ...field, pattern: { kind: "handle", handle: patterns.length - 1 } };
+  return { ...field, pattern: { kind: "handle", handle: handleOf(field.value) } };
 }

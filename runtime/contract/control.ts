@@ -15,8 +15,11 @@ export interface RuleSet {
   plugin: string;
   /** Base64 of what the plugin's `compile` returned. */
   compiled: string;
-  /** RE2 sources of the patterns behind `match` handles; a handle is an index. */
-  patterns: string[];
+  /**
+   * RE2 sources behind the `match` handles this rule set uses. Handles are unique over all rule
+   * sets of the agent, because an instance holds several and `match` names only the handle.
+   */
+  patterns: { handle: number; source: string }[];
 }
 
 export interface PluginVersion {
