@@ -13,7 +13,7 @@ BPF_TESTS := $(patsubst bpf/tests/%.c,$(BUILD)/bpf/tests/%.o,$(wildcard bpf/test
 PLUGINS := $(patsubst plugins/%/plugin.json,$(BUILD)/plugins/%/plugin.wasm,$(wildcard plugins/*/plugin.json))
 BENCH := $(patsubst bench/%.c,$(BUILD)/bench/%,$(wildcard bench/*.c))
 
-.PHONY: all bpf native plugins gen bench clean
+.PHONY: all bpf native plugins gen bench clean fmt fmt-check
 all: bpf native gen plugins bench
 bpf: $(BPF_OBJECTS) $(BPF_TESTS)
 native: $(BUILD)/native/datapath.node $(BUILD)/native/engine.node
@@ -59,6 +59,12 @@ $(BUILD)/plugins/%/plugin.wasm: plugins/%/plugin.json $$(filter-out %.test.ts,$$
 $(BUILD)/bench/%: bench/%.c
 	@mkdir -p $(@D)
 	$(CC) -O2 -g -Wall -Wextra -Werror -pthread -o $@ $<
+
+C_SOURCES = $$(find bpf host runtime plugins bench -name '*.c' -o -name '*.h' -o -name '*.cc')
+fmt:
+	clang-format-16 -i $(C_SOURCES)
+fmt-check:
+	clang-format-16 --dry-run --Werror $(C_SOURCES)
 
 clean:
 	rm -rf $(BUILD) host/hubble/gen

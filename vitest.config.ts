@@ -1,3 +1,5 @@
+// Which tests exist and in which of two projects they run: `unit` needs nothing but the build,
+// `root` needs root and a kernel. test/run.ts runs both.
 import { defineConfig } from "vitest/config";
 
 export default defineConfig({
@@ -6,7 +8,7 @@ export default defineConfig({
       {
         test: {
           name: "unit",
-          include: ["{runtime,plugins,host,bench,deploy}/**/*.test.ts"],
+          include: ["{bpf,runtime,plugins,host,bench,deploy,test}/**/*.test.ts"],
           exclude: ["**/*.root.test.ts"],
         },
       },
@@ -14,7 +16,7 @@ export default defineConfig({
         // Needs root: real kernel, namespaces, sockets. One file at a time, they share the kernel.
         test: {
           name: "root",
-          include: ["{bpf,runtime,host,test}/**/*.root.test.ts"],
+          include: ["{bpf,runtime,plugins,host,bench,deploy,test}/**/*.root.test.ts"],
           fileParallelism: false,
           testTimeout: 60_000,
           hookTimeout: 60_000,

@@ -176,8 +176,11 @@ install_npm_packages() {
 	fi
 	say "installing npm packages, Node and Deno among them…"
 	mkdir -p "$logs"
-	# Versions of npm differ in what they tell; its own log level would hide the reason.
-	if ! npm ci --no-audit --no-fund --no-progress </dev/null >"$logs/npm.log" 2>&1 9<&-; then
+	# Not `npm ci`: it refuses a lock file without the optional packages of other platforms, and a
+	# registry mirror that does not carry those cannot write a lock file that has them. This installs
+	# the locked versions, checks their integrity and leaves the lock file alone just the same.
+	if ! npm install --no-save --no-audit --no-fund --no-progress \
+		</dev/null >"$logs/npm.log" 2>&1 9<&-; then
 		reason=$(grep -m 1 -E '^npm (ERR!|error) [a-z]' "$logs/npm.log" || tail -n 1 "$logs/npm.log")
 		die "cannot install npm packages: \"$reason\"" \
 			"(is $(npm config get registry 2>/dev/null) reachable? all of it: $logs/npm.log)"
