@@ -1,0 +1,2 @@
+import type { ProxyRow } from "./proxy.ts";
+export const imkerRows: readonly ProxyRow[] = [];
