@@ -6,6 +6,7 @@ import { cpus } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Command, InvalidArgumentError } from "commander";
+import { sweepPins } from "./agent-node.ts";
 import { sweepCgroups } from "./cgroup.ts";
 import { EnvironmentError, RunError } from "./errors.ts";
 import { runL7 } from "./l7.ts";
@@ -38,7 +39,7 @@ async function l7(flags: L7Flags, signal: AbortSignal): Promise<void> {
   if (shape === undefined) throw new RunError(`Cannot load in shape ${flags.shape}: it is unknown`);
   const wanted = (name: string): boolean => flags.only === undefined || flags.only.includes(name);
   const rows = ROWS.filter((row) => wanted(row.name));
-  const podRows = POD_ROWS.filter(wanted);
+  const podRows = POD_ROWS.filter((name) => wanted(name));
   const paths = await prepare(rows);
   const common = {
     shape,
@@ -69,6 +70,7 @@ async function prepare(rows: readonly ProxyRow[]): Promise<BenchPaths> {
     progress: (line) => process.stderr.write(`${line}\n`),
   };
   sweepNamespaces();
+  sweepPins();
   await sweepCgroups((name) => isStaleName(name, isProcessAlive));
   const binaries = ["load", "server", "sink"].map((name) => `.build/bench/${name}`);
   run(["make", "-s", ...binaries], { cwd: root });

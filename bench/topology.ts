@@ -79,7 +79,7 @@ export class Topology {
   }
 }
 
-function makeNamespace(netns: string): void {
+export function makeNamespace(netns: string): void {
   run(["ip", "netns", "add", netns]);
   run(["ip", "-n", netns, "link", "set", "lo", "up"]);
   // A new connection per request uses up ports faster than TIME_WAIT gives them back.
@@ -109,7 +109,7 @@ function makeLink(
   run(["ip", "-n", end.netns, "route", "add", "default", "via", peerAddress]);
 }
 
-function setSysctl(netns: string, key: string, value: string): void {
+export function setSysctl(netns: string, key: string, value: string): void {
   // /proc/sys/net is that of the namespace of who opens it.
   const file = `/proc/sys/${key.replaceAll(".", "/")}`;
   run(["nsenter", `--net=/run/netns/${netns}`, "sh", "-c", `echo ${value} > ${file}`]);
