@@ -3,7 +3,7 @@
 
 BUILD := .build
 NODE := node_modules/.bin/node
-NODE_INCLUDE := $(shell dirname "$$(readlink -f node_modules/.bin/node)")/../include/node
+NODE_INCLUDE := node_modules/node-api-headers/include
 CLANG ?= clang-16
 CXX ?= g++
 ARCH := $(shell uname -m | sed 's/x86_64/x86/; s/aarch64/arm64/')
@@ -45,7 +45,7 @@ $(BUILD)/native/engine.node: $(wildcard runtime/engine/*.cc runtime/engine/*.h) 
 	$(CXX) $(CXXFLAGS_COMMON) -o $@.tmp $(filter %.cc,$^) && mv $@.tmp $@
 
 gen: $(BUILD)/gen.stamp
-$(BUILD)/gen.stamp: $(wildcard host/hubble/proto/*.proto host/hubble/proto/*/*.proto)
+$(BUILD)/gen.stamp: $(shell find host/hubble/proto -name '*.proto') host/hubble/buf.gen.yaml
 	@mkdir -p $(@D)
 	if [ -n "$^" ]; then cd host/hubble && ../../node_modules/.bin/buf generate proto --template buf.gen.yaml; fi
 	touch $@
