@@ -1,0 +1,60 @@
+/**
+ * From component bytes to a PluginImage: taken apart (component.ts), checked by the engine itself,
+ * metered (meter.ts) and compiled. This is the only way in; an image can then be posted to workers.
+ */
+import type { Manifest } from "../contract/manifest.ts";
+import { openComponent } from "./component.ts";
+import { PluginImageError } from "./errors.ts";
+import type { MeterExports } from "./meter.ts";
+import { METERED_EXPORT, meterModule } from "./meter.ts";
+import type { PluginImage } from "./types.ts";
+
+/** Export name of a function's post-return in the metered module. */
+export function postReturnName(name: string): string {
+  return `post:${name}`;
+}
+
+/**
+ * Makes a component runnable.
+ * @throws PluginImageError that says what is wrong, and where, for anything not supported or not
+ * allowed by the manifest.
+ */
+export function prepareImage(
+  component: Uint8Array,
+  plugin: { digest: string; manifest: Manifest },
+): PluginImage {
+  const { manifest, digest } = plugin;
+  const { moduleBytes, module, functions, realloc } = openComponent(
+    component,
+    manifest.capabilities,
+  );
+  // The meter appends globals and functions: only a valid module is sure not to name them.
+  if (!WebAssembly.validate(moduleBytes as Uint8Array<ArrayBuffer>)) {
+    throw new PluginImageError("malformed", "core module", "not valid WebAssembly");
+  }
+  const names: Record<string, string> = {};
+  const exports: MeterExports = {
+    realloc,
+    onData: functions.get("on-data")?.index ?? 0,
+    plain: [],
+  };
+  for (const [name, { index, postReturn }] of functions) {
+    names[name] = name;
+    const ownBudget = name === "unload" || name === "close";
+    if (name !== "on-data") exports.plain.push({ name, index, ownBudget });
+    if (postReturn === undefined) continue;
+    names[postReturnName(name)] = postReturnName(name);
+    exports.plain.push({ name: postReturnName(name), index: postReturn, ownBudget: false });
+  }
+  for (const name of Object.values(METERED_EXPORT)) names[name] = name;
+  const metered = meterModule(module, manifest.limits, exports);
+  return { digest, manifest, module: compileModule(metered), exports: names };
+}
+
+function compileModule(bytes: Uint8Array<ArrayBuffer>): WebAssembly.Module {
+  try {
+    return new WebAssembly.Module(bytes);
+  } catch (cause) {
+    throw new PluginImageError("unsupported", "metered core module", String(cause), { cause });
+  }
+}
