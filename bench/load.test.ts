@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { type LoadReport, parseLoadReport, requireClean, toMeasurement } from "./load.ts";
 import { hasListener, placedArgv } from "./process.ts";
+import { findMismatch, type RecordCounts } from "./sink.ts";
 import { isStaleName } from "./topology.ts";
 
 const REPORT: LoadReport = {
@@ -83,4 +84,37 @@ test("isStaleName() names only what a gone benchmark made", () => {
   expect(isStaleName("imk-b8-client", isAlive)).toBe(true);
   expect(isStaleName("imk-b7-client", isAlive)).toBe(false);
   expect(isStaleName("imk-demo", isAlive)).toBe(false);
+});
+
+const COUNTS: RecordCounts = {
+  opens: 32,
+  closes: 32,
+  faults: 0,
+  lost: 0,
+  bytes: 1,
+  requests: { forwarded: 1000, denied: 1, error: 0 },
+  responses: { forwarded: 1000, denied: 0, error: 0 },
+};
+
+test.each([
+  { name: "equal counts", change: {}, mismatch: undefined },
+  { name: "few lost", change: { responses: { forwarded: 991, denied: 0, error: 0 }, lost: 9 } },
+  { name: "a fault", change: { faults: 1 }, mismatch: "1 plugin faults" },
+  {
+    name: "missing responses",
+    change: { responses: { forwarded: 900, denied: 0, error: 0 }, lost: 100 },
+    mismatch: "900 response records for 1000 (100 frames lost)",
+  },
+  {
+    name: "more than was sent",
+    change: { requests: { forwarded: 1001, denied: 1, error: 0 } },
+    mismatch: "1001 request records for 1000 (0 frames lost)",
+  },
+  {
+    name: "an unreported denial",
+    change: { requests: { forwarded: 1000, denied: 0, error: 0 } },
+    mismatch: "0 denied requests for 1 (0 frames lost)",
+  },
+])("findMismatch() judges $name", ({ change, mismatch }) => {
+  expect(findMismatch({ ...COUNTS, ...change }, { allowed: 1000, denied: 1 })).toBe(mismatch);
 });

@@ -85,6 +85,9 @@ export function makeNamespace(netns: string): void {
   // A new connection per request uses up ports faster than TIME_WAIT gives them back.
   setSysctl(netns, "net.ipv4.ip_local_port_range", "1024 65535");
   setSysctl(netns, "net.ipv4.tcp_tw_reuse", "1");
+  // Machines that choose BBR would pace every row with timers. Reno is the one that the kernel
+  // always allows in a namespace, and without loss the others do the same.
+  setSysctl(netns, "net.ipv4.tcp_congestion_control", "reno");
 }
 
 /** A veth pair between `end` (eth0, default route over the peer) and `peer`. */
