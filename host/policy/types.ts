@@ -33,6 +33,8 @@ export interface PolicyOrigin {
   namespace: string;
   labels: readonly string[];
   revision: number;
+  /** `log.value` of the rule, shown as the flow's policy_log. */
+  log?: string;
 }
 
 /** L7 rules of one plugin, merged for one (peer, port) key; equal content gets one rule set id. */

@@ -1,0 +1,106 @@
+/**
+ * Which labels make an identity. Labels that differ between pods of one workload (template hash,
+ * pod index, …) would give each pod an identity of its own; the filter keeps them out. Rules and
+ * their precedence are Cilium's (policy-semantics.md, section 3).
+ */
+import type { Label } from "../policy/types.ts";
+import { SOURCE_RESERVED } from "./label.ts";
+
+export interface LabelFilterRule {
+  exclude: boolean;
+  /** "" is every source. */
+  source: string;
+  /** Matches the start of the key; the length it matches decides between rules. */
+  pattern: RegExp;
+}
+
+export interface LabelFilter {
+  rules: readonly LabelFilterRule[];
+  /** Set by one include of the operator's: then a label needs an include to stay. */
+  allowList: boolean;
+}
+
+export class LabelFilterError extends Error {
+  override name = "LabelFilterError";
+}
+
+const DEFAULT_RULES = [
+  `${SOURCE_RESERVED}:.*`,
+  String.raw`io\.kubernetes\.pod\.namespace`,
+  String.raw`io\.cilium\.k8s\.namespace\.labels`,
+  String.raw`app\.kubernetes\.io`,
+  String.raw`io\.cilium\.k8s\.policy\.cluster`,
+  String.raw`io\.cilium\.k8s\.policy\.serviceaccount`,
+  String.raw`!io\.kubernetes`,
+  String.raw`!kubernetes\.io`,
+  String.raw`!statefulset\.kubernetes\.io/pod-name`,
+  String.raw`!apps\.kubernetes\.io/pod-index`,
+  String.raw`!batch\.kubernetes\.io/job-completion-index`,
+  String.raw`!batch\.kubernetes\.io/controller-uid`,
+  String.raw`!.*beta\.kubernetes\.io`,
+  String.raw`!k8s\.io`,
+  "!pod-template-generation",
+  "!pod-template-hash",
+  "!controller-revision-hash",
+  "!annotation.*",
+  "!controller-uid",
+  "!etcd_node",
+  String.raw`!topology\.kubernetes\.io`,
+] as const;
+
+/**
+ * The default rules followed by the operator's. A rule is `[source:][!]pattern`; the pattern is
+ * anchored at the start of the key.
+ */
+export function createLabelFilter(operatorRules: readonly string[] = []): LabelFilter {
+  const added = operatorRules.filter((text) => text !== "").map(parseRule);
+  return {
+    rules: [...DEFAULT_RULES.map(parseRule), ...added],
+    allowList: added.some((rule) => !rule.exclude),
+  };
+}
+
+function parseRule(text: string): LabelFilterRule {
+  const colon = text.indexOf(":");
+  const source = colon < 0 ? "" : text.slice(0, colon);
+  const rest = text.slice(colon + 1);
+  const exclude = rest.startsWith("!");
+  const pattern = exclude ? rest.slice(1) : rest;
+  if (pattern === "") {
+    throw new LabelFilterError(
+      `Cannot read label filter ${JSON.stringify(text)}: it has no pattern`,
+    );
+  }
+  try {
+    return { exclude, source, pattern: new RegExp(pattern, "y") };
+  } catch (cause) {
+    throw new LabelFilterError(
+      `Cannot read label filter ${JSON.stringify(text)}: its pattern does not compile`,
+      { cause },
+    );
+  }
+}
+
+/** The labels that count for the identity, in their order. */
+export function filterLabels(labels: readonly Label[], filter: LabelFilter): Label[] {
+  return labels.filter((label) => isKept(label, filter));
+}
+
+/** The longest include against the *shortest* exclude. */
+function isKept(label: Label, filter: LabelFilter): boolean {
+  let included = 0;
+  let excluded = 0;
+  for (const rule of filter.rules) {
+    const length = matchedLength(rule, label);
+    if (length < 0) continue;
+    if (!rule.exclude) included = Math.max(included, length);
+    else if (excluded === 0 || length < excluded) excluded = length;
+  }
+  return (!filter.allowList && excluded === 0) || included > excluded;
+}
+
+function matchedLength(rule: LabelFilterRule, label: Label): number {
+  if (rule.source !== "" && rule.source !== label.source) return -1;
+  rule.pattern.lastIndex = 0;
+  return rule.pattern.test(label.key) ? rule.pattern.lastIndex : -1;
+}

@@ -1,0 +1,115 @@
+/**
+ * Identities whose numbers are fixed: the reserved ones and those of well-known cluster parts
+ * (Cilium's numbers, policy-semantics.md section 3). They exist everywhere without allocation.
+ */
+import type { Identity, Label } from "../policy/types.ts";
+import {
+  DEFAULT_CLUSTER,
+  KEY_CLUSTER,
+  KEY_NAMESPACE,
+  KEY_NAMESPACE_LABELS,
+  KEY_SERVICE_ACCOUNT,
+  k8sLabel,
+  labelSetKey,
+  reservedLabel,
+  sortLabels,
+} from "./label.ts";
+
+export const IDENTITY = {
+  unknown: 0,
+  host: 1,
+  world: 2,
+  unmanaged: 3,
+  health: 4,
+  init: 5,
+  remoteNode: 6,
+  kubeApiserver: 7,
+  ingress: 8,
+  worldIpv4: 9,
+  worldIpv6: 10,
+} as const;
+
+/** Numbers given out by the allocator, inclusive. */
+export const CLUSTER_IDENTITY_MIN = 256;
+export const CLUSTER_IDENTITY_MAX = 65_535;
+/** Bit 24 marks identities that only this node knows (CIDR, FQDN). */
+export const LOCAL_IDENTITY_FLAG = 1 << 24;
+export const LOCAL_IDENTITY_MIN = LOCAL_IDENTITY_FLAG + 1;
+export const LOCAL_IDENTITY_MAX = LOCAL_IDENTITY_FLAG + 0xff_ffff;
+
+/** Every reserved identity but 0, which has no labels and is never selected by them. */
+export const RESERVED_IDENTITIES: readonly Identity[] = [
+  { id: IDENTITY.host, labels: [reservedLabel("host")] },
+  { id: IDENTITY.world, labels: [reservedLabel("world")] },
+  { id: IDENTITY.unmanaged, labels: [reservedLabel("unmanaged")] },
+  { id: IDENTITY.health, labels: [reservedLabel("health")] },
+  { id: IDENTITY.init, labels: [reservedLabel("init")] },
+  { id: IDENTITY.remoteNode, labels: [reservedLabel("remote-node")] },
+  {
+    id: IDENTITY.kubeApiserver,
+    labels: [reservedLabel("kube-apiserver"), reservedLabel("remote-node")],
+  },
+  { id: IDENTITY.ingress, labels: [reservedLabel("ingress")] },
+  { id: IDENTITY.worldIpv4, labels: [reservedLabel("world-ipv4")] },
+  { id: IDENTITY.worldIpv6, labels: [reservedLabel("world-ipv6")] },
+];
+
+/** Second number of a well-known identity: with the name label of its namespace. */
+const NAMED_NAMESPACE_OFFSET = 8;
+
+interface WellKnown {
+  id: number;
+  namespace: string;
+  serviceAccount: string;
+  labels: Readonly<Record<string, string>>;
+}
+
+const DNS = { namespace: "kube-system", serviceAccount: "kube-dns" } as const;
+const EKS_COMPONENT = "eks.amazonaws.com/component";
+const WELL_KNOWN: readonly WellKnown[] = [
+  { id: 102, ...DNS, labels: { "k8s-app": "kube-dns" } },
+  { id: 103, ...DNS, labels: { "k8s-app": "kube-dns", [EKS_COMPONENT]: "kube-dns" } },
+  { id: 104, ...DNS, serviceAccount: "coredns", labels: { "k8s-app": "kube-dns" } },
+  {
+    id: 105,
+    namespace: "kube-system",
+    serviceAccount: "cilium-operator",
+    labels: {
+      name: "cilium-operator",
+      "io.cilium/app": "operator",
+      "app.kubernetes.io/part-of": "cilium",
+      "app.kubernetes.io/name": "cilium-operator",
+    },
+  },
+  {
+    id: 106,
+    ...DNS,
+    serviceAccount: "coredns",
+    labels: { "k8s-app": "kube-dns", [EKS_COMPONENT]: "coredns" },
+  },
+];
+
+/** Reserved and well-known identities of a cluster, by number. */
+export function fixedIdentities(cluster: string = DEFAULT_CLUSTER): Identity[] {
+  const identities = [...RESERVED_IDENTITIES];
+  for (const known of WELL_KNOWN) {
+    const labels: Label[] = [
+      ...Object.entries(known.labels).map(([key, value]) => k8sLabel(key, value)),
+      k8sLabel(KEY_NAMESPACE, known.namespace),
+      k8sLabel(KEY_SERVICE_ACCOUNT, known.serviceAccount),
+      k8sLabel(KEY_CLUSTER, cluster),
+    ];
+    const name = k8sLabel(`${KEY_NAMESPACE_LABELS}kubernetes.io/metadata.name`, known.namespace);
+    identities.push({ id: known.id, labels: sortLabels(labels) });
+    identities.push({
+      id: known.id + NAMED_NAMESPACE_OFFSET,
+      labels: sortLabels([...labels, name]),
+    });
+  }
+  return identities;
+}
+
+/** Number of exactly this label set among `identities`, keyed for look-up. */
+export function indexByLabels(identities: Iterable<Identity>): Map<string, Identity> {
+  return new Map([...identities].map((identity) => [labelSetKey(identity.labels), identity]));
+}

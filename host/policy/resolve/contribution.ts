@@ -1,0 +1,137 @@
+/**
+ * What the rules of one subject contribute to one direction: this peer set, these ports, allow or
+ * deny, with or without L7 rules. Named ports are looked up here, ranges become port keys.
+ */
+import {
+  type Direction,
+  type NamedPort,
+  type PortMatch,
+  PROTOCOL,
+  type Rule,
+  type RuleItem,
+  type RuleL7,
+} from "../rule.ts";
+import type { Selector } from "../selector.ts";
+import type { SelectorCache } from "../selector-cache.ts";
+import type { PolicyOrigin, PolicySubject } from "../types.ts";
+import { refuseOtherParser } from "./conflict.ts";
+import { ALL_PORTS, type PortKey, portRangeKeys } from "./port-key.ts";
+
+/** Tiers, higher first; the order in which levels decide. All policies of today are `normal`. */
+export const LEVEL = { default: 0, normal: 1 } as const;
+
+export interface Contribution {
+  key: PortKey;
+  level: number;
+  deny: boolean;
+  l7?: RuleL7 | undefined;
+  /** Undefined for what no policy asked for (allowed since nothing is enforced). */
+  origin?: PolicyOrigin;
+}
+
+/** Contributions that share their peers. */
+export interface PeerGroup {
+  identities: ReadonlySet<number>;
+  contributions: Contribution[];
+}
+
+export interface DirectionContributions {
+  /** For any peer, known or not. */
+  any: Contribution[];
+  groups: PeerGroup[];
+}
+
+export interface PortNames {
+  /** Container ports of a peer, for named ports in egress rules. */
+  namedPortsOf: (identity: number) => PolicySubject["namedPorts"];
+}
+
+/** Contributions of these rules, all of which select the subject. */
+export function collect(
+  rules: readonly Rule[],
+  direction: Direction,
+  cache: SelectorCache,
+  subject: PolicySubject,
+  names: PortNames,
+): DirectionContributions {
+  const any: Contribution[] = [];
+  const groups = new Map<string, PeerGroup>();
+  const parsers = new Map<string, { l7: RuleL7; origin: PolicyOrigin }>();
+
+  for (const { origin, items } of rules) {
+    for (const item of items) {
+      if (item.direction !== direction) continue;
+      for (const peer of item.peers) addItem(origin, item, peer);
+    }
+  }
+  return { any, groups: [...groups.values()] };
+
+  function addItem(origin: PolicyOrigin, item: RuleItem, peer: Selector): void {
+    const base = { level: LEVEL.normal, deny: item.deny, origin };
+    if (!item.ports) add(peer, { ...base, key: ALL_PORTS });
+    for (const { matches, l7 } of item.ports ?? []) {
+      for (const match of matches) {
+        if (match.kind === "name" && direction === "egress") {
+          addPeerNamed(peer, match, { ...base, l7 });
+          continue;
+        }
+        for (const key of keysOf(match, subject.namedPorts)) add(peer, { ...base, key, l7 });
+      }
+    }
+  }
+
+  function add(peer: Selector, contribution: Contribution): void {
+    rememberParser(peer, contribution);
+    if (peer.kind === "any") any.push(contribution);
+    else groupOf(peer.key, () => cache.selection(peer)).contributions.push(contribution);
+  }
+
+  /** On egress a name means another port for every peer: one group for each port it comes to. */
+  function addPeerNamed(peer: Selector, match: NamedPort, base: Omit<Contribution, "key">): void {
+    const byKey = new Map<PortKey, Set<number>>();
+    for (const identity of cache.selection(peer)) {
+      for (const key of keysOf(match, names.namedPortsOf(identity))) {
+        const identities = byKey.get(key);
+        if (identities) identities.add(identity);
+        else byKey.set(key, new Set([identity]));
+      }
+    }
+    for (const [key, identities] of byKey) {
+      const contribution = { ...base, key };
+      rememberParser(peer, contribution);
+      const group = groupOf(`${peer.key} ${match.name} ${key}`, () => identities);
+      group.contributions.push(contribution);
+    }
+  }
+
+  function groupOf(key: string, identities: () => ReadonlySet<number>): PeerGroup {
+    const known = groups.get(key);
+    if (known) return known;
+    const group = { identities: identities(), contributions: [] };
+    groups.set(key, group);
+    return group;
+  }
+
+  /** Two parsers on one peer and port are an error even while no such peer is there. */
+  function rememberParser(peer: Selector, { key, l7, origin }: Contribution): void {
+    if (!l7 || !origin) return;
+    const place = `${key} ${peer.key}`;
+    const known = parsers.get(place);
+    if (known) refuseOtherParser(known, { l7, origin }, direction, key);
+    else parsers.set(place, { l7, origin });
+  }
+}
+
+function keysOf(match: PortMatch, named: PolicySubject["namedPorts"]): PortKey[] {
+  if (match.kind === "range") return rangeKeys(match.protocol, match.first, match.last);
+  const keys = new Set<PortKey>();
+  for (const { name, port, protocol } of named) {
+    if (name.toLowerCase() !== match.name || protocol !== match.protocol || port === 0) continue;
+    for (const key of portRangeKeys(protocol, port, port)) keys.add(key);
+  }
+  return [...keys];
+}
+
+function rangeKeys(protocol: number, first: number, last: number): PortKey[] {
+  return protocol === PROTOCOL.any ? [ALL_PORTS] : portRangeKeys(protocol, first, last);
+}

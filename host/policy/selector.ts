@@ -1,0 +1,140 @@
+/**
+ * Selectors: conditions on an identity's labels. What they are and what they match; the set of
+ * identities a selector matches is kept by selector-cache.ts. Every selector has a key, equal for
+ * equal conditions, so that policies share the work.
+ */
+import {
+  formatPrefix,
+  isWorldLabel,
+  type Prefix,
+  parseCidrLabelKey,
+  prefixContains,
+  WORLD_OF_FAMILY,
+} from "../identity/cidr.ts";
+import { SOURCE_ANY, SOURCE_CIDR, SOURCE_RESERVED } from "../identity/label.ts";
+import type { Identity, Label } from "./types.ts";
+
+export interface Requirement {
+  /** `any` is every source. */
+  source: string;
+  key: string;
+  operator: "In" | "NotIn" | "Exists" | "DoesNotExist";
+  values: readonly string[];
+}
+
+export type Selector =
+  /** Everything, known or not: identity 0 of the policy map. */
+  | { kind: "any"; key: string }
+  /** All requirements hold. */
+  | { kind: "labels"; key: string; requirements: readonly Requirement[] }
+  /** Addresses of the world inside the prefix and outside every exception. */
+  | { kind: "cidr"; key: string; prefix: Prefix; except: readonly Prefix[] };
+
+export const ANY_SELECTOR: Selector = { kind: "any", key: "*" };
+
+export function labelSelector(requirements: readonly Requirement[]): Selector {
+  const parts = requirements.map((requirement) =>
+    JSON.stringify([
+      requirement.source,
+      requirement.key,
+      requirement.operator,
+      [...requirement.values].sort(),
+    ]),
+  );
+  return { kind: "labels", key: `labels ${parts.sort().join(" ")}`, requirements };
+}
+
+export function cidrSelector(prefix: Prefix, except: readonly Prefix[] = []): Selector {
+  const exceptions = except.map(formatPrefix).sort();
+  return {
+    kind: "cidr",
+    key: `cidr ${[formatPrefix(prefix), ...exceptions].join(" ")}`,
+    prefix,
+    except,
+  };
+}
+
+/** An identity with what matching needs worked out once. */
+export interface Candidate {
+  id: number;
+  labels: readonly Label[];
+  /** Prefixes of its `cidr:` labels. */
+  prefixes: readonly Prefix[];
+  /** Pods and nodes are never of the world, whatever their addresses. */
+  isWorld: boolean;
+}
+
+export function toCandidate(identity: Identity): Candidate {
+  const prefixes: Prefix[] = [];
+  for (const label of identity.labels) {
+    const prefix = label.source === SOURCE_CIDR ? parseCidrLabelKey(label.key) : undefined;
+    if (prefix) prefixes.push(prefix);
+  }
+  return {
+    id: identity.id,
+    labels: identity.labels,
+    prefixes,
+    isWorld: identity.labels.some(isWorldLabel),
+  };
+}
+
+export function selects(selector: Selector, candidate: Candidate): boolean {
+  switch (selector.kind) {
+    case "any":
+      return true;
+    case "labels":
+      return selector.requirements.every((requirement) => isMet(requirement, candidate));
+    case "cidr":
+      return (
+        isInside(selector.prefix, candidate) &&
+        !selector.except.some((prefix) => isInside(prefix, candidate))
+      );
+    default:
+      return selector satisfies never;
+  }
+}
+
+/** `NotIn` and `DoesNotExist` are plain negations: an absent key is not in any set. */
+function isMet(requirement: Requirement, candidate: Candidate): boolean {
+  switch (requirement.operator) {
+    case "In":
+      return hasLabel(requirement, candidate, requirement.values);
+    case "NotIn":
+      return !hasLabel(requirement, candidate, requirement.values);
+    case "Exists":
+      return hasLabel(requirement, candidate, undefined);
+    case "DoesNotExist":
+      return !hasLabel(requirement, candidate, undefined);
+    default:
+      return requirement.operator satisfies never;
+  }
+}
+
+function hasLabel(
+  requirement: Requirement,
+  candidate: Candidate,
+  values: readonly string[] | undefined,
+): boolean {
+  if (requirement.source === SOURCE_CIDR) {
+    const prefix = parseCidrLabelKey(requirement.key);
+    if (!prefix || !isInside(prefix, candidate)) return false;
+    return values === undefined || values.includes("");
+  }
+  return candidate.labels.some(
+    (label) =>
+      label.key === requirement.key &&
+      (requirement.source === SOURCE_ANY || label.source === requirement.source) &&
+      (values === undefined || values.includes(label.value)),
+  );
+}
+
+/** A prefix of length 0 is the world of its family; others contain by their `cidr:` labels. */
+function isInside(prefix: Prefix, candidate: Candidate): boolean {
+  if (!candidate.isWorld) return false;
+  if (candidate.prefixes.some((inner) => prefixContains(prefix, inner))) return true;
+  const world = WORLD_OF_FAMILY[prefix.family];
+  return (
+    prefix.length === 0 &&
+    candidate.labels.some((label) => label.source === SOURCE_RESERVED && label.key === world)
+  );
+}

@@ -1,0 +1,95 @@
+/**
+ * Where a selector may reach: a namespaced policy selects in its namespace, a clusterwide one any
+ * pod, and both only pods of the local cluster, unless the selector says otherwise. Semantics:
+ * policy-semantics.md 1.2, 1.3.
+ */
+import {
+  KEY_CLUSTER,
+  KEY_NAMESPACE,
+  KEY_NAMESPACE_LABELS,
+  SOURCE_ANY,
+  SOURCE_K8S,
+  SOURCE_RESERVED,
+} from "../../identity/label.ts";
+import type { LabelSelector } from "../schema/selector.ts";
+import { labelSelector, type Requirement, type Selector } from "../selector.ts";
+
+/** What the policy object says about scope. */
+export interface Scope {
+  /** "" for a clusterwide policy. */
+  namespace: string;
+  cluster: string;
+  /** The policy is for pods that have no labels yet; its peers may be without namespace too. */
+  subjectIsInit: boolean;
+}
+
+export function requirementsOf(
+  selector: LabelSelector,
+  source: string = SOURCE_ANY,
+  keyPrefix = "",
+): Requirement[] {
+  const requirements: Requirement[] = [];
+  for (const [key, value] of Object.entries(selector.matchLabels ?? {})) {
+    requirements.push({ ...sourcedKey(key), operator: "In", values: [value] });
+  }
+  for (const { key, operator, values } of selector.matchExpressions ?? []) {
+    requirements.push({ ...sourcedKey(key), operator, values: values ?? [] });
+  }
+  return requirements;
+
+  function sourcedKey(key: string): { source: string; key: string } {
+    const colon = key.indexOf(":");
+    if (colon < 0) return { source, key: keyPrefix + key };
+    return { source: key.slice(0, colon), key: keyPrefix + key.slice(colon + 1) };
+  }
+}
+
+export function isLabel(key: string, value: string): Requirement {
+  return { source: SOURCE_K8S, key, operator: "In", values: [value] };
+}
+
+export function exists(key: string): Requirement {
+  return { source: SOURCE_K8S, key, operator: "Exists", values: [] };
+}
+
+/** Selector of a rule's subject: always inside the policy's own namespace. */
+export function subjectSelector(selector: LabelSelector, namespace: string): Selector {
+  const requirements = requirementsOf(selector);
+  if (namespace === "") return labelSelector(requirements);
+  const own = requirements.filter(
+    (requirement) => requirement.operator !== "In" || !names(requirement, KEY_NAMESPACE),
+  );
+  return labelSelector([...own, isLabel(KEY_NAMESPACE, namespace)]);
+}
+
+/** Selector of `fromEndpoints` and `toEndpoints`. */
+export function peerSelector(selector: LabelSelector, scope: Scope): Selector {
+  const requirements = requirementsOf(selector);
+  if (requirements.some(({ source }) => source === SOURCE_RESERVED)) {
+    return labelSelector(requirements);
+  }
+  const added: Requirement[] = [];
+  if (!requirements.some((requirement) => names(requirement, KEY_NAMESPACE))) {
+    if (scope.namespace === "") {
+      if (!scope.subjectIsInit) added.push(exists(KEY_NAMESPACE));
+    } else if (!requirements.some(namesNamespaceLabel)) {
+      added.push(isLabel(KEY_NAMESPACE, scope.namespace));
+    }
+  }
+  if (!requirements.some((requirement) => names(requirement, KEY_CLUSTER))) {
+    added.push(isLabel(KEY_CLUSTER, scope.cluster));
+  }
+  return labelSelector([...requirements, ...added]);
+}
+
+function names(requirement: Requirement, key: string): boolean {
+  return requirement.key === key && isPodSource(requirement.source);
+}
+
+function namesNamespaceLabel(requirement: Requirement): boolean {
+  return requirement.key.startsWith(KEY_NAMESPACE_LABELS) && isPodSource(requirement.source);
+}
+
+function isPodSource(source: string): boolean {
+  return source === SOURCE_K8S || source === SOURCE_ANY;
+}
