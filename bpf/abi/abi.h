@@ -220,8 +220,11 @@ struct event {
 };
 
 /* metrics: per-CPU hash. Written by the datapath, read by the agent. */
+#define METRIC_FORWARDED 0
+#define METRIC_EVENTS_LOST 1 /* the ring buffer was full; below 130, so never a drop reason */
+
 struct metrics_key {
-	__u8 reason; /* 0 forwarded, else the drop reason */
+	__u8 reason; /* METRIC_*, else the drop reason */
 	__u8 direction;
 	__u16 reserved;
 };

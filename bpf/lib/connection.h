@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
+/*
+ * What becomes of a packet: the one place where conntrack, policy and proxy meet. In order: an
+ * ICMP error goes with its connection; a live connection goes on, its policy checked again when
+ * anything has changed since (config.epoch); everything else is a new connection, judged by the
+ * egress policy of a local source and the ingress policy of a local destination.
+ */
+#ifndef IMKER_CONNECTION_H
+#define IMKER_CONNECTION_H
+
+#include "lib/ipcache.h"
+#include "lib/policy.h"
+#include "lib/proxy.h"
+#include "lib/related.h"
+#include "lib/event.h"
+
+#define CONNECTION_FORWARD 1
+#define CONNECTION_PROXY 2 /* for the proxy: a socket is assigned, or the stack finds it */
+#define CONNECTION_ROUND 3 /* for the proxy, but this hook cannot assign a socket */
+
+static __always_inline int connection_identify(struct flow *flow)
+{
+	const struct config *current = config_get();
+
+	if (!current)
+		return -DROP_INVALID;
+	if (flow->from_host)
+		flow->source_identity = IDENTITY_HOST;
+	else if (!flow->source_endpoint)
+		flow->source_identity = ipcache_identity(&flow->packet.tuple.source, current);
+	if (!flow->destination_endpoint)
+		flow->destination_identity =
+		    ipcache_identity(&flow->packet.tuple.destination, current);
+	return 0;
+}
+
+static __always_inline void connection_announce(struct __sk_buff *skb, const struct flow *flow,
+						const struct decision *decision)
+{
+	struct notice notice = {
+	    .type = EVENT_POLICY_VERDICT,
+	    .reason = decision->match,
+	    .verdict = decision->verdict,
+	    .cookie = decision->cookie,
+	};
+
+	event_emit(skb, flow, &notice);
+}
+
+/*
+ * The node may always reach its pods (health checks) unless a rule denies it in so many words, and
+ * its connections are not for the proxy.
+ */
+static __always_inline void connection_favour_host(const struct flow *flow,
+						   struct decision *decision)
+{
+	if (flow->from_host &&
+	    (decision->verdict == -DROP_POLICY || decision->verdict == POLICY_REDIRECT))
+		decision->verdict = POLICY_ALLOW;
+}
+
+/*
+ * One side's policy: flow->direction says which. `announce`: also tell of what is allowed. A
+ * redirect at a hook that cannot redirect is announced where the packet comes round again.
+ */
+__noinline int connection_judge_side(struct __sk_buff *skb, struct flow *flow,
+				     struct decision *decision, int announce)
+{
+	struct policy_key key = {};
+
+	if (!flow || !decision)
+		return -DROP_INVALID;
+	key.direction = flow->direction;
+	key.identity =
+	    flow->direction == POLICY_EGRESS ? flow->destination_identity : flow->source_identity;
+	key.protocol = flow->packet.tuple.protocol;
+	key.port = flow_is_icmp(flow) ? bpf_htons(flow->packet.icmp_type << 8)
+				      : flow->packet.tuple.destination_port;
+	policy_decide(flow->observer, &key, decision);
+	if (flow->direction == POLICY_INGRESS)
+		connection_favour_host(flow, decision);
+	if (flow->hook == HOOK_TO_POD && decision->verdict == POLICY_REDIRECT)
+		announce = 0;
+	if (announce || decision->verdict < 0)
+		connection_announce(skb, flow, decision);
+	return decision->verdict;
+}
+
+/* Both sides: POLICY_ALLOW, POLICY_REDIRECT if either wants the proxy, or a drop reason. */
+static __always_inline int connection_judge(struct __sk_buff *skb, struct flow *flow,
+					    struct handoff *why, bool announce)
+{
+	struct decision decision = {};
+	int verdict = POLICY_ALLOW, side = connection_identify(flow);
+
+	if (side < 0)
+		return side;
+	why->source_identity = flow->source_identity;
+	why->destination_identity = flow->destination_identity;
+	if (flow->source_endpoint) {
+		flow_observe(flow, POLICY_EGRESS);
+		side = connection_judge_side(skb, flow, &decision, announce);
+		if (side < 0)
+			return side;
+		if (side == POLICY_REDIRECT)
+			why->egress_rules = decision.rules;
+		verdict |= side;
+		why->egress_endpoint = flow->observer;
+		why->egress_cookie = decision.cookie;
+	}
+	if (flow->destination_endpoint) {
+		flow_observe(flow, POLICY_INGRESS);
+		side = connection_judge_side(skb, flow, &decision, announce);
+		if (side < 0)
+			return side;
+		if (side == POLICY_REDIRECT)
+			why->ingress_rules = decision.rules;
+		verdict |= side;
+		why->ingress_endpoint = flow->observer;
+		why->ingress_cookie = decision.cookie;
+	}
+	return verdict ? POLICY_REDIRECT : POLICY_ALLOW;
+}
+
+/* The packet is the first that is seen of its connection, in the direction flow->reply says. */
+static __always_inline int connection_create(struct __sk_buff *skb, struct flow *flow, __u32 flags)
+{
+	bool side = flow->reply;
+	struct ct_value entry = {
+	    .epoch = flow->epoch,
+	    .flags = flags,
+	    .source_identity = flow->reply ? flow->destination_identity : flow->source_identity,
+	    .destination_identity =
+		flow->reply ? flow->source_identity : flow->destination_identity,
+	};
+
+	if (!!flow->turned != side)
+		entry.flags |= CT_FLAG_ORIGIN_IS_SECOND;
+	entry.flags = ct_flags_after(&flow->packet, entry.flags, flow->reply);
+	entry.expires_ns = flow->now + ct_timeout(flow->packet.tuple.protocol, entry.flags);
+	entry.packets[0] = !side;
+	entry.packets[1] = side;
+	entry.bytes[0] = side ? 0 : skb->len;
+	entry.bytes[1] = side ? skb->len : 0;
+	if (bpf_map_update_elem(&ct, &flow->key, &entry, BPF_ANY))
+		return -DROP_CT_CREATE_FAILED;
+	flow->notable = 1;
+	return 0;
+}
+
+/*
+ * A new connection whose verdict is the proxy. In mid-stream (the entry was lost) there must be a
+ * socket already. The entry comes first: without it later packets could not be steered.
+ */
+static __always_inline int connection_open_proxied(struct __sk_buff *skb, struct flow *flow,
+						   const struct handoff *why)
+{
+	int result;
+
+	if (flow->packet.tuple.protocol != IPPROTO_TCP)
+		return -DROP_PROXY_UNKNOWN_PROTO;
+	if (flow->hook == HOOK_TO_POD)
+		return CONNECTION_ROUND;
+	if (packet_is_opening(&flow->packet))
+		result = proxy_hand_over(skb, &flow->packet, why);
+	else
+		result = proxy_steer(skb, &flow->packet);
+	if (result < 0)
+		return result;
+	if (result == PROXY_NONE)
+		return -DROP_PROXY_LOOKUP_FAILED;
+	result = connection_create(skb, flow, CT_FLAG_PROXIED);
+	return result ? result : CONNECTION_PROXY;
+}
+
+__noinline int connection_open(struct __sk_buff *skb, struct flow *flow)
+{
+	struct handoff why = {};
+	int verdict;
+
+	if (!flow)
+		return -DROP_INVALID;
+	flow->reply = 0;
+	flow->trace_reason = REASON_NEW;
+	verdict = connection_judge(skb, flow, &why, true);
+	if (verdict < 0)
+		return verdict;
+	if (verdict == POLICY_REDIRECT)
+		return connection_open_proxied(skb, flow, &why);
+	/* An error is one packet, not a connection whose answers would be allowed. */
+	if (flow->packet.icmp_error)
+		return CONNECTION_FORWARD;
+	verdict = connection_create(skb, flow, 0);
+	return verdict ? verdict : CONNECTION_FORWARD;
+}
+
+/* Something changed since policy last allowed the connection under flow->key. */
+__noinline int connection_recheck(struct __sk_buff *skb, struct flow *flow)
+{
+	struct handoff unused = {};
+	struct ct_value *entry;
+	int verdict;
+
+	if (!flow)
+		return -DROP_INVALID;
+	verdict = connection_judge(skb, flow, &unused, false);
+	if (verdict < 0)
+		return verdict;
+	entry = bpf_map_lookup_elem(&ct, &flow->key);
+	if (!entry)
+		return -DROP_CT_CREATE_FAILED;
+	if (verdict == POLICY_REDIRECT && !(entry->flags & CT_FLAG_PROXIED)) {
+		struct decision changed = {.verdict = -DROP_PROXIED_CHANGED};
+
+		/* The proxy cannot join in mid-stream: the client has to open it anew. */
+		entry->flags |= CT_FLAGS_CLOSED;
+		connection_announce(skb, flow, &changed);
+		return -DROP_PROXIED_CHANGED;
+	}
+	entry->source_identity = flow->source_identity;
+	entry->destination_identity = flow->destination_identity;
+	entry->epoch = flow->epoch;
+	return 0;
+}
+
+/* A proxied connection's packet goes to its socket or nowhere: never past the proxy. */
+static __always_inline int connection_continue_proxied(struct __sk_buff *skb, struct flow *flow,
+						       struct ct_value *entry)
+{
+	int result = proxy_steer(skb, &flow->packet);
+
+	if (result == PROXY_NONE && !flow->reply)
+		result = proxy_finish_handshake(skb, &flow->packet);
+	if (result == PROXY_ASSIGNED)
+		return CONNECTION_PROXY;
+	if (result < 0)
+		return result;
+	entry->flags |= CT_FLAGS_CLOSED;
+	return -DROP_PROXY_LOOKUP_FAILED;
+}
+
+static __always_inline int connection_continue(struct __sk_buff *skb, struct flow *flow,
+					       struct ct_value *entry)
+{
+	bool reply = flow->reply;
+
+	if (flow->hook == HOOK_TO_POD && (entry->flags & CT_FLAG_PROXIED))
+		return CONNECTION_ROUND;
+	if (!reply && entry->epoch != flow->epoch) {
+		int error = connection_recheck(skb, flow);
+
+		if (error)
+			return error;
+	}
+	flow->source_identity = reply ? entry->destination_identity : entry->source_identity;
+	flow->destination_identity = reply ? entry->source_identity : entry->destination_identity;
+	flow->trace_reason = reply ? REASON_REPLY : REASON_ESTABLISHED;
+	flow->notable = ct_advance(entry, &flow->packet, reply, flow->now);
+	ct_count(entry, reply, skb->len);
+	if (entry->flags & CT_FLAG_PROXIED)
+		return connection_continue_proxied(skb, flow, entry);
+	return CONNECTION_FORWARD;
+}
+
+/*
+ * A SYN opens a connection anew when the old one is over, and always when it comes from the side
+ * that answered: that side's policy has not been asked yet. A proxied connection's SYN belongs to
+ * its socket while it has one, as a retransmission does.
+ */
+__noinline int connection_is_over(struct __sk_buff *skb, const struct flow *flow, __u32 flags)
+{
+	if (!flow)
+		return true;
+	if (!(flags & CT_FLAG_PROXIED))
+		return flow->reply || (flags & CT_FLAGS_CLOSED) == CT_FLAGS_CLOSED;
+	return flow->hook != HOOK_TO_POD && !proxy_serves(skb, &flow->packet);
+}
+
+/* An ICMP query against the direction of its entry is not an answer, only looks like one. */
+static __always_inline bool connection_is_fresh(struct __sk_buff *skb, const struct flow *flow,
+						const struct ct_value *entry)
+{
+	if (packet_is_opening(&flow->packet))
+		return connection_is_over(skb, flow, entry->flags);
+	return flow_is_icmp(flow) && flow->packet.icmp_answer != flow->reply;
+}
+
+/* Takes up a connection of the proxy whose entry was lost, so that it is not taken for a raw one.
+ */
+__noinline int connection_adopt(struct __sk_buff *skb, struct flow *flow)
+{
+	__u32 identity = 0;
+	int result;
+
+	if (!flow)
+		return -DROP_INVALID;
+	if (flow->packet.tuple.protocol != IPPROTO_TCP || packet_is_opening(&flow->packet) ||
+	    flow->hook == HOOK_TO_POD)
+		return PROXY_NONE;
+	result = proxy_adopt(skb, &flow->packet, &identity);
+	if (result != PROXY_ASSIGNED)
+		return result;
+	result = connection_identify(flow);
+	if (result < 0)
+		return result;
+	flow->reply = identity != 0;
+	flow->trace_reason = flow->reply ? REASON_REPLY : REASON_ESTABLISHED;
+	result = connection_create(skb, flow, CT_FLAG_PROXIED | CT_FLAG_SEEN_REPLY);
+	return result ? result : PROXY_ASSIGNED;
+}
+
+/* CONNECTION_* or a negative drop reason. The flow's packet, endpoints and hook are filled in. */
+static __always_inline int connection_decide(struct __sk_buff *skb, struct flow *flow)
+{
+	struct ct_value *entry;
+	int result;
+
+	flow->now = bpf_ktime_get_coarse_ns();
+	if (flow->packet.icmp_error) {
+		result = related_lookup(skb, flow);
+		if (result == RELATED_PROXY && flow->hook == HOOK_TO_POD)
+			return CONNECTION_ROUND;
+		if (result == RELATED_PROXY)
+			return CONNECTION_PROXY;
+		if (result == RELATED_FORWARD)
+			return CONNECTION_FORWARD;
+	}
+	flow->turned = tuple_canonical(&flow->packet.tuple, &flow->key);
+	entry = ct_lookup(&flow->key, flow->now);
+	if (entry) {
+		flow->reply = ct_is_reply(entry, flow->turned);
+		if (!connection_is_fresh(skb, flow, entry))
+			return connection_continue(skb, flow, entry);
+		return connection_open(skb, flow);
+	}
+	result = connection_adopt(skb, flow);
+	if (result < 0)
+		return result;
+	if (result == PROXY_ASSIGNED)
+		return CONNECTION_PROXY;
+	return connection_open(skb, flow);
+}
+
+#endif

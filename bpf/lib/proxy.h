@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
+/*
+ * The proxy's sockets: which one a packet belongs to, and giving it the packet. A packet that is
+ * assigned a socket is marked, so that the node's routing delivers it locally.
+ */
+#ifndef IMKER_PROXY_H
+#define IMKER_PROXY_H
+
+#include "lib/parse.h"
+
+#define HANDOFF_ENTRIES 65536
+#define PROXY_NONE 0
+#define PROXY_ASSIGNED 1
+
+/* Original tuple → why it was handed over. Written here, taken by the proxy. Full: oldest goes. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, HANDOFF_ENTRIES);
+	__type(key, struct tuple);
+	__type(value, struct handoff);
+} handoff SEC(".maps");
+
+/* Slot → listening socket. Written by the proxy; the kernel empties it when the socket closes. */
+struct {
+	__uint(type, BPF_MAP_TYPE_SOCKMAP);
+	__uint(max_entries, LISTENER_SLOTS);
+	__type(key, __u32);
+	__type(value, __u64);
+} listeners SEC(".maps");
+
+/* One row, written by the proxy when all its workers listen. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct proxy_config);
+} proxy_config SEC(".maps");
+
+/* The node's socket for the packet's own tuple, to be released; may be a listener. */
+static __always_inline struct bpf_sock *proxy_socket(struct __sk_buff *skb,
+						     const struct packet *packet)
+{
+	const struct tuple *tuple = &packet->tuple;
+	struct bpf_sock_tuple query = {};
+
+	if (packet->ethertype == ETH_P_IP) {
+		query.ipv4.saddr = ((const word32 *)&tuple->source)[3];
+		query.ipv4.daddr = ((const word32 *)&tuple->destination)[3];
+		query.ipv4.sport = tuple->source_port;
+		query.ipv4.dport = tuple->destination_port;
+		return bpf_skc_lookup_tcp(skb, &query, sizeof(query.ipv4), BPF_F_CURRENT_NETNS, 0);
+	}
+	for (int i = 0; i < 4; i++) {
+		query.ipv6.saddr[i] = ((const word32 *)&tuple->source)[i];
+		query.ipv6.daddr[i] = ((const word32 *)&tuple->destination)[i];
+	}
+	query.ipv6.sport = tuple->source_port;
+	query.ipv6.dport = tuple->destination_port;
+	return bpf_skc_lookup_tcp(skb, &query, sizeof(query.ipv6), BPF_F_CURRENT_NETNS, 0);
+}
+
+/*
+ * Gives the packet of a proxied connection to the socket that serves it: a request, an
+ * established or a closing one. A fresh SYN does not belong to a socket in TIME_WAIT.
+ */
+__noinline int proxy_steer(struct __sk_buff *skb, const struct packet *packet)
+{
+	struct bpf_sock *socket;
+	long error;
+
+	if (!packet)
+		return PROXY_NONE;
+	socket = proxy_socket(skb, packet);
+	if (!socket)
+		return PROXY_NONE;
+	if (socket->state == BPF_TCP_LISTEN ||
+	    (socket->state == BPF_TCP_TIME_WAIT && packet_is_opening(packet))) {
+		bpf_sk_release(socket);
+		return PROXY_NONE;
+	}
+	error = bpf_sk_assign(skb, socket, 0);
+	bpf_sk_release(socket);
+	if (error)
+		return -DROP_PROXY_SET_FAILED;
+	return PROXY_ASSIGNED;
+}
+
+/* Does the packet have a socket that serves it, be it only to answer a repeated SYN? */
+static __always_inline bool proxy_serves(struct __sk_buff *skb, const struct packet *packet)
+{
+	struct bpf_sock *socket = proxy_socket(skb, packet);
+	bool serves;
+
+	if (!socket)
+		return false;
+	serves = socket->state != BPF_TCP_LISTEN && socket->state != BPF_TCP_TIME_WAIT;
+	bpf_sk_release(socket);
+	return serves;
+}
+
+/*
+ * As proxy_steer for a packet without a conntrack entry (evicted, or of an older map): only a
+ * socket that the proxy has marked counts. *identity: of the peer the proxy speaks for; 0 when the
+ * packet comes from the side that opened the connection.
+ */
+static __always_inline int proxy_adopt(struct __sk_buff *skb, const struct packet *packet,
+				       __u32 *identity)
+{
+	struct bpf_sock *socket = proxy_socket(skb, packet);
+	struct bpf_sock *full;
+	__u32 mark = 0;
+	long error;
+
+	if (!socket)
+		return PROXY_NONE;
+	full = bpf_sk_fullsock(socket);
+	if (full && full->state != BPF_TCP_LISTEN)
+		mark = full->mark;
+	if ((mark & MARK_MAGIC_MASK) != MARK_MAGIC_PROXY) {
+		bpf_sk_release(socket);
+		return PROXY_NONE;
+	}
+	error = bpf_sk_assign(skb, socket, 0);
+	bpf_sk_release(socket);
+	if (error)
+		return -DROP_PROXY_SET_FAILED;
+	*identity = mark >> 16 | (mark & 0xff) << 16;
+	return PROXY_ASSIGNED;
+}
+
+/* Spreads connections over workers; the same tuple always meets the same worker. */
+static __always_inline __u32 tuple_hash(const struct tuple *tuple)
+{
+	const word32 *words = (const word32 *)tuple;
+	__u32 hash = 0;
+
+#pragma unroll
+	for (int i = 0; i < 9; i++)
+		hash = (hash ^ words[i]) * 0x9e3779b1;
+	return hash ^ hash >> 15;
+}
+
+/* Assigns the packet to the listener of its worker. */
+static __always_inline int proxy_listen(struct __sk_buff *skb, const struct packet *packet)
+{
+	struct bpf_sock *listener;
+	struct proxy_config *proxy;
+	__u32 row = 0, slot;
+	long error;
+
+	proxy = bpf_map_lookup_elem(&proxy_config, &row);
+	if (!proxy || !proxy->workers)
+		return -DROP_NO_PROXY;
+	slot = tuple_hash(&packet->tuple) % proxy->workers * 2 + (packet->ethertype == ETH_P_IPV6);
+	listener = bpf_map_lookup_elem(&listeners, &slot);
+	if (!listener)
+		return -DROP_NO_PROXY;
+	error = bpf_sk_assign(skb, listener, 0);
+	bpf_sk_release(listener);
+	if (error)
+		return -DROP_PROXY_SET_FAILED;
+	return PROXY_ASSIGNED;
+}
+
+/* A new connection: tells the proxy why, then hands it the SYN. */
+static __always_inline int proxy_hand_over(struct __sk_buff *skb, const struct packet *packet,
+					   const struct handoff *why)
+{
+	if (bpf_map_update_elem(&handoff, &packet->tuple, why, BPF_ANY))
+		return -DROP_PROXY_SET_FAILED;
+	return proxy_listen(skb, packet);
+}
+
+/*
+ * With SYN cookies the listener keeps no request socket, and the ACK of the handshake finds none.
+ * It is the listener's while the proxy has not taken the row of that connection.
+ */
+static __always_inline int proxy_finish_handshake(struct __sk_buff *skb,
+						  const struct packet *packet)
+{
+	if (!bpf_map_lookup_elem(&handoff, &packet->tuple))
+		return PROXY_NONE;
+	return proxy_listen(skb, packet);
+}
+
+#endif

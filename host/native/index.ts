@@ -1,0 +1,113 @@
+/**
+ * The typed face of the libbpf addon: one function per kernel operation, no policy. Failures throw
+ * a `NativeError`. File descriptors are plain numbers, owned by the caller unless said otherwise.
+ */
+import { createRequire } from "node:module";
+
+/** What a failed kernel call throws. */
+export interface NativeError extends Error {
+  /** errno's name, `ENOENT`. */
+  code: string;
+  errno: number;
+  syscall: string;
+  /** What the verifier or the kernel had to say. */
+  log?: string;
+}
+
+export interface MapInfo {
+  id: number;
+  type: number;
+  keyBytes: number;
+  valueBytes: number;
+  entries: number;
+  flags: number;
+}
+
+export interface LinkInfo {
+  id: number;
+  programId: number;
+  /** 0: the interface is gone. */
+  ifindex: number;
+  attachType: number;
+}
+
+/** One ELF file. Descriptors it gives out live until `close()`. */
+export interface BpfObject {
+  /** Before `load()`: use the map behind `fd` instead of making one. */
+  reuseMap(name: string, fd: number): void;
+  load(): void;
+  mapFd(name: string): number;
+  programFd(name: string): number;
+  close(): void;
+}
+
+export interface RingBuffer {
+  /** Fills `records` from its start; returns how many records were taken. */
+  consume(records: Uint8Array): number;
+  close(): void;
+}
+
+export interface Native {
+  BpfObject: new (path: string) => BpfObject;
+  /** The second argument is the bytes of one record. */
+  RingBuffer: new (
+    fd: number,
+    recordBytes: number,
+  ) => RingBuffer;
+  mapCreate(
+    type: number,
+    name: string,
+    keyBytes: number,
+    valueBytes: number,
+    entries: number,
+    flags: number,
+  ): number;
+  mapLookup(fd: number, key: Uint8Array, value: Uint8Array): boolean;
+  mapUpdate(fd: number, key: Uint8Array, value: Uint8Array, flags: number): void;
+  mapUpdateBatch(fd: number, keys: Uint8Array, values: Uint8Array, count: number): void;
+  mapDelete(fd: number, key: Uint8Array): boolean;
+  mapNextKey(fd: number, key: Uint8Array | null, next: Uint8Array): boolean;
+  mapLookupBatch(
+    fd: number,
+    cursor: Uint8Array | null,
+    nextCursor: Uint8Array,
+    keys: Uint8Array,
+    values: Uint8Array,
+    count: number,
+  ): { count: number; last: boolean };
+  mapById(id: number): number;
+  mapInfo(fd: number): MapInfo;
+  programLoad(type: number, instructions: Uint8Array, license: string): number;
+  programTestRun(
+    fd: number,
+    frame: Uint8Array,
+    frameOut: Uint8Array,
+    context: Uint8Array | null,
+    contextOut: Uint8Array | null,
+    repeat: number,
+  ): { result: number; bytes: number; nanoseconds: number };
+  linkCreate(program: number, target: number, attachType: number): number;
+  linkUpdate(link: number, program: number): void;
+  linkInfo(link: number): LinkInfo;
+  objectGet(path: string): number | undefined;
+  objectPin(fd: number, path: string): void;
+  closeFd(fd: number): void;
+  probeMapType(type: number): boolean;
+  probeHelper(programType: number, helper: number): boolean;
+  fileSystemType(path: string): number;
+  interfaceIndex(name: string): number;
+  possibleCpus(): number;
+}
+
+/** Loads the addon that `make native` built. */
+export function loadNative(
+  path = new URL("../../.build/native/datapath.node", import.meta.url).pathname,
+): Native {
+  return createRequire(import.meta.url)(path);
+}
+
+/** Is this a failed kernel call, optionally with that errno name? */
+export function isNativeError(error: unknown, code?: string): error is NativeError {
+  if (!(error instanceof Error) || !("syscall" in error) || !("code" in error)) return false;
+  return code === undefined || error.code === code;
+}
