@@ -66,6 +66,8 @@ check_machine() {
 
 # One set-up of this tree at a time; the lock is on this script, so it leaves no file behind.
 take_lock() {
+  mkdir -p "$logs" 2>/dev/null && [ -w "$logs" ] ||
+    die "cannot write $logs: it belongs to another user, who should run this"
   exec 9<deploy/setup.sh
   flock -n 9 && return
   say "another set-up of this tree is running, waiting for it"
@@ -136,7 +138,6 @@ install_packages() {
   command -v apt-get >/dev/null ||
     die "cannot install $missing: no apt-get here; install them as your distribution does"
   say "installing Debian packages ($missing)…"
-  mkdir -p "$logs"
   : >"$logs/apt.log"
   forbid_daemons
   apt update || true # a broken foreign source must not stop us: the install below decides
@@ -176,7 +177,6 @@ install_npm_packages() {
     fi
   fi
   say "installing npm packages, Node and Deno among them…"
-  mkdir -p "$logs"
   # Not `npm ci`: it refuses a lock file without the optional packages of other platforms, and a
   # registry mirror that does not carry those cannot write a lock file that has them. This installs
   # the locked versions, checks their integrity and leaves the lock file alone just the same.
@@ -195,7 +195,6 @@ install_npm_packages() {
 build() {
   make -q all >/dev/null 2>&1 9<&- && return
   say "building BPF objects, native addons and plugins…"
-  mkdir -p "$logs"
   if ! make -j2 all </dev/null >"$logs/make.log" 2>&1 9<&-; then
     tail -n 25 "$logs/make.log" >&2
     die "cannot build: make failed (all of it: $logs/make.log)"

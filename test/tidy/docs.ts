@@ -68,7 +68,7 @@ export function linksResolve(tree: Tree): Finding[] {
   return findings;
 }
 
-/** Only documents that describe the tree as it is; plans and the past may name what is not there. */
+/** Documents that describe the tree as it is; plans and the past may name what is not there. */
 const DESCRIBES_TREE = /^(README|ARCHITECTURE|CONTRIBUTING)\.md$/;
 
 export function namedFilesExist(tree: Tree): Finding[] {
