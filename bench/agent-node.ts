@@ -40,8 +40,8 @@ const applySchema = z.object({ errors: z.array(z.unknown()) });
 
 export class AgentNode {
   readonly node = ownName("node");
-  readonly client = ownName("client");
-  readonly server = ownName("server");
+  readonly client = ownName("pod-client");
+  readonly server = ownName("pod-server");
   readonly serverPort = SERVER_PORT;
   readonly #paths: BenchPaths;
   readonly #options: AgentNodeOptions;

@@ -99,11 +99,12 @@ async function measureRow(
       loadCpu: LOAD_CPU,
       folder,
       upstream: `${ADDRESS.server}:${SERVER_PORT}`,
+      bodyBytes: options.shape.bodyBytes,
     }),
     (running) => running.stop(),
   );
   const load = {
-    placement: { cpu: LOAD_CPU, netns: topology.client },
+    placement: { cpu: LOAD_CPU, netns: proxy.client ?? topology.client },
     binary: join(paths.build, "load"),
     to: proxy.target,
     shape: options.shape,

@@ -17,12 +17,13 @@ import { haproxyRow } from "./proxies/haproxy.ts";
 import { imkerRows } from "./proxies/imker.ts";
 import type { BenchPaths, ProxyRow } from "./proxies/proxy.ts";
 import { relayRow } from "./proxies/relay.ts";
+import { transparentRow } from "./proxies/transparent.ts";
 import { formatReport, type Report, toRatios, toReportRow } from "./report.ts";
 import { findShape, SHAPES } from "./shapes.ts";
 import { requireMachine } from "./tools.ts";
 import { isProcessAlive, isStaleName, sweepNamespaces } from "./topology.ts";
 
-const ROWS: readonly ProxyRow[] = [relayRow, ...imkerRows, haproxyRow, envoyRow];
+const ROWS: readonly ProxyRow[] = [relayRow, ...imkerRows, transparentRow, haproxyRow, envoyRow];
 const ROW_NAMES = [...ROWS.map((row) => row.name), ...POD_ROWS];
 
 interface L7Flags {

@@ -1,2 +1,93 @@
-import type { ProxyRow } from "./proxy.ts";
-export const imkerRows: readonly ProxyRow[] = [];
+/**
+ * Imker's own rows: the proxy in static mode on Node and on Deno, one worker, with the plugin, fuel
+ * and flow records as in production. The rule set is compiled by the plugin itself, as the agent
+ * does it.
+ */
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { PluginCatalog } from "../../host/plugin/catalog.ts";
+import type { ProxyState } from "../../runtime/contract/control.ts";
+import { RunError } from "../errors.ts";
+import { run, start } from "../process.ts";
+import { RecordSink, requireRecords } from "../sink.ts";
+import { ADDRESS } from "../topology.ts";
+import type { BenchPaths, ProxyRow, ProxySetting, RunningProxy } from "./proxy.ts";
+import { HTTP_RULES } from "./rules.ts";
+
+const PORT = 9004;
+const PLUGIN = "l7-http";
+const RULE_SET = 1;
+const NEEDED = [".build/native/engine.node", `.build/plugins/${PLUGIN}/plugin.wasm`];
+
+type Runtime = "node" | "deno";
+
+function staticRow(runtime: Runtime): ProxyRow {
+  return {
+    name: `imker-${runtime}`,
+    enforces: true,
+    async prepare(paths: BenchPaths): Promise<void> {
+      run(["make", "-s", ...NEEDED], { cwd: paths.root });
+    },
+    start: (setting) => startStatic(runtime, setting),
+  };
+}
+
+export const imkerRows: readonly ProxyRow[] = [staticRow("node"), staticRow("deno")];
+
+async function startStatic(runtime: Runtime, setting: ProxySetting): Promise<RunningProxy> {
+  const { paths, folder } = setting;
+  const listen = `${ADDRESS.proxyToClient}:${PORT}`;
+  const stateFile = join(folder, "state.json");
+  writeFileSync(stateFile, JSON.stringify(compileState(paths.root)));
+  const proxy = start(`imker-${runtime}`, setting.placement, [
+    ...runtimeCommand(runtime, paths.root),
+    ...["--run-dir", folder, "--state-dir", folder, "--workers", "1"],
+    ...["--static", `${listen}=${setting.upstream}`, "--state", stateFile],
+  ]);
+  await proxy.waitForListener(PORT);
+  const socket = join(folder, "records-0.sock");
+  const sink = new RecordSink({ cpu: setting.loadCpu }, join(paths.build, "sink"), socket);
+  await sink.connected();
+  let notes: string[] = [];
+  return {
+    target: listen,
+    async verify({ allowed, denied }): Promise<void> {
+      const counts = await sink.settled({ allowed, denied });
+      const mebibytes = Math.round(residentBytes(proxy.pid) / (1 << 20));
+      const frames = counts.requests.forwarded + counts.responses.forwarded;
+      notes = [`${mebibytes} MiB resident, ${frames} records read, ${counts.lost} lost`];
+      requireRecords(`imker-${runtime}`, counts, { allowed, denied });
+    },
+    notes: async () => notes,
+    async stop(): Promise<void> {
+      await sink.stop();
+      await proxy.stop();
+    },
+  };
+}
+
+function runtimeCommand(runtime: Runtime, root: string): string[] {
+  const main = join(root, "runtime", "main.ts");
+  const bin = join(root, "node_modules", ".bin", runtime);
+  return runtime === "node" ? [bin, main] : [bin, "run", "--no-prompt", "-A", main];
+}
+
+/** What the agent would send: the plugin, and the three rules compiled by it. */
+function compileState(root: string): ProxyState {
+  const catalog = PluginCatalog.load(join(root, ".build", "plugins"));
+  const rules = HTTP_RULES.map(({ method, path }) => [
+    { key: "method", value: method },
+    { key: "path", value: path },
+  ]);
+  let patterns = 0;
+  const compiled = catalog.compile({ plugin: PLUGIN, rules }, () => ++patterns);
+  return { revision: 1, plugins: catalog.versions(), ruleSets: [{ id: RULE_SET, ...compiled }] };
+}
+
+/** Of the process, in bytes (proc(5): VmRSS is in kibibytes). */
+function residentBytes(pid: number): number {
+  const status = readFileSync(`/proc/${pid}/status`, "utf8");
+  const kibibytes = /^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1];
+  if (kibibytes === undefined) throw new RunError(`Cannot read the memory of ${pid}: no VmRSS`);
+  return Number(kibibytes) * 1024;
+}

@@ -25,11 +25,15 @@ export interface ProxySetting {
   folder: string;
   /** ADDRESS:PORT of the server. */
   upstream: string;
+  /** Of the server's response, for a row that brings its own server. */
+  bodyBytes: number;
 }
 
 export interface RunningProxy {
   /** ADDRESS:PORT the client connects to. */
   target: string;
+  /** Namespace the client runs in, when it is not that of the topology. */
+  client?: string;
   /** Rejects when the proxy's own account of the run differs from the client's. */
   verify?(requests: { allowed: number; denied: number; report: LoadReport }): Promise<void>;
   /** Lines about the run that belong under the table (memory, records per request). */

@@ -1,0 +1,60 @@
+/**
+ * Imker as it is deployed: two pods of a real agent, an HTTP policy, connections handed to the proxy
+ * by the datapath, flow records read by the agent. CPU is that of the proxy alone; the agent, which
+ * turns every record into a flow, shares the core of client and server and shows in the machine's.
+ */
+import { join } from "node:path";
+import { AgentNode } from "../agent-node.ts";
+import { startServer } from "../load.ts";
+import { run } from "../process.ts";
+import type { BenchPaths, ProxyRow, ProxySetting, RunningProxy } from "./proxy.ts";
+
+export const transparentRow: ProxyRow = {
+  name: "imker-transparent",
+  enforces: true,
+  async prepare(paths: BenchPaths): Promise<void> {
+    run(["make", "-s", "bpf", "native", "gen", "plugins"], { cwd: paths.root });
+  },
+  async start(setting: ProxySetting): Promise<RunningProxy> {
+    const { paths, placement, loadCpu } = setting;
+    const [proxyProcsFile] = placement.procsFiles ?? [];
+    const node = new AgentNode(paths, {
+      policy: "http",
+      runtime: "node",
+      agentCpu: loadCpu,
+      proxyCpu: placement.cpu,
+      folder: setting.folder,
+      ...(proxyProcsFile === undefined ? {} : { proxyProcsFile }),
+    });
+    try {
+      await node.open();
+      const at = {
+        address: node.serverAddress,
+        port: node.serverPort,
+        bodyBytes: setting.bodyBytes,
+      };
+      const binary = join(paths.build, "server");
+      const server = startServer({ cpu: loadCpu, netns: node.server }, binary, at);
+      await server.waitForListener(node.serverPort);
+      return {
+        target: `${node.serverAddress}:${node.serverPort}`,
+        client: node.client,
+        async notes(): Promise<string[]> {
+          const { agent, proxy } = node.memory;
+          return [`resident: agent ${mebibytes(agent)} MiB, proxy ${mebibytes(proxy)} MiB`];
+        },
+        async stop(): Promise<void> {
+          await server.stop();
+          await node.close();
+        },
+      };
+    } catch (error) {
+      await node.close();
+      throw error;
+    }
+  },
+};
+
+function mebibytes(bytes: number): number {
+  return Math.round(bytes / (1 << 20));
+}
