@@ -84,6 +84,10 @@ export async function runLoad(request: LoadRequest, signal: AbortSignal): Promis
   signal.addEventListener("abort", abort);
   try {
     return parseLoadReport(await program.output());
+  } catch (error) {
+    // That it was stopped is the cause; what it says of its end is only how.
+    signal.throwIfAborted();
+    throw error;
   } finally {
     signal.removeEventListener("abort", abort);
     await program.stop();
