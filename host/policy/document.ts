@@ -10,6 +10,7 @@ import {
   formatPath,
   type PolicyProblem,
   problemsOf,
+  suggestion,
 } from "./problem.ts";
 import {
   type CiliumRule,
@@ -193,9 +194,11 @@ function unknownKind(value: unknown, kind: unknown): FieldProblem {
       expected,
     };
   }
-  const near = nearest(kind, KINDS);
-  const hint = near === undefined ? "" : `; did you mean ${JSON.stringify(near)}?`;
-  return { path: ["kind"], message: `unsupported kind ${JSON.stringify(kind)}${hint}`, expected };
+  if (kind.endsWith("List")) {
+    return { path: ["items"], message: "is required", expected: "a list of policies" };
+  }
+  const message = `unsupported kind ${JSON.stringify(kind)}${suggestion(kind, KINDS)}`;
+  return { path: ["kind"], message, expected };
 }
 
 function emptyFile(file: string): PolicyProblem {

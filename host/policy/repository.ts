@@ -73,6 +73,23 @@ export class PolicyRepository {
     return revision;
   }
 
+  /**
+   * Takes up a document that was accepted before, under the revision it had then; the repository's
+   * own becomes at least that. @throws PolicyRefusedError
+   */
+  restore(document: PolicyDocument, revision: number): void {
+    const problems = validateForApply(document, this.#features);
+    if (problems.length > 0) throw new PolicyRefusedError(document, problems);
+    const rules = translate(document, { cluster: this.#cluster, revision });
+    this.#policies.set(documentKey(document), { document, revision, rules });
+    this.startAt(revision);
+  }
+
+  /** The revision goes on from here, if it is not beyond it yet. */
+  startAt(revision: number): void {
+    this.#revision = Math.max(this.#revision, revision);
+  }
+
   /** False if there is none; the revision rises only if there was one. */
   delete(key: Pick<PolicyDocument, "kind" | "namespace" | "name">): boolean {
     const deleted = this.#policies.delete(documentKey(key));
