@@ -62,12 +62,13 @@ export class PluginCatalog {
     return [...this.#entries.values()].map((entry) => entry.version);
   }
 
-  manifest(name: string): Manifest | undefined {
-    return this.#entries.get(name)?.version.manifest;
+  manifestOf(digest: string): Manifest | undefined {
+    return this.versions().find((version) => version.digest === digest)?.manifest;
   }
 
-  byDigest(digest: string): PluginVersion | undefined {
-    return this.versions().find((version) => version.digest === digest);
+  /** @throws PluginError when it is not installed. */
+  digestOf(name: string): string {
+    return this.#entry(name).version.digest;
   }
 
   /**
@@ -75,11 +76,7 @@ export class PluginCatalog {
    *   when the plugin refuses a rule, PatternError (runtime/regex) for a bad expression.
    */
   compile(l7: L7Rules, handleOf: PatternNumbering): CompiledRules {
-    const entry = this.#entries.get(l7.plugin);
-    if (entry === undefined) {
-      const known = [...this.#entries.keys()].join(", ") || "none";
-      throw new PluginError(`Cannot use plugin "${l7.plugin}": not installed (installed: ${known})`);
-    }
+    const entry = this.#entry(l7.plugin);
     const { manifest, digest } = entry.version;
     if (l7.version !== undefined && l7.version !== manifest.version) {
       throw new PluginError(
@@ -107,6 +104,13 @@ export class PluginCatalog {
       compiled: Buffer.from(compiled).toString("base64"),
       patterns: [...patterns].map(([handle, source]) => ({ handle, source })),
     };
+  }
+
+  #entry(name: string): CatalogEntry {
+    const entry = this.#entries.get(name);
+    if (entry !== undefined) return entry;
+    const known = [...this.#entries.keys()].join(", ") || "none";
+    throw new PluginError(`Cannot use plugin "${name}": not installed (installed: ${known})`);
   }
 }
 

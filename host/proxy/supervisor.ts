@@ -1,7 +1,7 @@
 /**
  * Keeps one proxy in service: finds a running one through its socket, starts one when there is
- * none, starts it again when it dies, replaces it on upgrade, and gives every new connection the
- * state last wanted. The proxy never dies with the agent.
+ * none, starts it again when it dies, replaces it on upgrade, and gives every
+ * new one the state last wanted. The proxy never dies with the agent.
  */
 import { join } from "node:path";
 import type { Logger } from "pino";
@@ -60,8 +60,7 @@ export class ProxySupervisor {
   }
 
   /** Adopts a running proxy or starts one; resolves when one is up or START_TIMEOUT_MS is over. */
-  async start(state: ProxyState): Promise<void> {
-    this.#state = state;
+  async start(): Promise<void> {
     try {
       await this.#attach();
       this.#log.info({ pid: this.#control?.hello.pid }, "adopted the running proxy");
@@ -100,8 +99,7 @@ export class ProxySupervisor {
     const oldPid = old?.hello.pid;
     const pid = startProxyProcess(this.#options);
     const fresh = await this.#connectTo((hello) => hello.pid === pid, START_TIMEOUT_MS);
-    await fresh.setState(this.#state, CONFIRM_TIMEOUT_MS);
-    this.#adopt(fresh);
+    await this.#putInService(fresh);
     if (old !== undefined) {
       await old.drain(drainMs, CONFIRM_TIMEOUT_MS).catch((error: unknown) => {
         this.#log.warn({ error, pid: oldPid }, "the old proxy did not confirm its drain");
@@ -119,12 +117,21 @@ export class ProxySupervisor {
   }
 
   async #attach(): Promise<void> {
-    const control = await this.#open();
-    try {
-      await control.setState(this.#state, CONFIRM_TIMEOUT_MS);
-    } catch (error) {
-      control.close();
-      throw error;
+    await this.#putInService(await this.#open());
+  }
+
+  /**
+   * Until the agent has computed a state, a proxy goes on with the one it has: an empty state would
+   * take the rule sets from connections that are allowed.
+   */
+  async #putInService(control: ProxyControl): Promise<void> {
+    if (this.#state.revision > 0) {
+      try {
+        await control.setState(this.#state, CONFIRM_TIMEOUT_MS);
+      } catch (error) {
+        control.close();
+        throw error;
+      }
     }
     this.#adopt(control);
   }
@@ -169,8 +176,7 @@ export class ProxySupervisor {
     try {
       const pid = startProxyProcess(this.#options);
       const control = await this.#connectTo((hello) => hello.pid === pid, START_TIMEOUT_MS);
-      await control.setState(this.#state, CONFIRM_TIMEOUT_MS);
-      this.#adopt(control);
+      await this.#putInService(control);
       this.#log.info({ pid, runtime: this.#options.runtime }, "started the proxy");
     } catch (error) {
       this.#failures += 1;

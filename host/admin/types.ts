@@ -1,0 +1,119 @@
+/** What the admin API asks of the agent, and the shapes it answers with. */
+import type { ProxyHello } from "../../runtime/contract/control.ts";
+import type { CtRow, Feature, PolicyMapEntry } from "../datapath/types.ts";
+import type { Endpoint, EndpointSpec } from "../endpoint/types.ts";
+
+export interface PolicyFile {
+  /** Shown in errors; a path or `-`. */
+  file: string;
+  text: string;
+}
+
+export interface PolicyFileError {
+  file: string;
+  /** Counts from 0. */
+  document: number;
+  /** Such as `spec.ingress[0].toPorts[0].ports[0].port`; empty for the whole document. */
+  path: string;
+  message: string;
+  expected: string;
+  line?: number | undefined;
+  column?: number | undefined;
+}
+
+export interface AppliedPolicy {
+  kind: string;
+  namespace: string;
+  name: string;
+  revision: number;
+}
+
+export interface ApplyResult {
+  applied: AppliedPolicy[];
+  errors: PolicyFileError[];
+}
+
+export interface PolicyView extends AppliedPolicy {
+  /** `api`, or the file it came from. */
+  source: string;
+  /** The object as it was given. */
+  object: unknown;
+}
+
+export interface IdentityView {
+  id: number;
+  labels: string[];
+  /** Local endpoints that have it. */
+  endpoints: number;
+}
+
+export interface AgentStatus {
+  agent: {
+    version: string;
+    pid: number;
+    /** RFC 3339. */
+    startedAt: string;
+    node: string;
+    policyRevision: number;
+    /** Revision in force in kernel and proxy. */
+    enforcedRevision: number;
+    endpoints: number;
+    policies: number;
+    /** Bytes resident. */
+    rss: number;
+  };
+  proxy:
+    | {
+        runtime: string;
+        runtimeVersion: string;
+        workers: number;
+        pid: number;
+        revision: number;
+        startedAt: string;
+        connections: number;
+        instances: number;
+        /** Bytes resident. */
+        rss: number;
+        counters: Record<string, number>;
+      }
+    | undefined;
+  features: Feature[];
+  /** What does not work as it should, in words; empty when all is well. */
+  degraded: string[];
+}
+
+export interface AdminBackend {
+  status(): Promise<AgentStatus>;
+  endpoints: {
+    list(): Endpoint[];
+    get(reference: string): Endpoint;
+    create(spec: EndpointSpec): Promise<Endpoint>;
+    delete(reference: string): Promise<Endpoint>;
+  };
+  policies: {
+    list(): PolicyView[];
+    validate(files: PolicyFile[]): ApplyResult;
+    /** Settles when kernel and proxy enforce it (`wait`) or when it is accepted. */
+    apply(files: PolicyFile[], wait: boolean): Promise<ApplyResult>;
+    delete(kind: string, namespace: string, name: string, wait: boolean): Promise<AppliedPolicy>;
+  };
+  identities(): IdentityView[];
+  /** GetFlowsResponse protojson, one a line. `query` is `last`, `follow`, `since`, `until`. */
+  flows(query: FlowQuery, signal: AbortSignal): AsyncIterable<string>;
+  kernel: {
+    policy(endpoint: number): (PolicyMapEntry & { allowedBy: string[] })[];
+    ct(): CtRow[];
+    ipcache(): { prefix: string; identity: number }[];
+  };
+  upgradeProxy(drainSeconds: number): Promise<ProxyHello>;
+  /** Stops the agent, as SIGTERM does; with `proxy` it stops the proxy too (uninstall). */
+  stop(withProxy: boolean): void;
+}
+
+export interface FlowQuery {
+  last: number | undefined;
+  follow: boolean;
+  /** RFC 3339, or undefined. */
+  since: string | undefined;
+  until: string | undefined;
+}

@@ -1,0 +1,138 @@
+/** The agent's parts as the admin API wants them (host/admin/types.ts). Joins views, decides nothing. */
+import type { AdminBackend, AgentStatus, FlowQuery, IdentityView } from "../admin/types.ts";
+import type { Datapath } from "../datapath/types.ts";
+import type { EndpointManager } from "../endpoint/manager.ts";
+import type { Enforcer } from "../enforce/enforcer.ts";
+import type { Planner } from "../enforce/planner.ts";
+import type { PolicyService } from "../enforce/policies.ts";
+import { toFlowLines } from "../hubble/format/json.ts";
+import type { Observer } from "../hubble/observer.ts";
+import type { IdentityAllocator } from "../identity/allocator.ts";
+import { formatLabel } from "../identity/label.ts";
+import type { ProxySupervisor } from "../proxy/supervisor.ts";
+import type { EventPump } from "./event-pump.ts";
+import type { PolicyFolder } from "./policy-folder.ts";
+
+export interface BackendDeps {
+  version: string;
+  node: string;
+  startedAt: Date;
+  endpoints: EndpointManager;
+  policies: PolicyService;
+  enforcer: Enforcer;
+  identities: IdentityAllocator;
+  planner: Planner;
+  datapath: Datapath;
+  proxy: ProxySupervisor;
+  pump: EventPump;
+  observer: Observer;
+  folder: PolicyFolder | undefined;
+  stop: () => void;
+}
+
+export function createBackend(deps: BackendDeps): AdminBackend {
+  const { policies, datapath, planner, proxy } = deps;
+  return {
+    status: () => status(deps),
+    endpoints: endpointBackend(deps),
+    policies: {
+      list: () => policies.list(),
+      validate: (files) => policies.validate(files),
+      apply: (files, wait) => policies.apply(files, wait),
+      delete: (kind, namespace, name, wait) => policies.delete(kind, namespace, name, wait),
+    },
+    identities: () => identityViews(deps),
+    flows: (query, signal) => flows(deps, query, signal),
+    kernel: {
+      policy: (endpoint) =>
+        datapath.listPolicy(endpoint).map((entry) => ({
+          ...entry,
+          allowedBy: planner.originsOf(entry.cookie).map((origin) => origin.name),
+        })),
+      ct: () => datapath.listCt(),
+      ipcache: () => datapath.listIpcache(),
+    },
+    upgradeProxy: (drainSeconds) => proxy.upgrade(drainSeconds * 1000),
+    stop: () => deps.stop(),
+  };
+}
+
+function endpointBackend({
+  endpoints,
+  policies,
+  enforcer,
+}: BackendDeps): AdminBackend["endpoints"] {
+  // What cannot be put in force is shown by the endpoint's state and by status, and tried again.
+  const refresh = (): Promise<void> => policies.refresh().catch(() => {});
+  return {
+    list: () => endpoints.list(),
+    get: (reference) => endpoints.get(reference),
+    create: async (spec) => {
+      const { id } = await endpoints.create(spec);
+      await refresh();
+      return endpoints.get(String(id));
+    },
+    delete: async (reference) => {
+      const { id } = endpoints.get(reference);
+      const gone = await endpoints.delete(id);
+      enforcer.forget(id);
+      await refresh();
+      return gone;
+    },
+  };
+}
+
+async function status(deps: BackendDeps): Promise<AgentStatus> {
+  const { endpoints, policies, enforcer, datapath } = deps;
+  const features = datapath.features();
+  const proxyStatus = await deps.proxy.status();
+  return {
+    agent: {
+      version: deps.version,
+      pid: process.pid,
+      startedAt: deps.startedAt.toISOString(),
+      node: deps.node,
+      policyRevision: policies.revision,
+      enforcedRevision: enforcer.enforcement.revision,
+      endpoints: endpoints.list().length,
+      policies: policies.size,
+      rss: process.memoryUsage.rss(),
+    },
+    proxy:
+      proxyStatus === undefined
+        ? undefined
+        : { ...proxyStatus, startedAt: new Date(proxyStatus.startedAt).toISOString() },
+    features,
+    degraded: [
+      ...features.filter((one) => !one.available).map((one) => `${one.name}: ${one.detail}`),
+      ...[enforcer.enforcement.trouble].filter((text) => text !== undefined),
+      ...[deps.proxy.trouble].filter((text) => text !== undefined),
+      ...(deps.folder?.errors ?? []).map((one) => `${one.file}: ${one.path} ${one.message}`),
+    ],
+  };
+}
+
+function identityViews({ identities, endpoints }: BackendDeps): IdentityView[] {
+  const users = new Map<number, number>();
+  for (const { identity } of endpoints.records()) {
+    users.set(identity, (users.get(identity) ?? 0) + 1);
+  }
+  return identities
+    .list()
+    .map(({ id, labels }) => ({
+      id,
+      labels: labels.map(formatLabel),
+      endpoints: users.get(id) ?? 0,
+    }))
+    .sort((a, b) => a.id - b.id);
+}
+
+async function* flows(
+  { pump, observer }: BackendDeps,
+  query: FlowQuery,
+  signal: AbortSignal,
+): AsyncGenerator<string> {
+  // A request just answered has left its events in the kernel's ring; they belong to the answer.
+  pump.drain();
+  yield* toFlowLines(observer, query, signal);
+}

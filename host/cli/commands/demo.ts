@@ -1,0 +1,67 @@
+/** `imker demo`: the main job, end to end, on namespaces of its own. */
+import { type Command, Option } from "commander";
+import type { DemoOutcome } from "../../demo/run.ts";
+import { type CliContext, table, wantsJson } from "../context.ts";
+import { EXIT } from "../errors.ts";
+import { compactLine } from "./observe.ts";
+
+interface DemoFlags {
+  runtime: "node" | "deno";
+  keep?: boolean;
+}
+
+export function addDemoCommand(program: Command, context: CliContext): void {
+  program
+    .command("demo")
+    .description("a node with pods, example policies and real requests; checks every result")
+    .addOption(
+      new Option("--runtime <name>", "what runs the proxy")
+        .choices(["node", "deno"])
+        .default("node"),
+    )
+    .option("--keep", "leave it running to play with; 'imker demo --down' removes it")
+    .option("--down", "remove a demo that was kept")
+    .action(async (flags: DemoFlags & { down?: boolean }, command: Command) => {
+      const { runDemo, takeDown } = await import("../../demo/run.ts");
+      if (flags.down) {
+        await takeDown(undefined);
+        return;
+      }
+      const outcome = await runDemo({
+        runtime: flags.runtime,
+        keep: flags.keep ?? false,
+        progress: (line) => context.err(`demo: ${line}\n`),
+      });
+      if (wantsJson(command)) {
+        context.out(`${JSON.stringify({ results: outcome.results }, undefined, 2)}\n`);
+      } else {
+        context.out(report(outcome));
+        if (flags.keep) context.out(await keptText());
+      }
+      if (!outcome.results.every((result) => result.pass)) process.exitCode = EXIT.user;
+    });
+}
+
+function report({ results, flows }: DemoOutcome): string {
+  const failed = results.filter((result) => !result.pass).length;
+  return [
+    table(
+      ["", "CHECK", "EXPECTED", "ACTUAL"],
+      results.map((one) => [one.pass ? "ok" : "FAIL", one.name, one.expected, one.actual]),
+    ),
+    `\n${results.length - failed} of ${results.length} as expected. The last flows:\n\n`,
+    ...flows.filter((line) => line !== "").map(compactLine),
+  ].join("");
+}
+
+async function keptText(): Promise<string> {
+  const { STAGE } = await import("../../demo/stage.ts");
+  return `
+It goes on running. The admin API listens on ${STAGE.socket}:
+  export IMKER_SOCKET=${STAGE.socket}
+  ./imker status
+  ./imker endpoint exec frontend -- curl -i http://$(./imker endpoint get web --json | grep -o '10[.][0-9.]*'):8080/products
+  ./imker observe -f
+  ./imker demo --down
+`;
+}

@@ -1,0 +1,161 @@
+/** `imker endpoint …`: pods of this node. */
+import { spawn } from "node:child_process";
+import { constants } from "node:os";
+import { type Command, InvalidArgumentError } from "commander";
+import type { Endpoint } from "../../endpoint/types.ts";
+import { type CliContext, table } from "../context.ts";
+import { CliError, EXIT } from "../errors.ts";
+
+interface AddOptions {
+  create?: boolean;
+  netns?: string;
+  name: string;
+  namespace: string;
+  label: Record<string, string>;
+  ipv4?: string;
+  ipv6?: string;
+  port: { name: string; port: number; protocol: string }[];
+}
+
+export function addEndpointCommands(program: Command, context: CliContext): void {
+  const endpoint = program.command("endpoint").description("pods of this node");
+  addAdd(endpoint, context);
+  endpoint
+    .command("list")
+    .description("all endpoints of this node")
+    .action(async (_options: unknown, command: Command) => {
+      await context.withClient(command, async (client) => {
+        const all = await client.call<Endpoint[]>("GET", "/v1/endpoints");
+        context.print(command, all, endpointTable);
+      });
+    });
+  endpoint
+    .command("get")
+    .description("one endpoint")
+    .argument("<endpoint>", "id, name, or namespace/name")
+    .action(async (reference: string, _options: unknown, command: Command) => {
+      await context.withClient(command, async (client) => {
+        const one = await client.call<Endpoint>("GET", endpointPath(reference));
+        context.print(command, one, details);
+      });
+    });
+  endpoint
+    .command("delete")
+    .description("remove an endpoint, its interface, and its namespace if imker made it")
+    .argument("<endpoint>", "id, name, or namespace/name")
+    .action(async (reference: string, _options: unknown, command: Command) => {
+      await context.withClient(command, async (client) => {
+        const gone = await client.call<Endpoint>("DELETE", endpointPath(reference));
+        context.print(command, gone, (one) => `endpoint ${one.namespace}/${one.name} deleted\n`);
+      });
+    });
+  addExec(endpoint, context);
+}
+
+function addAdd(endpoint: Command, context: CliContext): void {
+  endpoint
+    .command("add")
+    .description("add a pod: a network namespace with an address, labels and policy")
+    .option("--create", "make a network namespace for it (the default without --netns)")
+    .option("--netns <path>", "use this network namespace, such as /run/netns/web")
+    .requiredOption("--name <name>", "name of the pod")
+    .option("--namespace <namespace>", "Kubernetes namespace", "default")
+    .option("--label <key=value>", "pod label; repeat for more", collectLabel, {})
+    .option("--ipv4 <address>", "wanted IPv4 address (default: the next free one)")
+    .option("--ipv6 <address>", "wanted IPv6 address (default: the next free one)")
+    .option(
+      "--port <name=port/protocol>",
+      "named port, such as web=80/TCP; repeat",
+      collectPort,
+      [],
+    )
+    .action(async (options: AddOptions, command: Command) => {
+      if (options.create && options.netns !== undefined) {
+        throw new CliError(EXIT.user, "Cannot use --create and --netns together: choose one");
+      }
+      const { create: _create, label, port, ...rest } = options;
+      await context.withClient(command, async (client) => {
+        const body = { ...rest, labels: label, ports: port };
+        const made = await client.call<Endpoint>("POST", "/v1/endpoints", body);
+        context.print(command, made, details);
+      });
+    });
+}
+
+function addExec(endpoint: Command, context: CliContext): void {
+  endpoint
+    .command("exec")
+    .description("run a command in an endpoint's network namespace; exits with its code")
+    .usage("[options] <endpoint> -- <command> [argument…]")
+    .argument("<endpoint>", "id, name, or namespace/name")
+    .argument("<command...>", "command and its arguments, after --")
+    .action(async (reference: string, argv: string[], _options: unknown, command: Command) => {
+      const one = await context.withClient(command, (client) =>
+        client.call<Endpoint>("GET", endpointPath(reference)),
+      );
+      process.exitCode = await runIn(one.netns, argv);
+    });
+}
+
+/** Exit code of the command, 128 + n when signal n ended it. */
+function runIn(netns: string, argv: string[]): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const child = spawn("nsenter", [`--net=${netns}`, "--", ...argv], { stdio: "inherit" });
+    child.once("error", (cause) => {
+      const hint = "needs root and nsenter (Debian package util-linux)";
+      reject(
+        new CliError(EXIT.environment, `Cannot enter ${netns}: ${cause.message}; ${hint}`, {
+          cause,
+        }),
+      );
+    });
+    child.once("exit", (code, signal) => {
+      resolve(code ?? 128 + (signal === null ? 0 : constants.signals[signal]));
+    });
+  });
+}
+
+function endpointPath(reference: string): string {
+  return `/v1/endpoints/${reference.split("/").map(encodeURIComponent).join("/")}`;
+}
+
+function collectLabel(text: string, labels: Record<string, string>): Record<string, string> {
+  const at = text.indexOf("=");
+  if (at <= 0) throw new InvalidArgumentError("expected key=value");
+  return { ...labels, [text.slice(0, at)]: text.slice(at + 1) };
+}
+
+function collectPort(text: string, ports: AddOptions["port"]): AddOptions["port"] {
+  const match = /^([^=]+)=(\d+)(?:\/(\w+))?$/.exec(text);
+  if (match === null) throw new InvalidArgumentError("expected name=port/protocol: web=80/TCP");
+  const [, name = "", port, protocol = "TCP"] = match;
+  return [...ports, { name, port: Number(port), protocol: protocol.toUpperCase() }];
+}
+
+function endpointTable(all: Endpoint[]): string {
+  return table(
+    ["ID", "NAMESPACE", "NAME", "IDENTITY", "IPV4", "IPV6", "STATE", "REVISION"],
+    all.map((one) => [
+      one.id,
+      one.namespace,
+      one.name,
+      one.identity,
+      one.ipv4,
+      one.ipv6,
+      one.state,
+      one.policyRevision,
+    ]),
+  );
+}
+
+function details(one: Endpoint): string {
+  const lines: [string, string | number][] = [
+    ["endpoint", `${one.namespace}/${one.name} (id ${one.id})`],
+    ["identity", one.identity],
+    ["labels", one.labels.join("\n           ")],
+    ["addresses", `${one.ipv4} ${one.ipv6}`],
+    ["namespace", one.netns],
+    ["state", `${one.state}, policy revision ${one.policyRevision}`],
+  ];
+  return lines.map(([name, value]) => `${name.padEnd(10)} ${value}\n`).join("");
+}

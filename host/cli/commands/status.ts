@@ -1,0 +1,57 @@
+/** `imker status` and `imker identity list`. */
+import type { Command } from "commander";
+import type { AgentStatus, IdentityView } from "../../admin/types.ts";
+import { type CliContext, table } from "../context.ts";
+
+export function addStatusCommands(program: Command, context: CliContext): void {
+  program
+    .command("status")
+    .description("agent, proxy, kernel features, and what is degraded")
+    .action(async (_options: unknown, command: Command) => {
+      await context.withClient(command, async (client) => {
+        context.print(command, await client.call<AgentStatus>("GET", "/v1/status"), statusText);
+      });
+    });
+  program
+    .command("identity")
+    .description("security identities")
+    .command("list")
+    .description("identities this node knows")
+    .action(async (_options: unknown, command: Command) => {
+      await context.withClient(command, async (client) => {
+        const all = await client.call<IdentityView[]>("GET", "/v1/identities");
+        context.print(command, all, (rows) =>
+          table(
+            ["IDENTITY", "ENDPOINTS", "LABELS"],
+            rows.map((row) => [row.id, row.endpoints, row.labels.join(",")]),
+          ),
+        );
+      });
+    });
+}
+
+function statusText(status: AgentStatus): string {
+  const { agent, proxy } = status;
+  const lines = [
+    `agent     ${agent.node}, pid ${agent.pid}, version ${agent.version}, since ${agent.startedAt}`,
+    `policy    ${agent.policies} policies, revision ${agent.enforcedRevision} in force ` +
+      `(wanted ${agent.policyRevision}), ${agent.endpoints} endpoints`,
+    proxy === undefined
+      ? "proxy     not running"
+      : `proxy     ${proxy.runtime} ${proxy.runtimeVersion}, pid ${proxy.pid}, ` +
+        `${proxy.workers} workers, revision ${proxy.revision}, ` +
+        `${proxy.connections} connections, ${proxy.instances} plugin instances`,
+    `memory    agent ${mebibytes(agent.rss)}, proxy ${proxy ? mebibytes(proxy.rss) : "-"}`,
+    ...status.features.map(
+      (one) => `feature   ${one.name}: ${one.available ? "yes" : `no (${one.detail})`}`,
+    ),
+    ...(status.degraded.length === 0
+      ? ["degraded  nothing"]
+      : status.degraded.map((text) => `degraded  ${text}`)),
+  ];
+  return `${lines.join("\n")}\n`;
+}
+
+function mebibytes(bytes: number): string {
+  return `${(bytes / (1 << 20)).toFixed(0)} MiB`;
+}

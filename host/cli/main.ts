@@ -1,0 +1,88 @@
+/** The command line: the command tree, and the one place that turns errors into exit codes. */
+import { Command, CommanderError } from "commander";
+import { addAgentCommand } from "./commands/agent.ts";
+import { addBpfCommands } from "./commands/bpf.ts";
+import { addCompletionCommand } from "./commands/completion.ts";
+import { addDemoCommand } from "./commands/demo.ts";
+import { addEndpointCommands } from "./commands/endpoint.ts";
+import { addObserveCommand } from "./commands/observe.ts";
+import { addPolicyCommands } from "./commands/policy.ts";
+import { addProxyCommands } from "./commands/proxy.ts";
+import { addStatusCommands } from "./commands/status.ts";
+import { addUninstallCommand } from "./commands/uninstall.ts";
+import { type CliContext, createContext, SOCKET_DEFAULT } from "./context.ts";
+import { CliError, EXIT } from "./errors.ts";
+
+/** Everything `imker` understands. */
+export function createProgram(context: CliContext): Command {
+  const program = new Command("imker")
+    .description(
+      "eBPF networking and policy for containers, with sandboxed TypeScript plugins for L7",
+    )
+    .version("0.1.0")
+    .option(
+      "--socket <path>",
+      `the agent's admin socket (default: IMKER_SOCKET, or ${SOCKET_DEFAULT})`,
+    )
+    .option("--json", "print JSON")
+    .configureOutput({ writeOut: context.out, writeErr: context.err })
+    .showSuggestionAfterError()
+    .enablePositionalOptions()
+    .exitOverride();
+  addAgentCommand(program);
+  addProxyCommands(program, context);
+  addStatusCommands(program, context);
+  addEndpointCommands(program, context);
+  addPolicyCommands(program, context);
+  addObserveCommand(program, context);
+  addBpfCommands(program, context);
+  addUninstallCommand(program, context);
+  addDemoCommand(program, context);
+  addCompletionCommand(program, context);
+  acceptGlobals(program);
+  return program;
+}
+
+/** `--json` and `--socket` work before and after the command's name, as users expect. */
+function acceptGlobals(parent: Command): void {
+  for (const command of parent.commands) {
+    command.exitOverride().configureHelp({ showGlobalOptions: true });
+    if (command.commands.length === 0 || command.name() === "proxy") {
+      if (!command.options.some((option) => option.long === "--json")) {
+        command.option("--json", "print JSON");
+      }
+      command.option("--socket <path>", "the agent's admin socket");
+    }
+    acceptGlobals(command);
+  }
+}
+
+/** Runs one command line and returns its exit code. */
+export async function runCli(argv: string[], context: CliContext): Promise<number> {
+  try {
+    await createProgram(context).parseAsync(argv, { from: "user" });
+    return Number(process.exitCode ?? EXIT.ok);
+  } catch (error) {
+    // Commander has printed its message already; help and version end with 0.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.user;
+    if (error instanceof CliError) {
+      context.err(`imker: ${error.message}\n`);
+      return error.code;
+    }
+    throw error;
+  }
+}
+
+if (import.meta.main) {
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    // `imker observe -f | head` closes our output; that is no failure.
+    if (error.code === "EPIPE") process.exit(EXIT.ok);
+    throw error;
+  });
+  const context = createContext({
+    out: (text) => process.stdout.write(text),
+    err: (text) => process.stderr.write(text),
+    socket: process.env.IMKER_SOCKET,
+  });
+  process.exitCode = await runCli(process.argv.slice(2), context);
+}

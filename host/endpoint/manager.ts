@@ -1,0 +1,268 @@
+/**
+ * The life of an endpoint: address, identity, namespace and link, rows in the kernel, record in the
+ * store. It never lets traffic pass by itself: a new endpoint has no policy map, so the datapath
+ * drops everything until the enforcer has written one.
+ */
+import type { Logger } from "pino";
+import type { Datapath } from "../datapath/types.ts";
+import type { PolicySubject } from "../policy/types.ts";
+import type { Store } from "../store/store.ts";
+import { AddressError, type AddressPool } from "./ipam.ts";
+import {
+  type Endpoint,
+  EndpointError,
+  type EndpointRecord,
+  type EndpointSpec,
+  type IdentitySource,
+  type PodNetwork,
+} from "./types.ts";
+
+const ENDPOINT_ID_MAX = 65_535;
+const PROTOCOL_NUMBER = { TCP: 6, UDP: 17, SCTP: 132 } as const;
+
+export interface EndpointManagerDeps {
+  log: Logger;
+  store: Store;
+  datapath: Datapath;
+  network: PodNetwork;
+  identities: IdentitySource;
+  ipv4: AddressPool;
+  ipv6: AddressPool;
+}
+
+interface Entry {
+  record: EndpointRecord;
+  subject: PolicySubject;
+  policyRevision: number;
+}
+
+export class EndpointManager {
+  readonly #deps: EndpointManagerDeps;
+  readonly #log: Logger;
+  readonly #entries = new Map<number, Entry>();
+  readonly #byAddress = new Map<string, EndpointRecord>();
+  /** Ids of endpoints being made, so that two requests at once do not share one. */
+  readonly #reserved = new Set<number>();
+
+  constructor(deps: EndpointManagerDeps) {
+    this.#deps = deps;
+    this.#log = deps.log.child({ part: "endpoint" });
+  }
+
+  /** Takes up what the last agent left: rows are written again, endpoints without link forgotten. */
+  async restore(): Promise<void> {
+    for (const row of this.#deps.store.list("endpoints/")) {
+      const record = JSON.parse(row.value) as EndpointRecord;
+      const ifindex = this.#deps.network.find(record.ifname);
+      if (ifindex === undefined) {
+        this.#log.warn({ endpoint: record.id, name: record.name }, "its interface is gone");
+        this.#forget(record);
+        continue;
+      }
+      this.#deps.ipv4.occupy(record.ipv4);
+      this.#deps.ipv6.occupy(record.ipv6);
+      await this.#install({ ...record, ifindex });
+    }
+  }
+
+  /** @throws EndpointError, AddressError, and what the network or the kernel says. */
+  async create(spec: EndpointSpec): Promise<Endpoint> {
+    if (this.find(spec.namespace, spec.name) !== undefined) {
+      throw new EndpointError(
+        409,
+        `Cannot add endpoint ${spec.namespace}/${spec.name}: it exists; delete it first`,
+      );
+    }
+    const id = this.#freeId();
+    const undo: (() => void | Promise<void>)[] = [() => void this.#reserved.delete(id)];
+    try {
+      const identity = await this.#deps.identities.acquire(spec);
+      undo.push(() => this.#deps.identities.release(identity.id));
+      const ipv4 = this.#take(this.#deps.ipv4, spec.ipv4, undo);
+      const ipv6 = this.#take(this.#deps.ipv6, spec.ipv6, undo);
+      const link = this.#deps.network.create({
+        id,
+        name: spec.name,
+        netns: spec.netns,
+        ipv4,
+        ipv6,
+      });
+      const record: EndpointRecord = {
+        id,
+        name: spec.name,
+        namespace: spec.namespace,
+        labels: spec.labels,
+        ports: spec.ports,
+        identity: identity.id,
+        ipv4,
+        ipv6,
+        ownsNetns: spec.netns === undefined,
+        ...link,
+      };
+      undo.push(() => this.#deps.network.remove(record));
+      this.#deps.store.put(`endpoints/${id}`, JSON.stringify(record));
+      undo.push(() => this.#deps.store.delete(`endpoints/${id}`));
+      await this.#install(record);
+      await this.#deps.identities.release(identity.id); // #install holds its own reference.
+      this.#reserved.delete(id);
+      return this.#show(this.#entry(id));
+    } catch (error) {
+      for (const step of undo.reverse()) await step();
+      throw error;
+    }
+  }
+
+  /** Removes it from the kernel and forgets it. Returns what it was. */
+  async delete(id: number): Promise<Endpoint> {
+    const entry = this.#entry(id);
+    const shown = this.#show(entry);
+    const { record } = entry;
+    this.#entries.delete(id);
+    for (const address of [record.ipv4, record.ipv6]) this.#byAddress.delete(address);
+    this.#deps.datapath.deleteIpcache(`${record.ipv4}/32`);
+    this.#deps.datapath.deleteIpcache(`${record.ipv6}/128`);
+    this.#deps.datapath.deleteEndpoint(id);
+    this.#deps.network.remove(record);
+    this.#deps.ipv4.release(record.ipv4);
+    this.#deps.ipv6.release(record.ipv6);
+    await this.#deps.identities.release(record.identity);
+    this.#deps.store.delete(`endpoints/${id}`);
+    return shown;
+  }
+
+  list(): Endpoint[] {
+    return [...this.#entries.values()].map((entry) => this.#show(entry));
+  }
+
+  find(namespace: string, name: string): Endpoint | undefined {
+    return this.list().find((one) => one.name === name && one.namespace === namespace);
+  }
+
+  /** By id, `namespace/name`, or a name that only one namespace has. Throws EndpointError. */
+  get(reference: string): Endpoint {
+    const matches = this.list().filter(
+      (one) =>
+        String(one.id) === reference ||
+        `${one.namespace}/${one.name}` === reference ||
+        one.name === reference,
+    );
+    if (matches.length > 1) {
+      const names = matches.map((one) => `${one.namespace}/${one.name}`).join(", ");
+      throw new EndpointError(409, `Cannot tell which endpoint "${reference}" is: ${names}`);
+    }
+    const [found] = matches;
+    if (found === undefined) {
+      throw new EndpointError(
+        404,
+        `Cannot find endpoint "${reference}": see 'imker endpoint list'`,
+      );
+    }
+    return found;
+  }
+
+  /** Everything the policy resolver must compute for. */
+  subjects(): PolicySubject[] {
+    return [...this.#entries.values()].map((entry) => entry.subject);
+  }
+
+  /** The pod's own record, for those who join flows with names. */
+  record(id: number): EndpointRecord | undefined {
+    return this.#entries.get(id)?.record;
+  }
+
+  /** By its printable address, as flows carry it. */
+  byAddress(address: string): EndpointRecord | undefined {
+    return this.#byAddress.get(address);
+  }
+
+  records(): EndpointRecord[] {
+    return [...this.#entries.values()].map((entry) => entry.record);
+  }
+
+  policyEnforced(id: number, revision: number): void {
+    const entry = this.#entries.get(id);
+    if (entry !== undefined) entry.policyRevision = revision;
+  }
+
+  async #install(record: EndpointRecord): Promise<void> {
+    const identity = await this.#deps.identities.acquire(record);
+    const current = { ...record, identity: identity.id };
+    if (record.identity !== identity.id) {
+      this.#deps.store.put(`endpoints/${record.id}`, JSON.stringify(current));
+    }
+    this.#entries.set(record.id, {
+      record: current,
+      policyRevision: 0,
+      subject: {
+        endpoint: record.id,
+        identity,
+        namespace: record.namespace,
+        namedPorts: record.ports.map((port) => ({
+          name: port.name,
+          port: port.port,
+          protocol: PROTOCOL_NUMBER[port.protocol],
+        })),
+      },
+    });
+    for (const address of [record.ipv4, record.ipv6]) this.#byAddress.set(address, current);
+    const { datapath } = this.#deps;
+    datapath.upsertEndpoint({ ...current });
+    datapath.upsertIpcache(`${record.ipv4}/32`, identity.id);
+    datapath.upsertIpcache(`${record.ipv6}/128`, identity.id);
+  }
+
+  #forget(record: EndpointRecord): void {
+    this.#deps.datapath.deleteEndpoint(record.id);
+    this.#deps.datapath.deleteIpcache(`${record.ipv4}/32`);
+    this.#deps.datapath.deleteIpcache(`${record.ipv6}/128`);
+    this.#deps.network.remove(record);
+    this.#deps.store.delete(`endpoints/${record.id}`);
+  }
+
+  #take(
+    pool: AddressPool,
+    wanted: string | undefined,
+    undo: (() => void | Promise<void>)[],
+  ): string {
+    try {
+      const address = pool.take(wanted);
+      undo.push(() => pool.release(address));
+      return address;
+    } catch (cause) {
+      if (!(cause instanceof AddressError)) throw cause;
+      throw new EndpointError(409, cause.message, { cause });
+    }
+  }
+
+  #entry(id: number): Entry {
+    const entry = this.#entries.get(id);
+    if (entry === undefined) throw new EndpointError(404, `Cannot find endpoint ${id}`);
+    return entry;
+  }
+
+  #freeId(): number {
+    for (let id = 1; id <= ENDPOINT_ID_MAX; id++) {
+      if (this.#entries.has(id) || this.#reserved.has(id)) continue;
+      this.#reserved.add(id);
+      return id;
+    }
+    throw new EndpointError(409, `Cannot add an endpoint: all ${ENDPOINT_ID_MAX} ids are in use`);
+  }
+
+  #show({ record, subject, policyRevision }: Entry): Endpoint {
+    return {
+      id: record.id,
+      name: record.name,
+      namespace: record.namespace,
+      identity: record.identity,
+      labels: subject.identity.labels
+        .map(({ source, key, value }) => `${source}:${key}${value === "" ? "" : `=${value}`}`)
+        .sort(),
+      ipv4: record.ipv4,
+      ipv6: record.ipv6,
+      netns: record.netns,
+      state: policyRevision === 0 ? "waiting" : "ready",
+      policyRevision,
+    };
+  }
+}

@@ -1,0 +1,99 @@
+/** Endpoints as the agent keeps them and as the admin API shows them. */
+import type { Identity } from "../policy/types.ts";
+
+export interface NamedPort {
+  name: string;
+  port: number;
+  protocol: "TCP" | "UDP" | "SCTP";
+}
+
+/** What a caller wants. */
+export interface EndpointSpec {
+  name: string;
+  namespace: string;
+  labels: Record<string, string>;
+  /** A network namespace to use; undefined: make one. */
+  netns?: string | undefined;
+  ipv4?: string | undefined;
+  ipv6?: string | undefined;
+  ports: NamedPort[];
+}
+
+/** What outlives the agent. */
+export interface EndpointRecord {
+  id: number;
+  name: string;
+  namespace: string;
+  /** The pod's own labels, without source. */
+  labels: Record<string, string>;
+  identity: number;
+  ipv4: string;
+  ipv6: string;
+  /** Path of the network namespace. */
+  netns: string;
+  /** The agent made the namespace, so it removes it too. */
+  ownsNetns: boolean;
+  ports: NamedPort[];
+  ifname: string;
+  ifindex: number;
+  podMac: string;
+  hostMac: string;
+}
+
+/** `waiting`: no policy in the kernel yet, so everything is dropped (203). */
+export type EndpointState = "waiting" | "ready";
+
+export interface Endpoint {
+  id: number;
+  name: string;
+  namespace: string;
+  identity: number;
+  /** Security-relevant labels, `source:key=value`, sorted. */
+  labels: string[];
+  ipv4: string;
+  ipv6: string;
+  netns: string;
+  state: EndpointState;
+  /** Revision of the policies the kernel enforces for it; 0 before the first. */
+  policyRevision: number;
+}
+
+/** Numbers for label sets; host/identity implements it. */
+export interface IdentitySource {
+  acquire(labels: { namespace: string; labels: Record<string, string> }): Promise<Identity>;
+  release(identity: number): Promise<void>;
+}
+
+export interface PodLink {
+  netns: string;
+  ifname: string;
+  ifindex: number;
+  podMac: string;
+  hostMac: string;
+}
+
+/** Namespaces, veth pairs, addresses and routes of pods; host/datapath implements it. */
+export interface PodNetwork {
+  /** Makes the namespace when `netns` is undefined. Undoes everything when it throws. */
+  create(pod: {
+    id: number;
+    name: string;
+    netns: string | undefined;
+    ipv4: string;
+    ipv6: string;
+  }): PodLink;
+  /** What is gone already is not an error. */
+  remove(pod: { ifname: string; netns: string; ownsNetns: boolean }): void;
+  /** ifindex of the host side, or undefined when the interface is gone. */
+  find(ifname: string): number | undefined;
+}
+
+/** A caller asked for something that cannot be; `status` is the HTTP status that says so. */
+export class EndpointError extends Error {
+  override readonly name = "EndpointError";
+  readonly status: 400 | 404 | 409;
+  constructor(status: 400 | 404 | 409, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.status = status;
+  }
+}

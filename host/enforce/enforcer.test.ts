@@ -1,0 +1,119 @@
+/** The order in which a revision comes into force, and what stays in force when a step fails. */
+import { pino } from "pino";
+import { beforeEach, describe, expect, it } from "vitest";
+import { Enforcer } from "./enforcer.ts";
+import type { RuleSets } from "./rule-sets.ts";
+import type { Plan } from "./types.ts";
+
+const plan = (
+  maps: Record<number, string>,
+  ruleSets: number[] = [],
+  prefixes: [string, number][] = [],
+): Plan => ({
+  endpoints: Object.entries(maps).map(([endpoint, fingerprint]) => ({
+    endpoint: Number(endpoint),
+    entries: [],
+    fingerprint,
+  })),
+  ruleSets: new Set(ruleSets),
+  prefixes: new Map(prefixes),
+});
+
+describe("Enforcer", () => {
+  let steps: string[];
+  let refuse: "proxy" | "kernel" | undefined;
+  let enforcer: Enforcer;
+
+  beforeEach(() => {
+    steps = [];
+    refuse = undefined;
+    // Only what the enforcer asks of them; the real ones are covered end to end.
+    const ruleSets = {
+      plugins: () => [],
+      select: (numbers: Iterable<number>) => [...numbers].map((id) => ({ id })),
+      retain: () => {},
+    } as unknown as RuleSets;
+    enforcer = new Enforcer(
+      {
+        log: pino({ level: "silent" }),
+        ruleSets,
+        onEnforced: (endpoint, revision) => steps.push(`enforced ${endpoint} r${revision}`),
+        kernel: {
+          setPolicy: (endpoint) => {
+            if (refuse === "kernel") throw new Error("map full");
+            steps.push(`map ${endpoint}`);
+          },
+          upsertIpcache: (prefix, identity) => steps.push(`ipcache ${prefix}=${identity}`),
+          deleteIpcache: (prefix) => steps.push(`ipcache -${prefix}`),
+          bumpEpoch: () => steps.push("epoch"),
+        },
+        proxy: {
+          setState: async (state) => {
+            if (refuse === "proxy") throw new Error("no confirmation");
+            steps.push(`proxy ${state.ruleSets.map((one) => one.id)}`);
+          },
+          reevaluate: async (endpoints) => {
+            steps.push(`reevaluate ${endpoints}`);
+          },
+        },
+      },
+      100,
+    );
+  });
+
+  it("teaches the proxy, switches maps, then lets the proxy forget", async () => {
+    await enforcer.enforce(plan({ 1: "a" }, [7]), 1);
+    expect(steps).toEqual(["proxy 7", "map 1", "epoch", "enforced 1 r1", "reevaluate 1"]);
+    steps.length = 0;
+    await enforcer.enforce(plan({ 1: "b" }, [8]), 2);
+    expect(steps).toEqual([
+      "proxy 7,8",
+      "map 1",
+      "epoch",
+      "enforced 1 r2",
+      "reevaluate 1",
+      "proxy 8",
+    ]);
+  });
+
+  it("touches only the maps that differ", async () => {
+    await enforcer.enforce(plan({ 1: "a", 2: "a" }), 1);
+    steps.length = 0;
+    await enforcer.enforce(plan({ 1: "a", 2: "b" }), 2);
+    expect(steps.filter((step) => step.startsWith("map"))).toEqual(["map 2"]);
+  });
+
+  it("maps know an identity before an address gets it", async () => {
+    await enforcer.enforce(plan({ 1: "a" }, [], [["10.0.0.0/8", 9]]), 1);
+    expect(steps.indexOf("ipcache 10.0.0.0/8=9")).toBeGreaterThan(steps.indexOf("map 1"));
+    steps.length = 0;
+    await enforcer.enforce(plan({ 1: "b" }), 2);
+    expect(steps).toContain("ipcache -10.0.0.0/8");
+  });
+
+  it("leaves the maps alone when the proxy does not confirm, and says so until it works", async () => {
+    await enforcer.enforce(plan({ 1: "a" }), 1);
+    steps.length = 0;
+    refuse = "proxy";
+    await expect(enforcer.enforce(plan({ 1: "b" }, [7]), 2)).rejects.toThrow("no confirmation");
+    expect(steps).toEqual([]);
+    expect(enforcer.enforcement).toEqual({ revision: 1, trouble: "no confirmation" });
+    refuse = undefined;
+    await enforcer.enforce(plan({ 1: "b" }, [7]), 2);
+    expect(enforcer.enforcement).toEqual({ revision: 2 });
+  });
+
+  it("needs no proxy for a revision without new rule sets", async () => {
+    refuse = "proxy";
+    await enforcer.enforce(plan({ 1: "a" }), 1);
+    expect(enforcer.enforcement).toEqual({ revision: 1 });
+  });
+
+  it("a map the kernel refuses is written again by the next try", async () => {
+    refuse = "kernel";
+    await expect(enforcer.enforce(plan({ 1: "a" }), 1)).rejects.toThrow("map full");
+    refuse = undefined;
+    await enforcer.enforce(plan({ 1: "a" }), 1);
+    expect(steps).toContain("map 1");
+  });
+});

@@ -1,0 +1,136 @@
+/**
+ * Puts a plan in force without ever letting through what neither the old nor the new revision
+ * allows. The order is always the same: the proxy first learns the new rule sets and keeps the old
+ * ones; then each endpoint's map is switched as a whole; then live connections look again; then the
+ * proxy may forget. Rule sets are immutable, so a connection is under one revision or the other,
+ * never under a mixture.
+ */
+import type { Logger } from "pino";
+import type { RuleSets } from "./rule-sets.ts";
+import type { Enforcement, KernelSide, Plan, ProxySide } from "./types.ts";
+
+export interface EnforcerDeps {
+  log: Logger;
+  kernel: KernelSide;
+  proxy: ProxySide;
+  ruleSets: RuleSets;
+  /** The endpoint's map now holds this revision. */
+  onEnforced: (endpoint: number, revision: number) => void;
+}
+
+export class Enforcer {
+  readonly #deps: EnforcerDeps;
+  readonly #log: Logger;
+  /** endpoint → fingerprint of the map in the kernel. */
+  readonly #maps = new Map<number, string>();
+  #prefixes: ReadonlyMap<string, number> = new Map();
+  /** What the proxy has; unknown until it was told once. */
+  #ruleSets: ReadonlySet<number> | undefined;
+  #proxyRevision: number;
+  #enforcement: Enforcement = { revision: 0 };
+
+  /** @param proxyRevision Higher than any a running proxy may have confirmed (for example time). */
+  constructor(deps: EnforcerDeps, proxyRevision: number) {
+    this.#deps = deps;
+    this.#log = deps.log.child({ part: "enforce" });
+    this.#proxyRevision = proxyRevision;
+  }
+
+  get enforcement(): Enforcement {
+    return this.#enforcement;
+  }
+
+  /**
+   * Not to be called again before it has settled. Throws when the proxy did not confirm new rule
+   * sets or the kernel refused a map: then the maps in force are still those of the old revision
+   * for every endpoint not yet switched, and `enforcement.trouble` says so.
+   */
+  async enforce(plan: Plan, revision: number): Promise<void> {
+    try {
+      await this.#teachProxy(new Set([...(this.#ruleSets ?? []), ...plan.ruleSets]), plan.ruleSets);
+      const changed = this.#switchMaps(plan);
+      this.#switchPrefixes(plan.prefixes);
+      this.#enforcement = { revision };
+      for (const { endpoint } of plan.endpoints) this.#deps.onEnforced(endpoint, revision);
+      await this.#settleProxy(plan.ruleSets, changed);
+    } catch (error) {
+      const trouble = error instanceof Error ? error.message : String(error);
+      this.#enforcement = { revision: this.#enforcement.revision, trouble };
+      this.#log.error({ revision, trouble }, "the policy revision is not in force");
+      throw error;
+    }
+  }
+
+  /** The endpoint is gone; a later one with its id starts from nothing. */
+  forget(endpoint: number): void {
+    this.#maps.delete(endpoint);
+  }
+
+  async #teachProxy(all: Set<number>, wanted: ReadonlySet<number>): Promise<void> {
+    const known = this.#ruleSets;
+    if (known !== undefined && [...wanted].every((number) => known.has(number))) return;
+    // Without L7 rules nothing depends on the proxy; it may be down.
+    if (known === undefined && wanted.size === 0) return;
+    await this.#sendState(all);
+    this.#ruleSets = all;
+  }
+
+  async #sendState(numbers: Iterable<number>): Promise<void> {
+    const { proxy, ruleSets } = this.#deps;
+    await proxy.setState({
+      revision: ++this.#proxyRevision,
+      plugins: ruleSets.plugins(),
+      ruleSets: ruleSets.select(numbers),
+    });
+  }
+
+  #switchMaps(plan: Plan): number[] {
+    const changed: number[] = [];
+    try {
+      for (const { endpoint, entries, fingerprint } of plan.endpoints) {
+        if (this.#maps.get(endpoint) === fingerprint) continue;
+        this.#deps.kernel.setPolicy(endpoint, entries);
+        this.#maps.set(endpoint, fingerprint);
+        changed.push(endpoint);
+      }
+      return changed;
+    } finally {
+      // Also when a later map was refused: connections of the switched ones must look again.
+      if (changed.length > 0) this.#deps.kernel.bumpEpoch();
+    }
+  }
+
+  /** Maps know the new identities before an address gets one, and lose them only afterwards. */
+  #switchPrefixes(prefixes: ReadonlyMap<string, number>): void {
+    const { kernel } = this.#deps;
+    let changed = false;
+    for (const [prefix, identity] of prefixes) {
+      if (this.#prefixes.get(prefix) === identity) continue;
+      kernel.upsertIpcache(prefix, identity);
+      changed = true;
+    }
+    for (const prefix of this.#prefixes.keys()) {
+      if (prefixes.has(prefix)) continue;
+      kernel.deleteIpcache(prefix);
+      changed = true;
+    }
+    this.#prefixes = new Map(prefixes);
+    if (changed) kernel.bumpEpoch();
+  }
+
+  /**
+   * The kernel decides already; what follows only brings live connections along and tidies up. A
+   * proxy that dies here starts with the whole state again, so failing is not a hole.
+   */
+  async #settleProxy(wanted: ReadonlySet<number>, changed: number[]): Promise<void> {
+    try {
+      await this.#deps.proxy.reevaluate(changed);
+      if (this.#ruleSets?.size === wanted.size) return;
+      await this.#sendState(wanted);
+      this.#ruleSets = new Set(wanted);
+      this.#deps.ruleSets.retain(wanted);
+    } catch (error) {
+      this.#log.warn({ error }, "the proxy did not confirm; it gets the state when it is back");
+    }
+  }
+}

@@ -1,0 +1,289 @@
+/**
+ * The policies of this node: accepts documents, keeps them in the store, and sees that kernel and
+ * proxy enforce them. A change is first computed as a whole without touching anything; only if that
+ * succeeds does it become the wanted state. Everything that enforces runs one after the other.
+ */
+import type { Logger } from "pino";
+import { ProblemError } from "../admin/problem.ts";
+import type { AppliedPolicy, ApplyResult, PolicyFile, PolicyView } from "../admin/types.ts";
+import type { IdentityAllocator } from "../identity/allocator.ts";
+import {
+  cidrPrefixesOf,
+  documentKey,
+  type PolicyDocument,
+  type PolicyFileDeps,
+  type PolicyProblem,
+  PolicyRepository,
+  parsePolicyFile,
+  resolvePolicy,
+  SelectorCache,
+  validateForApply,
+} from "../policy/index.ts";
+import { translate } from "../policy/translate/index.ts";
+import type { PolicySubject } from "../policy/types.ts";
+import type { Store } from "../store/store.ts";
+import type { Enforcer } from "./enforcer.ts";
+import type { Planner } from "./planner.ts";
+import type { RuleSets } from "./rule-sets.ts";
+import type { Plan } from "./types.ts";
+
+export interface PolicyServiceDeps {
+  log: Logger;
+  store: Store;
+  identities: IdentityAllocator;
+  planner: Planner;
+  enforcer: Enforcer;
+  ruleSets: RuleSets;
+  subjects: () => PolicySubject[];
+  parsing: PolicyFileDeps;
+  cluster: string;
+}
+
+interface PolicyRow {
+  object: unknown;
+  file: string;
+  revision: number;
+}
+
+/** Waits this long before it tries again what could not be put in force. */
+const RETRY_MS = 1_000;
+
+export class PolicyService {
+  readonly #deps: PolicyServiceDeps;
+  readonly #log: Logger;
+  #repository: PolicyRepository;
+  /** Identities held for the prefixes of the plan in force. */
+  #held: readonly number[] = [];
+  #tail: Promise<unknown> = Promise.resolve();
+  #retry: NodeJS.Timeout | undefined;
+
+  constructor(deps: PolicyServiceDeps) {
+    this.#deps = deps;
+    this.#log = deps.log.child({ part: "policy" });
+    this.#repository = new PolicyRepository({ cluster: deps.cluster });
+  }
+
+  get revision(): number {
+    return this.#repository.revision;
+  }
+
+  get size(): number {
+    return this.#repository.list().length;
+  }
+
+  /**
+   * Takes up the stored policies; enforce with `refresh` once the endpoints are there too. Throws
+   * when one of them is refused: an agent must not enforce less by forgetting what it cannot read.
+   */
+  restore(): void {
+    const { store, parsing } = this.#deps;
+    const rows = store.list("policies/").map((row) => JSON.parse(row.value) as PolicyRow);
+    for (const { object, file, revision } of rows.sort((a, b) => a.revision - b.revision)) {
+      const { documents, errors } = parsePolicyFile(JSON.stringify(object), file, parsing);
+      const [error] = errors;
+      if (error !== undefined) {
+        throw new Error(`Cannot restore the policy of ${file}: ${error.path} ${error.message}`);
+      }
+      for (const document of documents) this.#repository.restore(document, revision);
+    }
+    this.#repository.startAt(Number(store.get("policy-revision")?.value ?? 0));
+  }
+
+  list(): PolicyView[] {
+    return this.#repository.list().map(({ document, revision }) => ({
+      ...named(document),
+      revision,
+      source: document.source.file,
+      object: document.object,
+    }));
+  }
+
+  /** Everything that can be said of the files without changing anything. */
+  validate(files: PolicyFile[]): ApplyResult {
+    const { documents, errors } = this.#read(files);
+    const applied = documents.map((document) => ({ ...named(document), revision: 0 }));
+    return { applied, errors };
+  }
+
+  /**
+   * Applies the files that have no error. With `wait` it settles when kernel and proxy enforce
+   * them, and throws ProblemError 503 when that failed; the policies stay wanted and are retried.
+   */
+  async apply(files: PolicyFile[], wait: boolean): Promise<ApplyResult> {
+    const { documents, errors } = this.#read(files);
+    if (documents.length === 0) return { applied: [], errors };
+    const change = (candidate: PolicyRepository): void => {
+      candidate.upsertAll(documents);
+    };
+    const accepted = await this.#serial(() => this.#accept(change, documents));
+    if (accepted.errors.length > 0) return { applied: [], errors: [...errors, ...accepted.errors] };
+    await this.#enforceOrRetry(wait);
+    const applied = documents.map((document) => ({
+      ...named(document),
+      revision: this.#repository.get(document)?.revision ?? 0,
+    }));
+    return { applied, errors };
+  }
+
+  async delete(
+    kind: string,
+    namespace: string,
+    name: string,
+    wait: boolean,
+  ): Promise<AppliedPolicy> {
+    const stored = this.#repository.list().find(({ document }) => {
+      return document.kind === kind && document.namespace === namespace && document.name === name;
+    });
+    if (stored === undefined) {
+      throw new ProblemError(404, `Cannot find ${kind} ${namespace}/${name}`);
+    }
+    const change = (candidate: PolicyRepository): void => {
+      candidate.delete(stored.document);
+    };
+    await this.#serial(() => this.#accept(change, []));
+    await this.#enforceOrRetry(wait);
+    return { ...named(stored.document), revision: this.revision };
+  }
+
+  /** Endpoints, identities or the proxy changed: compute and enforce again. */
+  async refresh(): Promise<void> {
+    await this.#enforceSoon();
+  }
+
+  #read(files: PolicyFile[]): { documents: PolicyDocument[]; errors: PolicyProblem[] } {
+    const errors: PolicyProblem[] = [];
+    const documents: PolicyDocument[] = [];
+    for (const { file, text } of files) {
+      const parsed = parsePolicyFile(text, file, this.#deps.parsing);
+      const problems = [
+        ...parsed.errors,
+        ...parsed.documents.flatMap((document) => validateForApply(document)),
+        ...parsed.documents.flatMap((document) => this.#checkRules(document)),
+      ];
+      if (problems.length === 0) documents.push(...parsed.documents);
+      errors.push(...problems);
+    }
+    return { documents, errors };
+  }
+
+  /** Asks the plugins whether they take the rules, so that a refusal names its document. */
+  #checkRules(document: PolicyDocument): PolicyProblem[] {
+    if (validateForApply(document).length > 0) return [];
+    for (const rule of translate(document, { cluster: this.#deps.cluster, revision: 0 })) {
+      for (const { l7 } of rule.items.flatMap((item) => item.ports ?? [])) {
+        try {
+          if (l7 !== undefined) this.#deps.ruleSets.check(l7.rules);
+        } catch (error) {
+          return [problemOf(document, error)];
+        }
+      }
+    }
+    return [];
+  }
+
+  /** Computes with the change; only if that works does it become the wanted state. */
+  async #accept(
+    change: (candidate: PolicyRepository) => void,
+    documents: PolicyDocument[],
+  ): Promise<{ errors: PolicyProblem[] }> {
+    const candidate = this.#repository.clone();
+    change(candidate);
+    try {
+      await this.#plan(candidate, async () => false);
+    } catch (error) {
+      const [first] = documents;
+      if (first === undefined) throw error;
+      return { errors: documents.map((document) => problemOf(document, error)) };
+    }
+    this.#persist(candidate);
+    this.#repository = candidate;
+    return { errors: [] };
+  }
+
+  #persist(candidate: PolicyRepository): void {
+    const { store } = this.#deps;
+    store.put("policy-revision", String(candidate.revision));
+    for (const { document, revision } of candidate.list()) {
+      if (this.#repository.get(document)?.revision === revision) continue;
+      const row: PolicyRow = { object: document.object, file: document.source.file, revision };
+      store.put(`policies/${documentKey(document)}`, JSON.stringify(row));
+    }
+    for (const { document } of this.#repository.list()) {
+      if (candidate.get(document) === undefined) store.delete(`policies/${documentKey(document)}`);
+    }
+  }
+
+  async #enforceOrRetry(wait: boolean): Promise<void> {
+    const enforced = this.#enforceSoon();
+    if (wait) await enforced;
+    else enforced.catch(() => {}); // Logged by the enforcer, shown by status, tried again.
+  }
+
+  #enforceSoon(): Promise<void> {
+    clearTimeout(this.#retry);
+    return this.#serial(async () => {
+      try {
+        await this.#plan(this.#repository, async (plan) => {
+          await this.#deps.enforcer.enforce(plan, this.#repository.revision);
+          return true;
+        });
+      } catch (cause) {
+        this.#retry = setTimeout(() => void this.refresh().catch(() => {}), RETRY_MS);
+        this.#retry.unref();
+        const reason = cause instanceof Error ? cause.message : String(cause);
+        throw new ProblemError(
+          503,
+          `The policies are accepted but not in force: ${reason}; what was in force stays, ` +
+            "and it is tried again",
+          { cause },
+        );
+      }
+    });
+  }
+
+  /**
+   * Computes a plan with an identity held for every prefix it names. When `use` says that the plan
+   * is in force now, they stay held and those of the plan before are released.
+   */
+  async #plan(repository: PolicyRepository, use: (plan: Plan) => Promise<boolean>): Promise<void> {
+    const { identities, planner } = this.#deps;
+    const prefixes = new Map<string, number>();
+    let unneeded: readonly number[] = [];
+    try {
+      for (const prefix of cidrPrefixesOf(repository)) {
+        prefixes.set(prefix, (await identities.acquireCidr(prefix)).id);
+        unneeded = [...prefixes.values()];
+      }
+      const selectors = new SelectorCache(identities.list());
+      const plan = planner.plan({
+        subjects: this.#deps.subjects(),
+        prefixes,
+        resolve: (subject) => resolvePolicy(repository, selectors, subject),
+      });
+      if (await use(plan)) {
+        unneeded = this.#held;
+        this.#held = [...prefixes.values()];
+      }
+    } finally {
+      for (const id of unneeded) await identities.release(id);
+    }
+  }
+
+  #serial<T>(task: () => Promise<T>): Promise<T> {
+    const result = this.#tail.then(task);
+    this.#tail = result.catch((error: unknown) => {
+      this.#log.debug({ error }, "a policy change failed");
+    });
+    return result;
+  }
+}
+
+function named(document: PolicyDocument): { kind: string; namespace: string; name: string } {
+  return { kind: document.kind, namespace: document.namespace, name: document.name };
+}
+
+function problemOf(document: PolicyDocument, error: unknown): PolicyProblem {
+  const { file, document: index } = document.source;
+  const message = error instanceof Error ? error.message : String(error);
+  return { file, document: index, path: "", message, expected: "", ...document.source.locate([]) };
+}

@@ -1,0 +1,37 @@
+/** Options of the agent, with the defaults that its command line, its docs and uninstall share. */
+import { join } from "node:path";
+import type { ProxyRuntime } from "./proxy/process.ts";
+
+export interface AgentOptions {
+  /** Sockets and logs. */
+  runDir: string;
+  /** Database and proxy state; survives restarts. */
+  stateDir: string;
+  /** Where maps, links and programs are pinned. */
+  bpffs: string;
+  /** Unix socket of the admin API. */
+  socket: string;
+  node: string;
+  cluster: string;
+  ipv4Pool: string;
+  ipv6Pool: string;
+  /** Interfaces to the outside, whose traffic to local endpoints is policed. */
+  devices: string[];
+  /** Folder of policy files to keep in force, or undefined. */
+  policyDir: string | undefined;
+  runtime: ProxyRuntime;
+  workers: number;
+  logLevel: string;
+}
+
+export const AGENT_DEFAULTS = {
+  runDir: "/var/run/imker",
+  stateDir: "/var/lib/imker",
+  bpffs: "/sys/fs/bpf/imker",
+  cluster: "default",
+  ipv4Pool: "10.244.0.0/24",
+  ipv6Pool: "fd00:244::/112",
+} as const;
+
+export const databaseFile = (stateDir: string): string => join(stateDir, "imker.db");
+export const agentPidFile = (runDir: string): string => join(runDir, "agent.pid");
