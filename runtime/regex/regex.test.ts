@@ -239,6 +239,8 @@ test("accepts and refuses the same generated syntax as re2js", () => {
     fc.property(
       fc.array(piece, { maxLength: 9 }).map((pieces) => pieces.join("")),
       (source) => {
+        // RE2 and Go read "[[:]" as a class of two; re2js looks for ":]" from the same colon on.
+        fc.pre(!source.includes("[:]"));
         let wanted = true;
         try {
           RE2JS.compile(source);
