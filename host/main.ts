@@ -5,6 +5,7 @@
  */
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import type { Server } from "node:http";
+import { setImmediate } from "node:timers/promises";
 import { type Logger, pino } from "pino";
 import { createAdminApp } from "./admin/app.ts";
 import { createBackend } from "./agent/backend.ts";
@@ -114,7 +115,7 @@ class Agent {
         catalog,
         cluster: options.cluster,
       }),
-      nowNs: () => BigInt(Date.now()) * 1_000_000n,
+      nowNs,
       deliver: (entry) => ring.push(entry),
     });
     const records = this.#own(
@@ -179,7 +180,12 @@ class Agent {
             }),
           );
     this.#every(IDENTITY_COLLECT_MS, () => identities.collect());
-    const observer = new Observer({ ring, node: this.#node() });
+    const observer = new Observer({
+      ring,
+      node: this.#node(),
+      nowNs,
+      yieldTurn: () => setImmediate(),
+    });
     const backend = createBackend({
       version: AGENT_VERSION,
       node: options.node,
@@ -238,6 +244,9 @@ class Agent {
     };
   }
 }
+
+/** Nanoseconds since 1970. */
+const nowNs = (): bigint => BigInt(Date.now()) * 1_000_000n;
 
 function closeServer(server: Server, socket: string): void {
   server.close();

@@ -3,14 +3,12 @@
  * not uninstalling; this is the only thing that removes what enforces policy. It needs no running
  * agent: everything is found through the store, the pins and the process list.
  */
-import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import { createDatapath, createPodNetwork } from "./datapath/index.ts";
 import type { EndpointRecord } from "./endpoint/types.ts";
 import { AGENT_DEFAULTS, databaseFile } from "./options.ts";
+import { endProcess, findProcesses } from "./process-list.ts";
 import { SqliteStore } from "./store/sqlite.ts";
-
-const EXIT_TIMEOUT_MS = 5_000;
-const EXIT_POLL_MS = 20;
 
 interface ProcessKind {
   name: string;
@@ -61,50 +59,13 @@ async function stopProcesses(runDir: string): Promise<string[]> {
 }
 
 function processesOf(kind: ProcessKind, runDir: string): number[] {
-  return readdirSync("/proc")
-    .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
-    .filter((name) => {
-      const args = commandLine(name);
-      const at = args.indexOf("--run-dir");
-      const own = at < 0 ? AGENT_DEFAULTS.runDir : args[at + 1];
-      const program = args.findIndex((arg) => arg.endsWith(kind.program));
-      return (
-        program >= 0 && own === runDir && (kind.command ?? args[program + 1]) === args[program + 1]
-      );
-    })
-    .map(Number);
-}
-
-function commandLine(pid: string): string[] {
-  try {
-    return readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
-  } catch {
-    return []; // It ended meanwhile.
-  }
-}
-
-async function endProcess(pid: number): Promise<void> {
-  const deadline = performance.now() + EXIT_TIMEOUT_MS;
-  let signal: NodeJS.Signals = "SIGTERM";
-  while (isRunning(pid)) {
-    if (performance.now() > deadline) signal = "SIGKILL";
-    try {
-      process.kill(pid, signal);
-    } catch {
-      return;
-    }
-    await new Promise((resolve) => setTimeout(resolve, EXIT_POLL_MS));
-  }
-}
-
-/** A zombie has ended: it only waits for its parent. */
-function isRunning(pid: number): boolean {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-    return stat.slice(stat.lastIndexOf(")") + 2)[0] !== "Z";
-  } catch {
-    return false;
-  }
+  return findProcesses((args) => {
+    const program = args.findIndex((arg) => arg.endsWith(kind.program));
+    if (program < 0) return false;
+    const at = args.indexOf("--run-dir");
+    const own = at < 0 ? AGENT_DEFAULTS.runDir : args[at + 1];
+    return own === runDir && (kind.command === undefined || args[program + 1] === kind.command);
+  });
 }
 
 function removeEndpoints(stateDir: string): string[] {

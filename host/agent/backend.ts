@@ -1,11 +1,14 @@
 /** The agent's parts as the admin API wants them (host/admin/types.ts). Joins views, decides nothing. */
+import { create } from "@bufbuild/protobuf";
+import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { AdminBackend, AgentStatus, FlowQuery, IdentityView } from "../admin/types.ts";
 import type { Datapath } from "../datapath/types.ts";
 import type { EndpointManager } from "../endpoint/manager.ts";
 import type { Enforcer } from "../enforce/enforcer.ts";
 import type { Planner } from "../enforce/planner.ts";
 import type { PolicyService } from "../enforce/policies.ts";
-import { toFlowLines } from "../hubble/format/json.ts";
+import { formatJson } from "../hubble/format/json.ts";
+import { GetFlowsRequestSchema } from "../hubble/gen/observer/observer_pb.ts";
 import type { Observer } from "../hubble/observer.ts";
 import type { IdentityAllocator } from "../identity/allocator.ts";
 import { formatLabel } from "../identity/label.ts";
@@ -134,5 +137,11 @@ async function* flows(
 ): AsyncGenerator<string> {
   // A request just answered has left its events in the kernel's ring; they belong to the answer.
   pump.drain();
-  yield* toFlowLines(observer, query, signal);
+  const request = create(GetFlowsRequestSchema, {
+    number: BigInt(query.last ?? 0),
+    follow: query.follow,
+    ...(query.since === undefined ? {} : { since: timestampFromDate(new Date(query.since)) }),
+    ...(query.until === undefined ? {} : { until: timestampFromDate(new Date(query.until)) }),
+  });
+  for await (const response of observer.getFlows(request, signal)) yield formatJson(response);
 }

@@ -3,37 +3,27 @@
  * policies, makes every request of the scenario with real clients and compares. Cleans up whatever
  * happens, unless it was asked to keep it running.
  */
-import type { ChildProcess } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { ApplyResult } from "../admin/types.ts";
-import { ApiClient } from "../cli/client.ts";
+import type { ApiClient } from "../cli/client.ts";
 import { CliError, EXIT } from "../cli/errors.ts";
 import type { Endpoint } from "../endpoint/types.ts";
 import { request } from "./request.ts";
 import { CHECKS, type DemoCheck, LIVE_CHANGE, PODS, POLICY_FILES, WORLD } from "./scenario.ts";
-import {
-  buildStage,
-  removeStage,
-  STAGE,
-  stageExists,
-  startAgent,
-  startServer,
-  uninstallStage,
-  worldNetns,
-} from "./stage.ts";
+import { Stage } from "./stage.ts";
 
 const POLICIES = join(
   dirname(dirname(dirname(fileURLToPath(import.meta.url)))),
   "examples",
   "policies",
 );
-const AGENT_START_TIMEOUT_MS = 20_000;
-const AGENT_POLL_MS = 50;
 /** Drops wait for curl's time-out, so requests run side by side; 2 cores bound how many. */
 const REQUESTS_AT_ONCE = 8;
 const FLOWS_SHOWN = 24;
+/** As shells say it: 128 + SIGINT. */
+const EXIT_INTERRUPTED = 130;
 
 export interface DemoOptions {
   runtime: "node" | "deno";
@@ -56,25 +46,26 @@ export interface DemoOutcome {
 }
 
 interface Running {
+  stage: Stage;
   client: ApiClient;
   pods: Map<string, Endpoint>;
-  servers: ChildProcess[];
 }
 
 export async function runDemo(options: DemoOptions): Promise<DemoOutcome> {
-  if (stageExists()) {
+  const stage = demoStage(options.runtime);
+  if (stage.exists()) {
     options.progress("removing what an earlier demo left");
-    await takeDown(undefined);
+    await stage.remove();
   }
-  let running: Running | undefined;
-  let finished = false;
   const interrupted = (): void => {
-    void takeDown(running).finally(() => process.exit(130));
+    void stage.remove().finally(() => process.exit(EXIT_INTERRUPTED));
   };
   process.once("SIGINT", interrupted);
   process.once("SIGTERM", interrupted);
+  let running: Running | undefined;
+  let finished = false;
   try {
-    running = await setUp(options);
+    running = await setUp(stage, options);
     const outcome = await judge(running, options);
     finished = true;
     return outcome;
@@ -84,39 +75,33 @@ export async function runDemo(options: DemoOptions): Promise<DemoOutcome> {
     await running?.client.close();
     if (!(options.keep && finished)) {
       options.progress("removing everything it made");
-      await takeDown(running);
+      await stage.remove();
     }
   }
 }
 
-/** Ends a demo left running with --keep, or cut short. */
-export async function takeDown(running: Running | undefined): Promise<void> {
-  for (const server of running?.servers ?? []) server.kill("SIGKILL");
-  uninstallStage();
-  removeStage();
+/** Where the demo plays; also to end one that was kept. */
+export function demoStage(runtime: DemoOptions["runtime"]): Stage {
+  return new Stage({ name: "imker-demo", runtime });
 }
 
-async function setUp(options: DemoOptions): Promise<Running> {
+async function setUp(stage: Stage, options: DemoOptions): Promise<Running> {
   options.progress("building a node and an outside world (network namespaces)");
-  buildStage();
-  options.progress(`starting the agent and the proxy (on ${options.runtime})`);
-  startAgent(options.runtime);
-  const client = await agentUp();
+  stage.build();
+  options.progress(`starting the agent, and the proxy on ${options.runtime}`);
+  const client = await stage.startAgent();
+  options.progress(`the admin API listens on ${stage.socket}`);
   options.progress(`adding ${PODS.length} pods through the endpoint API`);
   const pods = new Map<string, Endpoint>();
-  const servers: ChildProcess[] = [];
-  const running = { client, pods, servers };
   for (const { serve: _serve, ...pod } of PODS) {
     pods.set(pod.name, await client.call<Endpoint>("POST", "/v1/endpoints", pod));
   }
-  servers.push(
-    ...(await Promise.all([
-      startServer(worldNetns(), WORLD.port, "partner"),
-      ...PODS.filter((pod) => pod.serve !== undefined).map((pod) =>
-        startServer(pods.get(pod.name)?.netns ?? "", pod.serve ?? 0, pod.name),
-      ),
-    ])),
-  );
+  await Promise.all([
+    stage.startServer(stage.worldNetns, WORLD.port, "partner"),
+    ...PODS.filter((pod) => pod.serve !== undefined).map((pod) =>
+      stage.startServer(pods.get(pod.name)?.netns ?? "", pod.serve ?? 0, pod.name),
+    ),
+  ]);
   options.progress(
     `applying ${POLICY_FILES.map((file) => `examples/policies/${file}`).join(", ")}`,
   );
@@ -124,25 +109,7 @@ async function setUp(options: DemoOptions): Promise<Running> {
     client,
     POLICY_FILES.map((file) => ({ file, text: readFileSync(join(POLICIES, file), "utf8") })),
   );
-  return running;
-}
-
-async function agentUp(): Promise<ApiClient> {
-  const deadline = performance.now() + AGENT_START_TIMEOUT_MS;
-  const client = new ApiClient(STAGE.socket);
-  for (;;) {
-    try {
-      await client.call("GET", "/v1/status");
-      return client;
-    } catch (error) {
-      if (performance.now() > deadline) {
-        const log = readFileSync(join(STAGE.runDir, "agent.log"), "utf8").trim().split("\n");
-        const last = log.slice(-5).join("\n");
-        throw new CliError(EXIT.environment, `Cannot start the agent: ${last}`, { cause: error });
-      }
-      await new Promise((resolve) => setTimeout(resolve, AGENT_POLL_MS));
-    }
-  }
+  return { stage, client, pods };
 }
 
 async function apply(client: ApiClient, files: { file: string; text: string }[]): Promise<void> {
@@ -186,7 +153,7 @@ async function judgeAll(running: Running, checks: readonly DemoCheck[]): Promise
 async function judgeOne(running: Running, check: DemoCheck): Promise<DemoResult> {
   const from = running.pods.get(check.from);
   const actual = await request({
-    netns: from?.netns ?? worldNetns(),
+    netns: from?.netns ?? running.stage.worldNetns,
     address: addressOf(running, check),
     port: check.port,
     path: check.path,

@@ -1,6 +1,7 @@
 /**
  * The demo's HTTP server: answers every request on every address of its namespace with what it saw,
- * so that a check can tell that original addresses arrived. Usage: node server.ts PORT NAME.
+ * so that a check can tell that original addresses arrived. Usage: node server.ts PORT NAME STAGE
+ * (the stage's name is only there for whoever looks for the process).
  */
 import { createServer } from "node:http";
 

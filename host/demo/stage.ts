@@ -1,140 +1,166 @@
 /**
- * The demo's machines: a node and an outside world, each a network namespace, so that nothing the
- * demo sends can leave this machine and everything it made can be removed by name.
+ * Machines made of network namespaces: a node and an outside world. Nothing sent on them can leave
+ * this machine, and everything made can be removed by name. The demo plays on one, tests on others.
  */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import { existsSync, mkdirSync, openSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, openSync, readFileSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { ApiClient } from "../cli/client.ts";
+import { CliError, EXIT } from "../cli/errors.ts";
+import { endProcess, findProcesses } from "../process-list.ts";
 import { WORLD } from "./scenario.ts";
 
 const PROJECT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
+const IMKER = join(PROJECT, "imker");
 const SERVER = join(PROJECT, "host", "demo", "server.ts");
+const DEVICE = "outside";
+const AGENT_START_TIMEOUT_MS = 20_000;
+const AGENT_POLL_MS = 25;
+const LOG_LINES_SHOWN = 5;
 
-export const STAGE = {
-  node: "imker-demo",
-  world: "imker-demo-world",
-  device: "outside",
-  runDir: "/run/imker-demo",
-  stateDir: "/run/imker-demo/state",
-  bpffs: "/sys/fs/bpf/imker-demo",
-  socket: "/run/imker-demo/admin.sock",
-} as const;
-
-const netnsPath = (name: string): string => `/run/netns/${name}`;
-
-function ip(...args: string[]): void {
-  execFileSync("ip", args, { stdio: ["ignore", "ignore", "pipe"] });
+export interface StageOptions {
+  /** Names the namespaces, the run folder and the pins; at most 24 characters. */
+  name: string;
+  runtime: "node" | "deno";
 }
 
-function ipIn(netns: string, ...args: string[]): void {
-  execFileSync("nsenter", [`--net=${netnsPath(netns)}`, "ip", ...args], {
-    stdio: ["ignore", "ignore", "pipe"],
-  });
-}
+export class Stage {
+  readonly name: string;
+  readonly runDir: string;
+  readonly bpffs: string;
+  readonly socket: string;
+  readonly #runtime: string;
 
-/** Node and world, connected; throws when a demo is still there. */
-export function buildStage(): void {
-  mkdirSync(STAGE.runDir, { recursive: true, mode: 0o700 });
-  ip("netns", "add", STAGE.node);
-  ip("netns", "add", STAGE.world);
-  for (const netns of [STAGE.node, STAGE.world]) {
-    // No duplicate address detection: addresses must be usable at once.
-    execFileSync("nsenter", [
-      `--net=${netnsPath(netns)}`,
-      "sysctl",
-      "-qw",
-      "net.ipv6.conf.all.accept_dad=0",
-      "net.ipv6.conf.default.accept_dad=0",
-    ]);
-    ipIn(netns, "link", "set", "lo", "up");
+  constructor(options: StageOptions) {
+    this.name = options.name;
+    this.#runtime = options.runtime;
+    this.runDir = `/run/${options.name}`;
+    this.bpffs = `/sys/fs/bpf/${options.name}`;
+    this.socket = `${this.runDir}/admin.sock`;
   }
-  ipIn(
-    STAGE.node,
-    "link",
-    "add",
-    STAGE.device,
-    "type",
-    "veth",
-    "peer",
-    "name",
-    "node",
-    "netns",
-    STAGE.world,
-  );
-  const { node4, node6, partner4, partner6, excepted4 } = WORLD;
-  for (const [netns, device, addresses] of [
-    [STAGE.node, STAGE.device, [`${node4}/24`, `${node6}/64`]],
-    [STAGE.world, "node", [`${partner4}/24`, `${excepted4}/24`, `${partner6}/64`]],
-  ] as const) {
-    for (const address of addresses) {
-      ipIn(
-        netns,
-        "address",
-        "add",
-        address,
-        "dev",
-        device,
-        ...(address.includes(":") ? ["nodad"] : []),
-      );
+
+  get nodeNetns(): string {
+    return `/run/netns/${this.name}`;
+  }
+
+  get worldNetns(): string {
+    return `/run/netns/${this.name}-world`;
+  }
+
+  exists(): boolean {
+    return existsSync(this.nodeNetns) || existsSync(this.worldNetns) || existsSync(this.bpffs);
+  }
+
+  /** Node and world, connected. */
+  build(): void {
+    mkdirSync(this.runDir, { recursive: true, mode: 0o700 });
+    for (const netns of [this.nodeNetns, this.worldNetns]) {
+      run("ip", "netns", "add", netns.slice("/run/netns/".length));
+      // No duplicate address detection: addresses must be usable at once.
+      const noDad = ["net.ipv6.conf.all.accept_dad=0", "net.ipv6.conf.default.accept_dad=0"];
+      run("nsenter", `--net=${netns}`, "sysctl", "-qw", ...noDad);
+      this.#ip(netns, "link", "set", "lo", "up");
     }
-    ipIn(netns, "link", "set", device, "up");
+    const link = ["link", "add", DEVICE, "type", "veth", "peer", "name", "node"];
+    this.#ip(this.nodeNetns, ...link, "netns", `${this.name}-world`);
+    const { node4, node6, partner4, partner6, excepted4 } = WORLD;
+    this.#address(this.nodeNetns, DEVICE, [`${node4}/24`, `${node6}/64`]);
+    const world = [`${partner4}/24`, `${excepted4}/24`, `${partner6}/64`];
+    this.#address(this.worldNetns, "node", world);
+    this.#ip(this.worldNetns, "route", "add", "default", "via", node4);
+    this.#ip(this.worldNetns, "-6", "route", "add", "default", "via", node6);
   }
-  ipIn(STAGE.world, "route", "add", "default", "via", node4);
-  ipIn(STAGE.world, "-6", "route", "add", "default", "via", node6);
-}
 
-export function stageExists(): boolean {
-  return existsSync(netnsPath(STAGE.node)) || existsSync(netnsPath(STAGE.world));
-}
-
-/** Namespaces and files; what the agent made in the kernel is the uninstaller's. */
-export function removeStage(): void {
-  for (const netns of [STAGE.world, STAGE.node]) {
-    if (existsSync(netnsPath(netns))) ip("netns", "delete", netns);
+  /**
+   * Starts the agent in the node's namespace, detached (with --keep it must outlive the demo), and
+   * resolves with a client when it answers. Throws CliError with the end of its log when it does not.
+   */
+  async startAgent(): Promise<ApiClient> {
+    const log = openSync(join(this.runDir, "agent.log"), "a", 0o600);
+    const args = [
+      ...["agent", ...this.#folders(), "--device", DEVICE, "--node", this.name],
+      ...["--runtime", this.#runtime, "--workers", "2"],
+    ];
+    const child = spawn("nsenter", [`--net=${this.nodeNetns}`, IMKER, ...args], {
+      detached: true,
+      stdio: ["ignore", log, log],
+    });
+    child.unref();
+    return this.#answer(child);
   }
-  rmSync(STAGE.runDir, { recursive: true, force: true });
-}
 
-/** Runs `imker uninstall` where the agent ran: rules and routes belong to that namespace. */
-export function uninstallStage(): void {
-  const enter = existsSync(netnsPath(STAGE.node)) ? [`--net=${netnsPath(STAGE.node)}`] : [];
-  const flags = {
-    "--run-dir": STAGE.runDir,
-    "--state-dir": STAGE.stateDir,
-    "--bpffs": STAGE.bpffs,
-  };
-  execFileSync(
-    "nsenter",
-    [...enter, join(PROJECT, "imker"), "uninstall", ...Object.entries(flags).flat()],
-    { stdio: ["ignore", "ignore", "pipe"] },
-  );
-}
+  /** Starts an HTTP server in a namespace, detached; resolves when it listens. */
+  startServer(netns: string, port: number, name: string): Promise<void> {
+    const server = [process.execPath, SERVER, String(port), name, this.name];
+    const child = spawn("nsenter", [`--net=${netns}`, ...server], {
+      detached: true,
+      stdio: ["ignore", "pipe", "ignore"],
+    });
+    return new Promise((resolve, reject) => {
+      child.once("error", reject);
+      child.once("exit", (code) =>
+        reject(new Error(`Cannot start the server ${name}: exit ${code}`)),
+      );
+      child.stdout.once("data", () => {
+        child.stdout.destroy();
+        child.unref();
+        resolve();
+      });
+    });
+  }
 
-/** Starts the agent inside the node's namespace, detached: with --keep it must outlive the demo. */
-export function startAgent(runtime: string): ChildProcess {
-  const log = openSync(join(STAGE.runDir, "agent.log"), "a", 0o600);
-  const flags = {
-    "--run-dir": STAGE.runDir,
-    "--state-dir": STAGE.stateDir,
-    "--bpffs": STAGE.bpffs,
-    "--device": STAGE.device,
-    "--node": STAGE.node,
-    "--runtime": runtime,
-    "--workers": "2",
-  };
-  const child = spawn(
-    "nsenter",
-    [
-      `--net=${netnsPath(STAGE.node)}`,
-      join(PROJECT, "imker"),
-      "agent",
-      ...Object.entries(flags).flat(),
-    ],
-    { detached: true, stdio: ["ignore", log, log] },
-  );
-  child.unref();
-  return child;
+  /** Removes the servers, what the agent made in the kernel, and the stage itself. */
+  async remove(): Promise<void> {
+    for (const pid of findProcesses((args) => args[1] === SERVER && args[4] === this.name)) {
+      await endProcess(pid);
+    }
+    // Rules and routes belong to the node's namespace.
+    const enter = existsSync(this.nodeNetns) ? [`--net=${this.nodeNetns}`] : [];
+    run("nsenter", ...enter, IMKER, "uninstall", ...this.#folders());
+    for (const netns of [this.worldNetns, this.nodeNetns]) {
+      if (existsSync(netns)) run("ip", "netns", "delete", netns.slice("/run/netns/".length));
+    }
+    rmSync(this.runDir, { recursive: true, force: true });
+  }
+
+  #folders(): string[] {
+    return [
+      ...["--run-dir", this.runDir, "--state-dir", `${this.runDir}/state`],
+      ...["--bpffs", this.bpffs],
+    ];
+  }
+
+  async #answer(child: ChildProcess): Promise<ApiClient> {
+    const deadline = performance.now() + AGENT_START_TIMEOUT_MS;
+    const client = new ApiClient(this.socket);
+    for (;;) {
+      try {
+        await client.call("GET", "/v1/status");
+        return client;
+      } catch (cause) {
+        if (performance.now() > deadline || child.exitCode !== null) {
+          await client.close();
+          const lines = readFileSync(join(this.runDir, "agent.log"), "utf8").trim().split("\n");
+          const end = lines.slice(-LOG_LINES_SHOWN).join("\n");
+          throw new CliError(EXIT.environment, `Cannot start the agent: ${end}`, { cause });
+        }
+        await new Promise((resolve) => setTimeout(resolve, AGENT_POLL_MS));
+      }
+    }
+  }
+
+  #address(netns: string, device: string, addresses: string[]): void {
+    for (const address of addresses) {
+      const noDad = address.includes(":") ? ["nodad"] : [];
+      this.#ip(netns, "address", "add", address, "dev", device, ...noDad);
+    }
+    this.#ip(netns, "link", "set", device, "up");
+  }
+
+  #ip(netns: string, ...args: string[]): void {
+    run("nsenter", `--net=${netns}`, "ip", ...args);
+  }
 }
 
 /** Starts an HTTP server in a namespace and resolves when it listens. */
@@ -157,4 +183,15 @@ export function startServer(netns: string, port: number, name: string): Promise<
   });
 }
 
-export const worldNetns = (): string => netnsPath(STAGE.world);
+/** Output is shown only in the error when the command fails. */
+function run(program: string, ...args: string[]): void {
+  try {
+    execFileSync(program, args, { stdio: ["ignore", "pipe", "pipe"] });
+  } catch (cause) {
+    const { stderr, message } = cause as { stderr?: Buffer; message: string };
+    const reason = stderr?.toString().trim() || message;
+    throw new CliError(EXIT.environment, `Cannot run ${program} ${args.join(" ")}: ${reason}`, {
+      cause,
+    });
+  }
+}

@@ -73,7 +73,7 @@ export class ProxyControl {
     this.#socket = socket;
     // The agent may stop whenever it likes; an idle control connection must not hold it up.
     socket.unref();
-    socket.on("data", (chunk) => this.#receive(chunk));
+    socket.on("data", (chunk: Buffer) => this.#receive(chunk));
     socket.on("error", () => {});
     socket.once("close", () => {
       const gone = new ProxyControlError("Cannot reach the proxy: its control connection closed");

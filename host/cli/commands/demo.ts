@@ -22,9 +22,9 @@ export function addDemoCommand(program: Command, context: CliContext): void {
     .option("--keep", "leave it running to play with; 'imker demo --down' removes it")
     .option("--down", "remove a demo that was kept")
     .action(async (flags: DemoFlags & { down?: boolean }, command: Command) => {
-      const { runDemo, takeDown } = await import("../../demo/run.ts");
+      const { demoStage, runDemo } = await import("../../demo/run.ts");
       if (flags.down) {
-        await takeDown(undefined);
+        await demoStage(flags.runtime).remove();
         return;
       }
       const outcome = await runDemo({
@@ -36,7 +36,7 @@ export function addDemoCommand(program: Command, context: CliContext): void {
         context.out(`${JSON.stringify({ results: outcome.results }, undefined, 2)}\n`);
       } else {
         context.out(report(outcome));
-        if (flags.keep) context.out(await keptText());
+        if (flags.keep) context.out(keptText(demoStage(flags.runtime).socket));
       }
       if (!outcome.results.every((result) => result.pass)) process.exitCode = EXIT.user;
     });
@@ -54,13 +54,13 @@ function report({ results, flows }: DemoOutcome): string {
   ].join("");
 }
 
-async function keptText(): Promise<string> {
-  const { STAGE } = await import("../../demo/stage.ts");
+function keptText(socket: string): string {
   return `
-It goes on running. The admin API listens on ${STAGE.socket}:
-  export IMKER_SOCKET=${STAGE.socket}
+It goes on running. The admin API listens on ${socket}:
+  export IMKER_SOCKET=${socket}
   ./imker status
-  ./imker endpoint exec frontend -- curl -i http://$(./imker endpoint get web --json | grep -o '10[.][0-9.]*'):8080/products
+  ./imker endpoint list
+  ./imker endpoint exec frontend -- curl -i http://<address of web>:8080/products
   ./imker observe -f
   ./imker demo --down
 `;

@@ -1,8 +1,7 @@
 /** `imker observe`: flows of this node, in the formats of the hubble CLI. */
-import { fromJsonString } from "@bufbuild/protobuf";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { formatCompact } from "../../hubble/format/compact.ts";
-import { GetFlowsResponseSchema } from "../../hubble/gen/observer/observer_pb.ts";
+import { parseJson } from "../../hubble/format/json.ts";
 import { type CliContext, wantsJson } from "../context.ts";
 
 interface ObserveOptions {
@@ -43,9 +42,7 @@ export function addObserveCommand(program: Command, context: CliContext): void {
 }
 
 export function compactLine(line: string): string {
-  const text = formatCompact(
-    fromJsonString(GetFlowsResponseSchema, line, { ignoreUnknownFields: true }),
-  );
+  const text = formatCompact(parseJson(line));
   return text === "" ? "" : `${text}\n`;
 }
 

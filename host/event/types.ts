@@ -1,0 +1,61 @@
+/**
+ * What the proxy reports, decoded: the connection a record belongs to, the record, a plugin's
+ * fault, and losses. `flow-builder.ts` (host/hubble) turns these into flows. A record keeps its
+ * fields undecoded, because most flows are overwritten in the ring before anybody reads them.
+ */
+import type { CloseBody, OpenBody } from "../../runtime/contract/records.ts";
+
+/** One side of one L7 exchange. */
+export interface L7Record {
+  readonly connection: ProxyConnection;
+  /** RECORD_KIND */
+  readonly kind: number;
+  /** RECORD_VERDICT */
+  readonly verdict: number;
+  /** With verdict denied: index of the stage that denied. */
+  readonly stage: number;
+  readonly exchange: number;
+  /** Nanoseconds since 1970, the worker's clock. */
+  readonly time: bigint;
+  /** The frame's body, one character a byte; `record-fields.ts` reads it. */
+  readonly body: string;
+  /** Of a response: its request, unless that was lost. */
+  readonly request: L7Record | undefined;
+}
+
+/** A connection of a worker, from its `open` frame. */
+export interface ProxyConnection {
+  readonly worker: number;
+  readonly id: number;
+  /** Undefined when the frame's JSON was not an `OpenBody`. Parsed on first use. */
+  readonly open: OpenBody | undefined;
+  /** Set once a record with verdict `error` was delivered. */
+  errorReported: boolean;
+}
+
+export interface ProxyFault {
+  readonly worker: number;
+  readonly time: bigint;
+  readonly plugin: OpenBody["plugin"];
+  readonly message: string;
+  /** Connections closed with the plugin instance. */
+  readonly connections: number;
+  /** The connection whose bytes set it off, if the frame names a known one. */
+  readonly connection: ProxyConnection | undefined;
+}
+
+/** Why records are missing: see `RecordStream` and `RecordClient`. */
+export type LossCause =
+  /** The worker could not write them: nobody connected or socket full. */
+  | "worker"
+  /** The agent's decode budget was spent. */
+  | "budget"
+  /** They name a connection whose `open` was never seen. */
+  | "orphan";
+
+export interface RecordSink {
+  record(record: L7Record): void;
+  closed(connection: ProxyConnection, reason: CloseBody["reason"], time: bigint): void;
+  fault(fault: ProxyFault): void;
+  lost(worker: number, cause: LossCause, count: number): void;
+}
