@@ -250,6 +250,13 @@ void update(const Napi::CallbackInfo &info)
 	guarded(env, [&] { map_update(map, key.Data(), value.Data()); });
 }
 
+Napi::Value value_bytes(const Napi::CallbackInfo &info)
+{
+	Napi::Env env = info.Env();
+	int map = info[0].As<Napi::Number>();
+	return Napi::Number::New(env, guarded(env, [&] { return map_sizes(map); }).value);
+}
+
 void close_fd(const Napi::CallbackInfo &info)
 {
 	close(info[0].As<Napi::Number>().Int32Value());
@@ -295,6 +302,7 @@ class EngineAddon : public Napi::Addon<EngineAddon>
 		put("openMap", open_map);
 		put("lookup", lookup);
 		put("update", update);
+		put("valueBytes", value_bytes);
 		put("closeFd", close_fd);
 		put("wake", wake);
 		put("raiseFileLimit", file_limit);

@@ -1,0 +1,191 @@
+/**
+ * Plugin instances by tenant: one for each plugin version and pair of identities (and, for an
+ * identity that stands for many machines, a bucket of peer addresses), so bytes of two tenants
+ * never share a sandbox. Bounded; idle ones are let go; a key whose instances keep failing is
+ * refused for a time that doubles.
+ */
+import type { InstanceStage, PluginImage, PluginInstance } from "../isolate/types.ts";
+import type { Connection, ConnectionFacts, PolicySide } from "./connection.ts";
+import { stageSides } from "./connection.ts";
+import type { RuleStore } from "./rule-store.ts";
+
+/** Instances without a connection go after so long. */
+const IDLE_MS_MAX = 60_000;
+/** Two faults this close together mean the next one is coming. */
+const FAULT_WINDOW_MS = 10_000;
+const BACKOFF_MS_FIRST = 1_000;
+const BACKOFF_MS_MAX = 60_000;
+/** Keys whose faults are remembered; the oldest are forgotten first. */
+const FAULT_KEYS_MAX = 4_096;
+/** Sandboxes for the peers behind one many-machine identity. */
+const ADDRESS_BUCKETS = 8;
+
+/** Cilium's reserved identities for more than one machine: host, world, remote-node, … */
+const IDENTITY_RESERVED_MAX = 255;
+/** Identities of CIDRs and names are local to the node and start here. */
+const IDENTITY_LOCAL_FIRST = 1 << 24;
+
+export class PooledInstance {
+  readonly key: string;
+  readonly image: PluginImage;
+  readonly instance: PluginInstance;
+  readonly connections = new Set<Connection>();
+  /** Rule set id → handle in this instance. */
+  readonly #loaded = new Map<number, number>();
+  readonly #rules: RuleStore;
+  idleSinceMs = 0;
+
+  constructor(key: string, image: PluginImage, instance: PluginInstance, rules: RuleStore) {
+    this.key = key;
+    this.image = image;
+    this.instance = instance;
+    this.#rules = rules;
+  }
+
+  /** Stages of these sides, loading rule sets that are new here. Throws what `load` throws. */
+  stages(sides: readonly [PolicySide, PolicySide]): InstanceStage[] {
+    return stageSides(sides).map(({ point, ruleSet }) => ({ point, ruleSet: this.#load(ruleSet) }));
+  }
+
+  #load(id: number): number {
+    const known = this.#loaded.get(id);
+    if (known !== undefined) return known;
+    const ruleSet = this.#rules.ruleSet(id);
+    if (ruleSet === undefined) throw new Error(`Cannot load rule set ${id}: it is not there`);
+    const handle = this.instance.load(ruleSet.compiled);
+    this.#loaded.set(id, handle);
+    return handle;
+  }
+
+  /** Unloads what the state no longer has and no connection here uses. */
+  tidy(): void {
+    for (const [id, handle] of this.#loaded) {
+      if (this.#rules.ruleSet(id) !== undefined || this.#uses(id)) continue;
+      this.instance.unload(handle);
+      this.#loaded.delete(id);
+    }
+  }
+
+  #uses(id: number): boolean {
+    for (const connection of this.connections) {
+      if (connection.sides.some((side) => side.ruleSet === id)) return true;
+    }
+    return false;
+  }
+}
+
+export type Refusal = "instances_full" | "backing_off";
+
+export interface InstancePoolDeps {
+  rules: RuleStore;
+  instantiate: (image: PluginImage) => PluginInstance;
+  instancesMax: number;
+}
+
+export class InstancePool {
+  readonly #deps: InstancePoolDeps;
+  readonly #instances = new Map<string, PooledInstance>();
+  readonly #faults = new Map<
+    string,
+    { lastMs: number; refuseUntilMs: number; backoffMs: number }
+  >();
+
+  constructor(deps: InstancePoolDeps) {
+    this.#deps = deps;
+  }
+
+  get size(): number {
+    return this.#instances.size;
+  }
+
+  all(): Iterable<PooledInstance> {
+    return this.#instances.values();
+  }
+
+  /** The tenant's instance, made if there is none. Throws what making one throws. */
+  acquire(image: PluginImage, facts: ConnectionFacts, nowMs: number): PooledInstance | Refusal {
+    const key = `${image.digest} ${tenant(facts)}`;
+    const found = this.#instances.get(key);
+    if (found !== undefined) return found;
+    const fault = this.#faults.get(key);
+    if (fault !== undefined && nowMs < fault.refuseUntilMs) return "backing_off";
+    if (this.#instances.size >= this.#deps.instancesMax && !this.#evictIdle()) {
+      return "instances_full";
+    }
+    const pooled = this.#make(key, image, nowMs);
+    pooled.idleSinceMs = nowMs;
+    this.#instances.set(key, pooled);
+    return pooled;
+  }
+
+  #make(key: string, image: PluginImage, nowMs: number): PooledInstance {
+    try {
+      return new PooledInstance(key, image, this.#deps.instantiate(image), this.#deps.rules);
+    } catch (error) {
+      this.#noteFault(key, nowMs);
+      throw error;
+    }
+  }
+
+  /** It failed and is never used again. */
+  discard(pooled: PooledInstance, nowMs: number): void {
+    if (this.#instances.get(pooled.key) === pooled) this.#instances.delete(pooled.key);
+    this.#noteFault(pooled.key, nowMs);
+  }
+
+  #noteFault(key: string, nowMs: number): void {
+    const before = this.#faults.get(key);
+    const again = before !== undefined && nowMs - before.lastMs < FAULT_WINDOW_MS;
+    const backoffMs = again
+      ? Math.min(BACKOFF_MS_MAX, Math.max(BACKOFF_MS_FIRST, before.backoffMs * 2))
+      : 0;
+    this.#faults.delete(key);
+    this.#faults.set(key, { lastMs: nowMs, refuseUntilMs: nowMs + backoffMs, backoffMs });
+    if (this.#faults.size > FAULT_KEYS_MAX) {
+      for (const oldest of this.#faults.keys()) {
+        this.#faults.delete(oldest);
+        break;
+      }
+    }
+  }
+
+  /** Lets idle instances go and rule sets nobody wants; returns those that failed meanwhile. */
+  sweep(nowMs: number): PooledInstance[] {
+    const failed: PooledInstance[] = [];
+    for (const pooled of this.#instances.values()) {
+      if (pooled.connections.size > 0) {
+        pooled.idleSinceMs = nowMs;
+      } else if (nowMs - pooled.idleSinceMs >= IDLE_MS_MAX) {
+        this.#instances.delete(pooled.key);
+        continue;
+      }
+      try {
+        pooled.tidy();
+      } catch {
+        failed.push(pooled);
+      }
+    }
+    return failed;
+  }
+
+  #evictIdle(): boolean {
+    for (const pooled of this.#instances.values()) {
+      if (pooled.connections.size > 0) continue;
+      this.#instances.delete(pooled.key);
+      return true;
+    }
+    return false;
+  }
+}
+
+function tenant(facts: ConnectionFacts): string {
+  const source = name(facts.sourceIdentity, facts.sourceAddress);
+  return `${source} ${name(facts.destinationIdentity, facts.destinationAddress)}`;
+}
+
+function name(identity: number, address: Uint8Array): string {
+  if (identity > IDENTITY_RESERVED_MAX && identity < IDENTITY_LOCAL_FIRST) return `${identity}`;
+  let hash = 2166136261;
+  for (const byte of address) hash = Math.imul(hash ^ byte, 16777619);
+  return `${identity}.${(hash >>> 0) % ADDRESS_BUCKETS}`;
+}

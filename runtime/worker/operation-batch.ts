@@ -1,0 +1,189 @@
+/**
+ * The operations of one turn, from what plugins returned to the engine's quadruples. Everything a
+ * plugin returns is checked here, before the engine sees any of it: `translate()` either takes all
+ * operations of a call or none.
+ */
+import { ENGINE_OPERATION, INJECT_BYTES_MAX, QUAD, WINDOW_BYTES_MAX } from "../engine/protocol.ts";
+import { DIRECTION, OPERATION, OPERATIONS_MAX, type Operations } from "../isolate/types.ts";
+
+/** Shorter copies are cheaper byte by byte than through a view. */
+const COPY_LOOP_BYTES_MAX = 48;
+const TWO_32 = 0x1_0000_0000;
+
+/** What a call's operations came to; valid until the next `translate()`. */
+export interface Translation {
+  /** Bytes of the window passed or dropped. */
+  consumed: number;
+  /** The plugin consumed some, left some and did not say when to call again: call at once. */
+  again: boolean;
+  /** Reason of a close operation, else -1. */
+  closeReason: number;
+  /** It inserted bytes toward the side that opened the connection. */
+  answered: boolean;
+}
+
+export class OperationBatch {
+  readonly result: Translation = { consumed: 0, again: false, closeReason: -1, answered: false };
+  readonly #words: Int32Array;
+  readonly #inject: Uint8Array;
+  #count = 0;
+  #injected = 0;
+  /** State of the call being translated. */
+  #left = 0;
+  /** Bytes that the last operation reaches past the window, and which one it was. */
+  #past = 0;
+  #pastKind = -1;
+  #inserted = 0;
+
+  constructor(words: Int32Array, inject: Uint8Array) {
+    this.#words = words;
+    this.#inject = inject;
+  }
+
+  get count(): number {
+    return this.#count;
+  }
+
+  /** False: flush before the next call is translated. */
+  hasRoom(): boolean {
+    return (
+      (this.#count + OPERATIONS_MAX + 2) * QUAD <= this.#words.length &&
+      this.#injected + INJECT_BYTES_MAX <= this.#inject.length
+    );
+  }
+
+  /** After a flush. */
+  clear(): void {
+    this.#count = 0;
+    this.#injected = 0;
+  }
+
+  close(slot: number): void {
+    this.#push(ENGINE_OPERATION.close, slot, 0, 0);
+  }
+
+  reset(slot: number): void {
+    this.#push(ENGINE_OPERATION.reset, slot, 0, 0);
+  }
+
+  rest(slot: number, direction: number): void {
+    this.#push(ENGINE_OPERATION.rest | (direction << 8), slot, 0, 0);
+  }
+
+  /**
+   * Adds the operations of one call that saw `length` bytes. Returns undefined and fills `result`,
+   * or says what is wrong with them and adds nothing.
+   */
+  translate(
+    operations: Operations,
+    slot: number,
+    direction: number,
+    length: number,
+  ): string | undefined {
+    const { count, kind } = operations;
+    const first = this.#count;
+    const { result } = this;
+    result.closeReason = -1;
+    result.answered = false;
+    this.#left = length;
+    this.#past = 0;
+    this.#pastKind = -1;
+    this.#inserted = 0;
+    let wrong = count <= OPERATIONS_MAX ? undefined : `${count} operations`;
+    let last = false;
+    for (let i = 0; i < count && wrong === undefined; i++) {
+      if (last) wrong = "an operation after the last";
+      else if (kind[i] === OPERATION.pass || kind[i] === OPERATION.drop)
+        wrong = this.#consume(operations, i, slot, direction);
+      else if (kind[i] === OPERATION.inject) wrong = this.#insert(operations, i, slot, direction);
+      else {
+        last = true;
+        wrong = this.#finish(operations, i, slot, direction);
+      }
+    }
+    if (wrong !== undefined) {
+      this.#count = first;
+      this.#injected -= this.#inserted;
+      return wrong;
+    }
+    result.consumed = length - this.#left;
+    result.again = !last && this.#past === 0 && this.#left > 0 && result.consumed > 0;
+    return undefined;
+  }
+
+  #consume(operations: Operations, i: number, slot: number, direction: number): string | undefined {
+    const n = operations.n[i] ?? 0;
+    const kind = operations.kind[i] ?? 0;
+    if (!(n >= 1)) return "pass or drop of less than 1 byte";
+    if (this.#past > 0 && kind !== this.#pastKind) return "an operation on bytes not there yet";
+    const code =
+      (kind === OPERATION.pass ? ENGINE_OPERATION.pass : ENGINE_OPERATION.drop) | (direction << 8);
+    const whole = n < Number.MAX_SAFE_INTEGER ? n : Number.MAX_SAFE_INTEGER;
+    this.#push(code, slot, whole | 0, whole < TWO_32 ? 0 : Math.floor(whole / TWO_32));
+    if (n > this.#left) {
+      this.#past += n - this.#left;
+      this.#pastKind = kind;
+      this.#left = 0;
+    } else {
+      this.#left -= n;
+    }
+    return undefined;
+  }
+
+  #insert(operations: Operations, i: number, slot: number, direction: number): string | undefined {
+    const { memory } = operations;
+    const start = operations.start[i] ?? 0;
+    const length = operations.length[i] ?? 0;
+    const into = operations.direction[i] ?? 0;
+    if (into > 1) return "inject into no direction";
+    if (start + length > memory.length) return "inject of bytes outside its memory";
+    if (this.#inserted + length > INJECT_BYTES_MAX) return "inject of more than 64 KiB";
+    if (into === direction && this.#past > 0) return "inject behind bytes not there yet";
+    if (into === DIRECTION.response) this.result.answered = true;
+    if (length === 0) return undefined;
+    this.#push(ENGINE_OPERATION.inject | (into << 8), slot, this.#injected, length);
+    if (length <= COPY_LOOP_BYTES_MAX) {
+      const to = this.#injected;
+      for (let at = 0; at < length; at++) this.#inject[to + at] = memory[start + at] ?? 0;
+    } else {
+      this.#inject.set(memory.subarray(start, start + length), this.#injected);
+    }
+    this.#injected += length;
+    this.#inserted += length;
+    return undefined;
+  }
+
+  /** The operations that must be the last. */
+  #finish(operations: Operations, i: number, slot: number, direction: number): string | undefined {
+    const n = operations.n[i] ?? 0;
+    switch (operations.kind[i]) {
+      case OPERATION.more: {
+        if (!(n >= 1)) return "more of less than 1 byte";
+        // What was passed or dropped in advance is part of the bytes it waits for.
+        const need = this.#past > 0 ? Math.max(1, n - this.#past) : this.#left + n;
+        if (need > WINDOW_BYTES_MAX) return `more than ${WINDOW_BYTES_MAX} bytes unconsumed`;
+        this.#push(ENGINE_OPERATION.need | (direction << 8), slot, need, 0);
+        return undefined;
+      }
+      case OPERATION.passRest:
+        this.rest(slot, direction);
+        this.#left = 0;
+        return undefined;
+      case OPERATION.close:
+        if (n !== 0 && n !== 1 && n !== 2) return "close for no reason";
+        this.result.closeReason = n;
+        this.close(slot);
+        return undefined;
+      default:
+        return "no such operation";
+    }
+  }
+
+  #push(word: number, slot: number, a: number, b: number): void {
+    const at = this.#count++ * QUAD;
+    this.#words[at] = word;
+    this.#words[at + 1] = slot;
+    this.#words[at + 2] = a;
+    this.#words[at + 3] = b;
+  }
+}

@@ -1,0 +1,20 @@
+/** Runs the cases of this folder without a test framework; exits 1 when one fails. */
+import process from "node:process";
+import { policyCases } from "./policy-cases.ts";
+import { Rig } from "./rig.ts";
+import { streamCases } from "./stream-cases.ts";
+
+let failed = 0;
+for (const { name, options, run } of [...streamCases, ...policyCases]) {
+  const rig = await Rig.start(options);
+  try {
+    await run(rig);
+    console.log(`ok ${name}`);
+  } catch (error) {
+    failed++;
+    console.log(`FAILED ${name}: ${error instanceof Error ? error.message : error}`);
+  } finally {
+    await rig.close();
+  }
+}
+process.exit(failed === 0 ? 0 : 1);
