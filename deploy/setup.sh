@@ -86,16 +86,14 @@ needed_packages="
   iproute2      tc
   iputils-ping  ping
   curl          curl
-  procps        ps
+  procps        sysctl
 "
 test_packages="
   clang-format-16  clang-format-16
-  python3          python3
-  dnsutils         dig
+  haproxy          haproxy
 "
 bench_packages="
   haproxy       haproxy
-  wrk           wrk
   python3-venv  py:ensurepip
 "
 [ $with_test = no ] || needed_packages="$needed_packages$test_packages"

@@ -1,8 +1,7 @@
 /**
  * A test run ends what it started: process groups, and daemons that left their group.
  */
-import { setTimeout as sleep } from "node:timers/promises";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { Processes } from "./processes.ts";
 
 test("run() reports exit code and output", async () => {
@@ -17,14 +16,10 @@ test("run() reports exit code and output", async () => {
 test("killAll() ends a running command and a daemon it detached", async () => {
   const processes = new Processes("/", `${process.pid}-kill`);
   const running = processes.run(["sh", "-c", "setsid sleep 61 & exec sleep 62"], true);
-  while (processes.strays().length < 2) await sleep(20);
-  expect(
-    processes
-      .strays()
-      .map(({ command }) => command)
-      .sort(),
-  ).toEqual(["sleep 61", "sleep 62"]);
+  const commands = (): string[] => processes.strays().map(({ command }) => command);
+  // Until both have become what they were told to be.
+  await vi.waitFor(() => expect(commands().sort()).toEqual(["sleep 61", "sleep 62"]), 10_000);
   processes.killAll();
   expect((await running).code).toBeUndefined();
-  while (processes.strays().length > 0) await sleep(20);
+  await vi.waitFor(() => expect(commands()).toEqual([]), 10_000);
 });

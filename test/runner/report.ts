@@ -83,6 +83,8 @@ export function resultsOfSuite(
 }
 
 const MESSAGE_LINES_MAX = 12;
+/** Stack frames of the test runner itself. */
+const FOREIGN = /^\s+at (.*node_modules|new Promise|.*node:internal)/;
 
 /** The failures by name, how long it took, and as the very last line the two numbers. */
 export function formatSummary(results: readonly Result[], durationMs: number): string {
@@ -90,7 +92,7 @@ export function formatSummary(results: readonly Result[], durationMs: number): s
   const lines: string[] = [];
   for (const { name, message } of failed) {
     lines.push(`FAILED ${name}`);
-    const all = message.split("\n").filter((line) => line.trim() !== "");
+    const all = message.split("\n").filter((line) => line.trim() !== "" && !FOREIGN.test(line));
     for (const line of all.slice(0, MESSAGE_LINES_MAX)) lines.push(`    ${line}`);
     if (all.length > MESSAGE_LINES_MAX) lines.push("    …");
   }
