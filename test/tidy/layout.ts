@@ -7,10 +7,10 @@ import { type Finding, isData, type Source, type Tree } from "./source.ts";
 const LINES_MAX = 500;
 const COLUMNS_MAX = 100;
 const TAB_COLUMNS = 8;
-const OPENING_WORDS_MIN = 5;
+const OPENING_WORDS_MIN = 4;
 
 const CODE = /\.(ts|c|h|cc)$/;
-const WIDTH_CHECKED = /(\.(ts|c|h|cc|sh|wit|proto)|(^|\/)imker)$/;
+const WIDTH_CHECKED = /(\.(ts|c|h|cc|sh|wit)|(^|\/)imker)$/;
 const KEBAB_CASE = /^[a-z0-9]+(-[a-z0-9]+)*(\.[a-z0-9-]+)*\.ts$/;
 
 /** Names that say nothing about what is inside. */

@@ -42,7 +42,7 @@ const BANS: readonly Ban[] = [
     pattern: /\bconsole\s*\.\s*\w+\s*\(/g,
     where: "code",
     only: /\.ts$/,
-    except: /^(host\/cli|host\/demo|bench|test|deploy)\//,
+    except: /^(host\/cli|host\/demo|bench|test|deploy)\/|\.test\.ts$|\/testing\//,
     message: "log through the logger that was passed in",
   },
 ];
