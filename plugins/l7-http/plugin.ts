@@ -1,68 +1,90 @@
+/**
+ * The HTTP/1.1 plugin: brings the parts together and lends every connection its state. README.md
+ * says which RFCs it follows, what it refuses, and every limit.
+ */
 import type { Host } from "../../runtime/sdk/host.ts";
 import type { Memory } from "../../runtime/sdk/memory.ts";
-import type { Output } from "../../runtime/sdk/output.ts";
-import { Connection, type Facts, type Input, Plugin, RuleSet } from "../../runtime/sdk/plugin.ts";
 import {
-  FORWARDED,
-  RECORD_REQUEST,
-  RECORD_RESPONSE,
-  type RecordWriter,
-} from "../../runtime/sdk/record.ts";
+  type Call,
+  type Connection,
+  type Facts,
+  Plugin,
+  type RuleSet,
+} from "../../runtime/sdk/plugin.ts";
 import type { RuleList } from "../../runtime/sdk/rule-list.ts";
+import { loadRuleTable } from "../../runtime/sdk/rule-table.ts";
+import { Answers } from "./answers.ts";
+import { Charset } from "./charset.ts";
+import { HttpConnection } from "./connection.ts";
+import { Delivery } from "./delivery.ts";
+import { FieldLine } from "./field-line.ts";
+import { FramingWords } from "./framing.ts";
+import { Judge } from "./judge.ts";
+import { HeadTools } from "./request-head.ts";
+import { RequestSide } from "./request-side.ts";
+import { ResponseSide } from "./response-side.ts";
+import { compileRules } from "./rules.ts";
+
+/** Connection states kept for reuse. */
+const SPARE_CONNECTIONS_MAX: i32 = 256;
 
 class HttpPlugin extends Plugin {
   private readonly memory: Memory;
-  constructor(memory: Memory) {
+  private readonly host: Host;
+  private readonly tools: HeadTools;
+  private readonly judge: Judge;
+  private readonly requests: RequestSide;
+  private readonly responses: ResponseSide;
+  private readonly spare: HttpConnection[] = [];
+
+  constructor(memory: Memory, host: Host) {
     super();
     this.memory = memory;
+    this.host = host;
+    const charset = new Charset(memory);
+    const line = new FieldLine(charset);
+    const tools = new HeadTools(charset, new FramingWords(memory), line);
+    const judge = new Judge(charset, line);
+    const answers = new Answers(memory);
+    const delivery = new Delivery(answers);
+    this.tools = tools;
+    this.judge = judge;
+    this.requests = new RequestSide(tools, answers, delivery, judge);
+    this.responses = new ResponseSide(delivery);
   }
+
   override compile(rules: RuleList): void {
-    if (rules.count > 0 && rules.fieldCount(0) > 0 && rules.key(0, 0) === "bad") {
-      rules.refuse(0, "bad", `not ${rules.value(0, 0)}`);
-      return;
-    }
-    const block = this.memory.allocate(8);
-    this.memory.setI32(block, 7);
-    this.memory.setI32(block + 4, rules.count);
-    rules.succeed(block, 8);
+    compileRules(this.memory, rules);
   }
+
   override load(compiled: i32, length: i32): RuleSet | null {
-    if (length !== 8 || this.memory.i32(compiled) !== 7) return null;
-    return new RuleSet();
+    return loadRuleTable(this.memory, this.host, compiled, length);
   }
+
   override open(_facts: Facts): Connection {
-    return new Connection();
+    if (this.spare.length === 0) return new HttpConnection(this.tools);
+    const connection = this.spare.pop() as HttpConnection;
+    connection.reset();
+    return connection;
   }
-  override onRequest(
-    _connection: Connection,
-    input: Input,
-    output: Output,
-    record: RecordWriter,
-  ): void {
-    this.passLine(input, output, record, RECORD_REQUEST);
+
+  override onRequest(connection: Connection, call: Call): void {
+    this.requests.onData(connection as HttpConnection, call);
+    this.judge.endCall();
   }
-  override onResponse(
-    _connection: Connection,
-    input: Input,
-    output: Output,
-    record: RecordWriter,
-  ): void {
-    this.passLine(input, output, record, RECORD_RESPONSE);
+
+  override onResponse(connection: Connection, call: Call): void {
+    this.responses.onData(connection as HttpConnection, call);
   }
-  private passLine(input: Input, output: Output, record: RecordWriter, kind: i32): void {
-    const end = this.memory.find(input.start, input.end, 10);
-    if (end === input.end) {
-      output.more(1);
-      return;
-    }
-    record.span(0, 0, end - input.start);
-    record.number(1, (input.end - input.start) as f64);
-    record.emit(kind, FORWARDED, 0, 0);
-    output.pass((input.end - input.start) as f64);
+
+  override close(connection: Connection): void {
+    const http = connection as HttpConnection;
+    if (this.spare.length < SPARE_CONNECTIONS_MAX) this.spare.push(http);
+    else http.release();
   }
 }
 
 /** The plugin of this folder. */
-export function createPlugin(memory: Memory, _host: Host): Plugin {
-  return new HttpPlugin(memory);
+export function createPlugin(memory: Memory, host: Host): Plugin {
+  return new HttpPlugin(memory, host);
 }

@@ -8,14 +8,14 @@
  *     stage, 8 bytes: u8 point @0, u32 rule-set @4
  *     result<u32, string>, 12 bytes: u8 case @0, u32 @4 or ptr @4 len @8
  */
+import { CallBuffer } from "./call-buffer.ts";
 import type { Host } from "./host.ts";
 import type { Memory } from "./memory.ts";
 import { Output, RESPONSE } from "./output.ts";
-import { Parameters } from "./parameters.ts";
 import {
+  Call,
   type Connection,
   Facts,
-  Input,
   type Plugin,
   type RuleSet,
   STAGES_MAX,
@@ -24,6 +24,8 @@ import {
 import { RecordWriter } from "./record.ts";
 import { RuleList } from "./rule-list.ts";
 
+/** A read of 16 KiB and what the other parameters need; a larger one makes it grow. */
+const PARAMETER_BYTES_START: i32 = 20480;
 const STAGE_BYTES: i32 = 8;
 const RESULT_BYTES: i32 = 24;
 const REFUSED: string = "not rules compiled by this version of the plugin";
@@ -31,10 +33,8 @@ const REFUSED: string = "not rules compiled by this version of the plugin";
 export class Guest {
   private readonly memory: Memory;
   private readonly plugin: Plugin;
-  private readonly parameters: Parameters;
-  private readonly output: Output;
-  private readonly record: RecordWriter;
-  private readonly input: Input = new Input();
+  private readonly parameters: CallBuffer;
+  private readonly call: Call;
   private readonly facts: Facts = new Facts();
   private readonly connections: Array<Connection | null> = [];
   private readonly freeConnections: i32[] = [];
@@ -45,16 +45,17 @@ export class Guest {
   constructor(memory: Memory, host: Host, plugin: Plugin) {
     this.memory = memory;
     this.plugin = plugin;
-    this.parameters = new Parameters(memory);
-    this.output = new Output(memory);
-    this.record = new RecordWriter(memory, host);
+    this.parameters = new CallBuffer(memory, PARAMETER_BYTES_START);
+    this.call = new Call(new Output(memory), new RecordWriter(memory, host));
     this.result = memory.allocate(RESULT_BYTES);
     memory.fill(this.result, 0, RESULT_BYTES);
   }
 
   /** `cabi_realloc`: space for the parameters of the call that follows. */
   reallocate(old: i32, oldLength: i32, align: i32, length: i32): i32 {
-    return this.parameters.reallocate(old, oldLength, align, length);
+    const to = this.parameters.take(length, align);
+    if (oldLength > 0) this.memory.copy(to, old, oldLength < length ? oldLength : length);
+    return to;
   }
 
   /** `compile`; returns the address of its result. */
@@ -142,20 +143,17 @@ export class Guest {
   /** `on-data`; returns the address of the operation list. */
   onData(handle: i32, direction: i32, data: i32, length: i32, after: i32, now: f64): i32 {
     const connection = this.connection(handle);
-    const input = this.input;
-    input.start = data;
-    input.end = data + length;
-    input.after = after;
-    input.now = now;
-    this.output.reset();
-    this.record.reset(handle);
-    if (direction === RESPONSE) {
-      this.plugin.onResponse(connection, input, this.output, this.record);
-    } else {
-      this.plugin.onRequest(connection, input, this.output, this.record);
-    }
+    const call = this.call;
+    call.start = data;
+    call.end = data + length;
+    call.after = after;
+    call.now = now;
+    call.output.reset();
+    call.record.reset(handle);
+    if (direction === RESPONSE) this.plugin.onResponse(connection, call);
+    else this.plugin.onRequest(connection, call);
     this.parameters.end();
-    return this.output.finish();
+    return call.output.finish();
   }
 
   /** `close`. */

@@ -4,7 +4,6 @@
  * results. Nothing here may throw for hostile bytes; what throws is a trap and costs the instance.
  */
 
-import type { Memory } from "./memory.ts";
 import type { Output } from "./output.ts";
 import type { RecordWriter } from "./record.ts";
 import type { RuleList } from "./rule-list.ts";
@@ -46,8 +45,8 @@ export class Connection {
   stages: Stage[] = [];
 }
 
-/** The bytes of one call, from the first unconsumed one. */
-export class Input {
+/** One call: the bytes from the first unconsumed one, and where the answers go. */
+export class Call {
   /** Address of the first byte and of the one behind the last. */
   start: i32 = 0;
   end: i32 = 0;
@@ -55,6 +54,18 @@ export class Input {
   after: i32 = 0;
   /** Nanoseconds since 1970, from the host; a double, so exact to 256 ns. */
   now: f64 = 0;
+  readonly output: Output;
+  readonly record: RecordWriter;
+
+  constructor(output: Output, record: RecordWriter) {
+    this.output = output;
+    this.record = record;
+  }
+
+  /** Whether a plugin should start no further message now (see `Output.full`). */
+  full(): bool {
+    return this.output.full() || this.record.full();
+  }
 }
 
 export abstract class Plugin {
@@ -68,19 +79,9 @@ export abstract class Plugin {
   /** State for a new connection; its `stages` are set by the SDK. */
   abstract open(facts: Facts): Connection;
   /** Bytes that travel from the side that opened the connection. */
-  abstract onRequest(
-    connection: Connection,
-    input: Input,
-    output: Output,
-    record: RecordWriter,
-  ): void;
+  abstract onRequest(connection: Connection, call: Call): void;
   /** Bytes that travel to the side that opened the connection. */
-  abstract onResponse(
-    connection: Connection,
-    input: Input,
-    output: Output,
-    record: RecordWriter,
-  ): void;
+  abstract onResponse(connection: Connection, call: Call): void;
   /** The connection is gone; the plugin may keep the object for the next `open`. */
   close(_connection: Connection): void {}
 }

@@ -1,0 +1,84 @@
+/**
+ * The request target (RFC 9112, 3.2): its form, and where authority and path are in it. Offsets are
+ * from the start of the target.
+ */
+import { equalIgnoringCase } from "../../runtime/sdk/ascii.ts";
+import type { Memory } from "../../runtime/sdk/memory.ts";
+import { AUTHORITY, type Charset, Word } from "./charset.ts";
+
+const SLASH: i32 = 47;
+const QUESTION: i32 = 63;
+const STAR: i32 = 42;
+
+export class Target {
+  /** Offset and length of what rules call the path, with the query. */
+  path: i32 = 0;
+  pathLength: i32 = 0;
+  /** Offset and length of the authority; length 0 when the target has none. */
+  authority: i32 = 0;
+  authorityLength: i32 = 0;
+  /** Whether the path is one that can be normalised (origin and absolute form). */
+  hasPath: bool = false;
+  private readonly memory: Memory;
+  private readonly flags: i32;
+  private readonly http: Word;
+  private readonly https: Word;
+
+  constructor(charset: Charset) {
+    this.memory = charset.memory;
+    this.flags = charset.flags;
+    this.http = new Word(charset.memory, "http://");
+    this.https = new Word(charset.memory, "https://");
+  }
+
+  /** Takes a target of TARGET characters apart; false when it is none. */
+  parse(at: i32, length: i32, connect: bool, options: bool): bool {
+    this.path = 0;
+    this.pathLength = length;
+    this.authority = 0;
+    this.authorityLength = 0;
+    this.hasPath = true;
+    if (connect) {
+      this.hasPath = false;
+      this.authorityLength = length;
+      return this.authorityValid(at, length);
+    }
+    const first = this.memory.u8(at);
+    if (first === SLASH) return true;
+    if (first === STAR) {
+      this.hasPath = false;
+      return length === 1 && options;
+    }
+    return this.parseAbsolute(at, length);
+  }
+
+  /** Whether every byte may stand in an authority. */
+  authorityValid(at: i32, length: i32): bool {
+    for (let i = 0; i < length; i++) {
+      if ((this.memory.u8(this.flags + this.memory.u8(at + i)) & AUTHORITY) === 0) return false;
+    }
+    return true;
+  }
+
+  private parseAbsolute(at: i32, length: i32): bool {
+    let scheme = 0;
+    if (this.begins(at, length, this.http)) scheme = this.http.length;
+    else if (this.begins(at, length, this.https)) scheme = this.https.length;
+    else return false;
+    let end = scheme;
+    while (end < length) {
+      const byte = this.memory.u8(at + end);
+      if (byte === SLASH || byte === QUESTION) break;
+      end++;
+    }
+    this.authority = scheme;
+    this.authorityLength = end - scheme;
+    this.path = end;
+    this.pathLength = length - end;
+    return end > scheme && this.authorityValid(at + scheme, end - scheme);
+  }
+
+  private begins(at: i32, length: i32, word: Word): bool {
+    return length > word.length && equalIgnoringCase(this.memory, at, word.at, word.length);
+  }
+}
