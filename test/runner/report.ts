@@ -51,7 +51,9 @@ export function resultsOfReport(report: Report, root: string): Result[] {
     const results = file.assertionResults.map((test): Result => {
       const passed = test.status === "passed";
       const ran = passed || test.status === "failed";
-      const message = ran ? test.failureMessages.join("\n") : `did not run (${test.status})`;
+      // The report has no word of a failed hook; vitest prints its error as it happens.
+      const why = file.status === "failed" ? "; if a hook failed, its error is above" : "";
+      const message = ran ? test.failureMessages.join("\n") : `did not run (${test.status})${why}`;
       return { name: `${path} > ${test.fullName}`, passed, message };
     });
     if (file.status !== "passed" && results.every(({ passed }) => passed)) {
