@@ -70,9 +70,9 @@ export interface EngineAddon {
   readonly layout: Readonly<Record<string, number>>;
 }
 
-const ADDON_PATH = join(import.meta.dirname, "..", "..", ".build", "native", "engine.node");
+export const ENGINE_PATH = join(import.meta.dirname, "..", "..", ".build", "native", "engine.node");
 
 /** Throws when the addon was not built (`make native`) or not for this machine. */
-export function loadEngine(path: string = ADDON_PATH): EngineAddon {
+export function loadEngine(path: string = ENGINE_PATH): EngineAddon {
   return createRequire(import.meta.url)(path) as EngineAddon;
 }

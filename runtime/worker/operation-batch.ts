@@ -118,7 +118,7 @@ export class OperationBatch {
     if (this.#past > 0 && kind !== this.#pastKind) return "an operation on bytes not there yet";
     const code =
       (kind === OPERATION.pass ? ENGINE_OPERATION.pass : ENGINE_OPERATION.drop) | (direction << 8);
-    const whole = n < Number.MAX_SAFE_INTEGER ? n : Number.MAX_SAFE_INTEGER;
+    const whole = Math.min(n, Number.MAX_SAFE_INTEGER);
     this.#push(code, slot, whole | 0, whole < TWO_32 ? 0 : Math.floor(whole / TWO_32));
     if (n > this.#left) {
       this.#past += n - this.#left;

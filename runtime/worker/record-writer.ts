@@ -84,7 +84,7 @@ export class RecordWriter {
     for (let i = 0; i < fieldCount; i++) {
       const text = length[i] ?? 0;
       size += FIELD_HEADER_BYTES;
-      size += isNumber[i] === 1 ? 8 : text < FIELD_BYTES_MAX ? text : FIELD_BYTES_MAX;
+      size += isNumber[i] === 1 ? 8 : Math.min(text, FIELD_BYTES_MAX);
     }
     if (!this.#reserve(size)) return;
     let at = this.#used;

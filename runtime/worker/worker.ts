@@ -272,7 +272,7 @@ export class Worker {
   #data(connection: Connection, word: number, offset: number, length: number): void {
     const direction = (word >> 8) & 1;
     const end = (word >> 16) & 3;
-    const pluginEnd = end > END.failed ? END.failed : end;
+    const pluginEnd = Math.min(end, END.failed);
     const { instance } = connection.pooled;
     const { result } = this.#batch;
     let answered = false;

@@ -216,35 +216,45 @@ export class LineInstance extends NativeInstance {
     const answer = this.#encoder.encode(`${argument}\n`);
     switch (command) {
       case "DROP":
-        return this.add(OPERATION.drop, line.length);
+        this.add(OPERATION.drop, line.length);
+        break;
       case "ANSWER":
         this.add(OPERATION.drop, line.length);
-        return this.inject(1, answer);
+        this.inject(1, answer);
+        break;
       case "INSERT":
         this.inject(0, answer);
-        return this.add(OPERATION.pass, line.length);
+        this.add(OPERATION.pass, line.length);
+        break;
       case "BODY":
-        return this.add(OPERATION.pass, line.length + Number(argument));
+        this.add(OPERATION.pass, line.length + Number(argument));
+        break;
       case "SKIP":
-        return this.add(OPERATION.drop, line.length + Number(argument));
+        this.add(OPERATION.drop, line.length + Number(argument));
+        break;
       case "WAIT":
-        return behind < Number(argument)
-          ? this.add(OPERATION.more, Number(argument) - behind)
-          : this.add(OPERATION.pass, line.length + Number(argument));
+        if (behind < Number(argument)) this.add(OPERATION.more, Number(argument) - behind);
+        else this.add(OPERATION.pass, line.length + Number(argument));
+        break;
       case "REST":
-        return this.add(OPERATION.passRest, 0);
+        this.add(OPERATION.passRest, 0);
+        break;
       case "CLOSE":
         this.add(OPERATION.pass, line.length);
-        return this.add(OPERATION.close, 0);
+        this.add(OPERATION.close, 0);
+        break;
       case "DENY":
         this.inject(1, this.#encoder.encode("denied\n"));
-        return this.add(OPERATION.close, 1);
+        this.add(OPERATION.close, 1);
+        break;
       case "TRAP":
         throw new Error("trap: out of bounds");
       case "RAW":
-        return this.#raw(JSON.parse(argument) as RawOperation[]);
+        this.#raw(JSON.parse(argument) as RawOperation[]);
+        break;
       default:
-        return this.add(OPERATION.pass, line.length);
+        this.add(OPERATION.pass, line.length);
+        break;
     }
   }
 

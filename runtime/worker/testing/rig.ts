@@ -186,7 +186,7 @@ export class Rig {
     this.#sockets.push(socket);
     const frames: Frame[] = [];
     let rest = Buffer.alloc(0);
-    socket.on("data", (chunk) => {
+    socket.on("data", (chunk: Buffer) => {
       rest = Buffer.concat([rest, chunk]);
       while (rest.length >= 4 && rest.length >= rest.readUInt32LE(0)) {
         const size = rest.readUInt32LE(0);
@@ -230,7 +230,7 @@ export class Client {
   constructor(socket: Socket, rig: Rig) {
     this.socket = socket;
     this.#rig = rig;
-    socket.on("data", (chunk) => {
+    socket.on("data", (chunk: Buffer) => {
       this.bytes += chunk.length;
       this.#chunks.push(chunk);
     });
