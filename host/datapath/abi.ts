@@ -5,8 +5,8 @@
  */
 import {
   ADDRESS_BYTES,
-  IPV4_PREFIX_BITS,
   formatPrefix,
+  IPV4_PREFIX_BITS,
   isUnspecified,
   parsePrefix,
   readAddress,
@@ -233,8 +233,7 @@ export function encodePolicyKey(bytes: Uint8Array, entry: PolicyMapEntry): void 
 export function encodePolicyValue(bytes: Uint8Array, entry: PolicyMapEntry): void {
   const view = viewOf(bytes);
   const layout = LAYOUT.policy_value;
-  const flags =
-    (entry.deny ? POLICY_FLAG_DENY : 0) | (entry.redirect ? POLICY_FLAG_REDIRECT : 0);
+  const flags = (entry.deny ? POLICY_FLAG_DENY : 0) | (entry.redirect ? POLICY_FLAG_REDIRECT : 0);
   view.setUint32(layout.precedence, entry.precedence, LITTLE);
   view.setUint32(layout.rules, entry.ruleSet, LITTLE);
   view.setUint32(layout.cookie, entry.cookie, LITTLE);
@@ -303,7 +302,8 @@ export function decodeCt(key: Uint8Array, value: Uint8Array, nowNs: bigint): CtR
   const tuple = decodeTuple(key);
   return {
     ...(flags & CT_FLAG_ORIGIN_IS_SECOND ? turnRound(tuple) : tuple),
-    expiresInSeconds: Number((view.getBigUint64(layout.expires_ns, LITTLE) - nowNs) / 1000000n) / 1000,
+    expiresInSeconds:
+      Number((view.getBigUint64(layout.expires_ns, LITTLE) - nowNs) / 1000000n) / 1000,
     proxied: (flags & CT_FLAG_PROXIED) !== 0,
     seenReply: (flags & CT_FLAG_SEEN_REPLY) !== 0,
     closing: (flags & CT_FLAG_CLOSED) !== 0,

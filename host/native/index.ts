@@ -33,8 +33,8 @@ export interface LinkInfo {
 
 /** One ELF file. Descriptors it gives out live until `close()`. */
 export interface BpfObject {
-  /** Before `load()`: use the map behind `fd` instead of making one. */
-  reuseMap(name: string, fd: number): void;
+  /** Before `load()`: use the map behind `fd` instead of making one. False: has no such map. */
+  reuseMap(name: string, fd: number): boolean;
   load(): void;
   mapFd(name: string): number;
   programFd(name: string): number;

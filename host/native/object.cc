@@ -51,17 +51,20 @@ class BpfObject : public Napi::ObjectWrap<BpfObject>
 			ThrowErrno(env, EBADF, "use BPF object");
 	}
 
-	/* (name, fd): the map of that name is the existing one behind fd, which stays the caller's.
+	/*
+	 * (name, fd) → does the object use such a map; then it is the existing one behind fd, which
+	 * stays the caller's
 	 */
-	void ReuseMap(const Napi::CallbackInfo &info)
+	Napi::Value ReuseMap(const Napi::CallbackInfo &info)
 	{
 		RequireOpen(info.Env());
 		bpf_map *map = bpf_object__find_map_by_name(object_, TextOf(info, 0).c_str());
 		if (!map)
-			ThrowErrno(info.Env(), ENOENT, "find BPF map");
+			return Napi::Boolean::New(info.Env(), false);
 		int error = bpf_map__reuse_fd(map, FdOf(info, 1));
 		if (error)
 			ThrowErrno(info.Env(), error, "reuse BPF map");
+		return Napi::Boolean::New(info.Env(), true);
 	}
 
 	void Load(const Napi::CallbackInfo &info)

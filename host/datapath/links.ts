@@ -1,0 +1,121 @@
+/**
+ * The attached programs: one pinned tcx link per interface and program, links/IFNAME-PROGRAM. A
+ * pinned link goes on without us. A link is only ever swapped; it is removed when its interface is
+ * gone, or by uninstall.
+ */
+import { existsSync, mkdirSync, readdirSync, unlinkSync } from "node:fs";
+import { join } from "node:path";
+import { isNativeError, type LinkInfo, type Native } from "../native/index.ts";
+
+/* enum bpf_attach_type; libbpf 1.1 does not name them. */
+const TCX_INGRESS = 46;
+const TCX_EGRESS = 47;
+
+export type ProgramName = "pod_egress" | "pod_ingress" | "netdev_ingress";
+
+const ATTACH_TYPE: Readonly<Record<ProgramName, number>> = {
+  pod_egress: TCX_INGRESS,
+  pod_ingress: TCX_EGRESS,
+  netdev_ingress: TCX_INGRESS,
+};
+
+interface LinkName {
+  ifname: string;
+  program: ProgramName;
+}
+
+/** bpffs refuses dots in names, which VLAN interfaces have. */
+const fileName = ({ ifname, program }: LinkName): string =>
+  `${ifname.replaceAll(".", "@")}-${program}`;
+
+function parseFileName(file: string): LinkName | undefined {
+  const dash = file.lastIndexOf("-");
+  const program = file.slice(dash + 1);
+  if (dash < 1 || !(program in ATTACH_TYPE)) return undefined;
+  return { ifname: file.slice(0, dash).replaceAll("@", "."), program: program as ProgramName };
+}
+
+export class Links {
+  readonly #native: Native;
+  readonly #folder: string;
+
+  constructor(native: Native, bpffs: string) {
+    this.#native = native;
+    this.#folder = join(bpffs, "links");
+  }
+
+  /** False: the interface has that link already, with whatever program it runs. */
+  attach(name: LinkName, ifindex: number, program: number): boolean {
+    const path = join(this.#folder, fileName(name));
+    if (this.#info(path)?.ifindex === ifindex) return false;
+    mkdirSync(this.#folder, { recursive: true });
+    if (existsSync(path)) unlinkSync(path);
+    const link = this.#native.linkCreate(program, ifindex, ATTACH_TYPE[name.program]);
+    try {
+      this.#native.objectPin(link, path);
+    } finally {
+      this.#native.closeFd(link);
+    }
+    return true;
+  }
+
+  /** Swaps the program of every link. */
+  update(programs: Readonly<Record<ProgramName, number>>): void {
+    this.sweep();
+    for (const file of this.#files()) {
+      const name = parseFileName(file);
+      const link = this.#native.objectGet(join(this.#folder, file));
+      if (name === undefined || link === undefined) continue;
+      try {
+        this.#native.linkUpdate(link, programs[name.program]);
+      } catch (error) {
+        // The interface went away since the sweep.
+        if (!isNativeError(error, "ENOLINK")) throw error;
+      } finally {
+        this.#native.closeFd(link);
+      }
+    }
+  }
+
+  /** Unpins links whose interface is gone. */
+  sweep(): void {
+    for (const file of this.#files()) {
+      const path = join(this.#folder, file);
+      if (this.#info(path)?.ifindex === 0) unlinkSync(path);
+    }
+  }
+
+  /** ifindex → name, of every interface that has a link. */
+  interfaceNames(): Map<number, string> {
+    const names = new Map<number, string>();
+    for (const file of this.#files()) {
+      const name = parseFileName(file);
+      const info = this.#info(join(this.#folder, file));
+      if (name !== undefined && info !== undefined) names.set(info.ifindex, name.ifname);
+    }
+    return names;
+  }
+
+  /** Detaches everything; returns "IFNAME PROGRAM" of each. */
+  removeAll(): string[] {
+    return this.#files().map((file) => {
+      unlinkSync(join(this.#folder, file));
+      const name = parseFileName(file);
+      return name === undefined ? file : `${name.ifname} ${name.program}`;
+    });
+  }
+
+  #files(): string[] {
+    return existsSync(this.#folder) ? readdirSync(this.#folder).sort() : [];
+  }
+
+  #info(path: string): LinkInfo | undefined {
+    const link = this.#native.objectGet(path);
+    if (link === undefined) return undefined;
+    try {
+      return this.#native.linkInfo(link);
+    } finally {
+      this.#native.closeFd(link);
+    }
+  }
+}

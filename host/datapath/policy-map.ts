@@ -1,0 +1,69 @@
+/** One endpoint's policy: made whole, put in place in one step, read back. */
+import type { Native } from "../native/index.ts";
+import {
+  decodeNumber,
+  decodePolicy,
+  encodeNumber,
+  encodePolicyKey,
+  encodePolicyValue,
+  LAYOUT,
+} from "./abi.ts";
+import { readRows } from "./maps.ts";
+import type { PolicyMapEntry } from "./types.ts";
+
+const MAP_LPM_TRIE = 11;
+const BPF_F_NO_PREALLOC = 1;
+const ANY = 0;
+/** POLICY_ENTRIES of bpf/lib/policy.h; Cilium's bound. */
+export const POLICY_ENTRIES_MAX = 16_384;
+
+/** Replaces the policy of `endpoint` in the outer map `policies`: packets see all of it or none. */
+export function writePolicy(
+  native: Native,
+  policies: number,
+  endpoint: number,
+  entries: readonly PolicyMapEntry[],
+): void {
+  const inner = makePolicyMap(native, entries);
+  try {
+    native.mapUpdate(policies, encodeNumber(endpoint), encodeNumber(inner), ANY);
+  } finally {
+    native.closeFd(inner);
+  }
+}
+
+function makePolicyMap(native: Native, entries: readonly PolicyMapEntry[]): number {
+  if (entries.length > POLICY_ENTRIES_MAX)
+    throw new RangeError(
+      `Cannot write policy: ${entries.length} entries, the map holds ${POLICY_ENTRIES_MAX}`,
+    );
+  const { policy_key: key, policy_value: value } = LAYOUT;
+  const inner = native.mapCreate(
+    MAP_LPM_TRIE,
+    "policy",
+    key.size,
+    value.size,
+    POLICY_ENTRIES_MAX,
+    BPF_F_NO_PREALLOC,
+  );
+  const keys = new Uint8Array(key.size * entries.length);
+  const values = new Uint8Array(value.size * entries.length);
+  entries.forEach((entry, index) => {
+    encodePolicyKey(keys.subarray(index * key.size, (index + 1) * key.size), entry);
+    encodePolicyValue(values.subarray(index * value.size, (index + 1) * value.size), entry);
+  });
+  if (entries.length > 0) native.mapUpdateBatch(inner, keys, values, entries.length);
+  return inner;
+}
+
+/** Empty when the endpoint has no policy (which drops everything) or an empty one. */
+export function readPolicy(native: Native, policies: number, endpoint: number): PolicyMapEntry[] {
+  const id = new Uint8Array(4);
+  if (!native.mapLookup(policies, encodeNumber(endpoint), id)) return [];
+  const inner = native.mapById(decodeNumber(id));
+  try {
+    return readRows(native, inner).map(({ key, value }) => decodePolicy(key, value));
+  } finally {
+    native.closeFd(inner);
+  }
+}

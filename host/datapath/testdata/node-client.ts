@@ -1,0 +1,177 @@
+/** Drives a node process (node-process.ts) from a test, and the namespaces around it. */
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { existsSync, mkdirSync } from "node:fs";
+import { createInterface, type Interface } from "node:readline";
+import type { PodLink } from "../../endpoint/types.ts";
+import type { KernelDatapath } from "../index.ts";
+import type { DatapathEvent, PolicyMapEntry } from "../types.ts";
+
+const HERE = new URL(".", import.meta.url).pathname;
+
+export type EventJson = Omit<DatapathEvent, "time"> & { time: string };
+
+export interface TestPod extends PodLink {
+  id: number;
+  name: string;
+  ipv4: string;
+  ipv6: string;
+  identity: number;
+  ownsNetns: boolean;
+}
+
+/** Runs iproute2 and friends; throws with what they said. */
+export function sh(command: string): string {
+  return execFileSync("sh", ["-ec", command], {
+    encoding: "utf8",
+    stdio: ["pipe", "pipe", "pipe"],
+  });
+}
+
+/** One namespace that plays a node, and the process that owns its datapath. */
+export class TestNode {
+  readonly name: string;
+  readonly netns: string;
+  readonly bpffs: string;
+  readonly pods: TestPod[] = [];
+  #process: ChildProcess | undefined;
+  #lines: Interface | undefined;
+  readonly #waiting: ((line: string) => void)[] = [];
+
+  constructor(name: string) {
+    this.name = name;
+    this.netns = `/run/netns/${name}`;
+    this.bpffs = `/sys/fs/bpf/${name}`;
+  }
+
+  /** The namespace, with one address per family of the node's own. */
+  create(ipv4: string, ipv6: string): void {
+    if (!existsSync("/sys/fs/bpf") || !/ bpf /.test(sh("grep /sys/fs/bpf /proc/mounts || true")))
+      sh("mount -t bpf bpf /sys/fs/bpf");
+    this.destroyLeftovers();
+    sh(`ip netns add ${this.name}`);
+    sh(`ip -n ${this.name} link set lo up`);
+    sh(`ip -n ${this.name} addr add ${ipv4}/32 dev lo`);
+    sh(`ip -n ${this.name} -6 addr add ${ipv6}/128 dev lo nodad`);
+  }
+
+  /** What a run that was killed has left. */
+  destroyLeftovers(): void {
+    sh(`rm -rf ${this.bpffs}; ip netns del ${this.name} 2>/dev/null || true`);
+    for (const line of sh("ip netns list").split("\n")) {
+      const [pod = ""] = line.split(" ");
+      if (pod.startsWith(`${this.name}-`)) sh(`ip netns del ${pod}`);
+    }
+  }
+
+  async start(mapVersions: Record<string, number> = {}): Promise<void> {
+    const script = `${HERE}node-process.ts`;
+    const child = spawn(
+      "nsenter",
+      [
+        `--net=${this.netns}`,
+        "--",
+        process.execPath,
+        script,
+        this.bpffs,
+        this.name,
+        JSON.stringify(mapVersions),
+      ],
+      { stdio: ["pipe", "pipe", "inherit"] },
+    );
+    this.#process = child;
+    this.#lines = createInterface({ input: child.stdout });
+    this.#lines.on("line", (line) => this.#waiting.shift()?.(line));
+    await this.call("datapath", "start");
+  }
+
+  /** Ends the process without giving it a chance to do anything. */
+  async kill(): Promise<void> {
+    const child = this.#process;
+    if (child === undefined || child.exitCode !== null) return;
+    const gone = new Promise((resolve) => child.once("exit", resolve));
+    child.kill("SIGKILL");
+    await gone;
+    this.#lines?.close();
+    this.#process = undefined;
+  }
+
+  call(target: string, method: string, ...args: unknown[]): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push((line) => {
+        const { result, error } = JSON.parse(line);
+        if (error === undefined) resolve(result);
+        else reject(new Error(error));
+      });
+      this.#process?.stdin?.write(`${JSON.stringify({ target, method, args })}\n`);
+    });
+  }
+
+  datapath<M extends keyof KernelDatapath>(
+    method: M,
+    ...args: KernelDatapath[M] extends (...args: infer A) => unknown ? A : never
+  ): Promise<KernelDatapath[M] extends (...args: never) => infer R ? R : never> {
+    return this.call("datapath", method, ...args) as Promise<never>;
+  }
+
+  events(): Promise<EventJson[]> {
+    return this.call("test", "events") as Promise<EventJson[]>;
+  }
+
+  async addPod(
+    name: string,
+    id: number,
+    ipv4: string,
+    ipv6: string,
+    identity: number,
+  ): Promise<TestPod> {
+    const spec = { id, name, ipv4, ipv6 };
+    const link = (await this.call("network", "create", spec)) as PodLink;
+    const pod = { ...spec, ...link, identity, ownsNetns: true };
+    await this.datapath("upsertEndpoint", pod);
+    this.pods.push(pod);
+    return pod;
+  }
+
+  async destroy(): Promise<string[]> {
+    for (const pod of this.pods) await this.call("network", "remove", pod);
+    const removed = await this.datapath("uninstall");
+    await this.kill();
+    sh(`ip netns del ${this.name}`);
+    return removed;
+  }
+}
+
+export const ALLOW_ALL: PolicyMapEntry[] = (["ingress", "egress"] as const).map((direction) => ({
+  identity: 0,
+  direction,
+  protocol: 0,
+  port: 0,
+  portPrefix: 0,
+  precedence: 1,
+  deny: false,
+  redirect: false,
+  ruleSet: 0,
+  cookie: 0,
+}));
+
+/** A policy entry with what a test does not care about filled in. */
+export function entry(fields: Partial<PolicyMapEntry>): PolicyMapEntry {
+  return {
+    identity: 0,
+    direction: "ingress",
+    protocol: 0,
+    port: 0,
+    portPrefix: fields.port === undefined ? 0 : 16,
+    precedence: fields.deny ? 255 : fields.redirect ? 101 : 1,
+    deny: false,
+    redirect: false,
+    ruleSet: 0,
+    cookie: 0,
+    ...fields,
+  };
+}
+
+export function ensureFolder(path: string): string {
+  mkdirSync(path, { recursive: true });
+  return path;
+}
