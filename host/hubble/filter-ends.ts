@@ -1,6 +1,11 @@
 /** The filters on one end of a flow: address, pod, labels and so on, for source and destination. */
 import { BlockList, isIP } from "node:net";
-import { type FlowEndpoint, type FlowFacts, type FlowService, PROTOCOL } from "./flow-facts.ts";
+import {
+  type FlowEndpoint,
+  type FlowFacts,
+  type FlowService,
+  PORT_PROTOCOLS,
+} from "./flow-facts.ts";
 import type { FlowFilter, Workload } from "./gen/flow/flow_pb.ts";
 import { compileSelectors } from "./label-selector.ts";
 import { compileNameGlobs, invalid } from "./pattern.ts";
@@ -8,7 +13,6 @@ import { compileNameGlobs, invalid } from "./pattern.ts";
 export type FlowPredicate = (flow: FlowFacts) => boolean;
 
 const PORT_MAX = 65_535;
-const PORT_PROTOCOLS: ReadonlySet<number> = new Set([PROTOCOL.tcp, PROTOCOL.udp, PROTOCOL.sctp]);
 const NAMESPACE_DEFAULT = "default";
 
 type Side = "source" | "destination";

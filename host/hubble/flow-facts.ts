@@ -26,6 +26,13 @@ export const PROTOCOL = {
   sctp: 132,
 } as const;
 
+/** Protocols whose flows have ports. */
+export const PORT_PROTOCOLS: ReadonlySet<number> = new Set([
+  PROTOCOL.tcp,
+  PROTOCOL.udp,
+  PROTOCOL.sctp,
+]);
+
 /** What stands behind an address. */
 export interface FlowEndpoint {
   /** Of an endpoint of this node, else 0. */

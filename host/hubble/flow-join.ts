@@ -4,7 +4,7 @@
  * and names are looked up beside it.
  */
 import type { Tuple } from "../datapath/types.ts";
-import type { FlowEndpoint, FlowEnds } from "./flow-facts.ts";
+import { type FlowEndpoint, type FlowEnds, PORT_PROTOCOLS } from "./flow-facts.ts";
 import type { FlowGetters } from "./getters.ts";
 
 const CLUSTER_LABEL = "k8s:io.cilium.k8s.policy.cluster=";
@@ -22,6 +22,7 @@ export function joinEnds(
 ): FlowEnds {
   const source = joinEndpoint(getters, tuple.source, identities.source);
   const destination = joinEndpoint(getters, tuple.destination, identities.destination);
+  const hasPorts = PORT_PROTOCOLS.has(tuple.protocol);
   return {
     sourceIp: tuple.source,
     destinationIp: tuple.destination,
@@ -33,8 +34,10 @@ export function joinEnds(
     // Names are those the other end resolved.
     sourceNames: joinNames(getters, source, destination.id, tuple.source),
     destinationNames: joinNames(getters, destination, source.id, tuple.destination),
-    sourceService: getters.serviceByAddress(tuple.source, tuple.sourcePort),
-    destinationService: getters.serviceByAddress(tuple.destination, tuple.destinationPort),
+    sourceService: hasPorts ? getters.serviceByAddress(tuple.source, tuple.sourcePort) : undefined,
+    destinationService: hasPorts
+      ? getters.serviceByAddress(tuple.destination, tuple.destinationPort)
+      : undefined,
   };
 }
 

@@ -1,7 +1,8 @@
 /** Flow facts to the protobuf messages of the API. */
 import { create } from "@bufbuild/protobuf";
-import { anyPack, type Timestamp, TimestampSchema } from "@bufbuild/protobuf/wkt";
+import { type Timestamp, TimestampSchema } from "@bufbuild/protobuf/wkt";
 import type { PolicyOrigin } from "../policy/types.ts";
+import { type ExtensionForm, flowExtension } from "./flow-extension.ts";
 import {
   EVENT_TYPE,
   type FlowEndpoint,
@@ -29,7 +30,6 @@ import {
   TraceObservationPoint,
   TrafficDirection,
 } from "./gen/flow/flow_pb.ts";
-import { PluginInfoSchema } from "./gen/imker/flow/v1/plugin_pb.ts";
 import type { FlowNode } from "./getters.ts";
 
 const NS_PER_SECOND = 1_000_000_000n;
@@ -41,6 +41,7 @@ export interface FlowMessageContext {
   readonly node: FlowNode;
   /** Makes this node's uuids unlike other nodes' (flow-uuid.ts). */
   readonly uuidSalt: bigint;
+  readonly extension: ExtensionForm;
 }
 
 export function timestampOf(ns: bigint): Timestamp {
@@ -75,7 +76,7 @@ export function flowMessage(facts: FlowFacts, context: FlowMessageContext): Flow
   }
   if (ends !== undefined) addEnds(flow, ends, packet);
   if (packet !== undefined) addPacket(flow, packet);
-  if (message !== undefined) addMessage(flow, message);
+  if (message !== undefined) addMessage(flow, message, context.extension);
   addPolicies(flow, facts);
   return flow;
 }
@@ -120,9 +121,9 @@ function addPacket(flow: Flow, packet: PacketFacts): void {
   flow.traceReason = packet.traceReason;
 }
 
-function addMessage(flow: Flow, message: MessageFacts): void {
+function addMessage(flow: Flow, message: MessageFacts, form: ExtensionForm): void {
   flow.l7 = layer7(message);
-  flow.extensions = anyPack(PluginInfoSchema, create(PluginInfoSchema, message.plugin));
+  flow.extensions = flowExtension(message.plugin, form);
   if (message.traceId !== "") {
     flow.traceContext = {
       $typeName: "flow.TraceContext",

@@ -8,6 +8,7 @@ import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { compileFieldMask } from "./field-mask.ts";
 import { compileFilters } from "./filter.ts";
 import type { FlowPredicate } from "./filter-ends.ts";
+import type { ExtensionForm } from "./flow-extension.ts";
 import type { RingEntry } from "./flow-facts.ts";
 import { type FlowMessageContext, flowMessage, timestampOf } from "./flow-message.ts";
 import { newUuidSalt } from "./flow-uuid.ts";
@@ -39,6 +40,8 @@ export interface ObserverDeps {
   nowNs: () => bigint;
   /** Lets pending I/O run; `setImmediate` of node:timers/promises. */
   yieldTurn: () => Promise<unknown>;
+  /** `struct` behind a server that the stock hubble command line talks to. */
+  extension?: ExtensionForm;
 }
 
 interface Query {
@@ -59,7 +62,11 @@ export class Observer {
 
   constructor(deps: ObserverDeps) {
     this.#deps = deps;
-    this.#context = { node: deps.node, uuidSalt: newUuidSalt() };
+    this.#context = {
+      node: deps.node,
+      uuidSalt: newUuidSalt(),
+      extension: deps.extension ?? "plugin-info",
+    };
     this.#startNs = deps.nowNs();
   }
 

@@ -1,12 +1,13 @@
 /**
  * `-o json`: protojson with proto field names, one GetFlowsResponse a line, and back. The registry
- * knows the one extension our flows carry.
+ * knows the two forms of the extension that our flows carry.
  */
 import { createRegistry, fromJsonString, toJson } from "@bufbuild/protobuf";
+import { StructSchema } from "@bufbuild/protobuf/wkt";
 import { PluginInfoSchema } from "../gen/imker/flow/v1/plugin_pb.ts";
 import { type GetFlowsResponse, GetFlowsResponseSchema } from "../gen/observer/observer_pb.ts";
 
-const REGISTRY = createRegistry(PluginInfoSchema);
+const REGISTRY = createRegistry(PluginInfoSchema, StructSchema);
 
 /** Without a line end. */
 export function formatJson(response: GetFlowsResponse): string {
