@@ -74,7 +74,7 @@ function runtimeCommand(runtime: Runtime, root: string): string[] {
 
 /** What the agent would send: the plugin, and the three rules compiled by it. */
 function compileState(root: string): ProxyState {
-  const catalog = PluginCatalog.load(join(root, ".build", "plugins"));
+  const catalog = loadCatalog(join(root, ".build", "plugins"));
   const rules = HTTP_RULES.map(({ method, path }) => [
     { key: "method", value: method },
     { key: "path", value: path },
@@ -82,6 +82,15 @@ function compileState(root: string): ProxyState {
   let patterns = 0;
   const compiled = catalog.compile({ plugin: PLUGIN, rules }, () => ++patterns);
   return { revision: 1, plugins: catalog.versions(), ruleSets: [{ id: RULE_SET, ...compiled }] };
+}
+
+function loadCatalog(folder: string): PluginCatalog {
+  try {
+    return PluginCatalog.load(folder);
+  } catch (cause) {
+    const state = cause instanceof Error ? cause.message : String(cause);
+    throw new RunError(`Cannot measure Imker: ${state}`, { cause });
+  }
 }
 
 /** Of the process, in bytes (proc(5): VmRSS is in kibibytes). */
