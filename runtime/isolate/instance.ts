@@ -10,7 +10,6 @@ import type { DataRange } from "./lift.ts";
 import { createOperations, createRecordView, liftFields, liftOperations } from "./lift.ts";
 import { decodeText, Lowerer, liftBytes, liftString } from "./lower.ts";
 import { METERED_EXPORT } from "./meter.ts";
-import { METER_FLAG } from "./meter-function.ts";
 import type {
   FaultKind,
   HostImports,
@@ -34,6 +33,14 @@ export const LOG_BYTES_MAX = 1_024;
 export const COMPILED_BYTES_MAX = 4_194_304;
 /** Bytes one `match` may look at. */
 export const MATCH_BYTES_MAX = 65_536;
+
+/** By METER_FLAG. */
+const FLAG_KINDS: readonly FaultKind[] = ["trap", "fuel", "memory", "stack"];
+const FAULT_STATES: Partial<Record<FaultKind, string>> = {
+  fuel: "budget of the call used up",
+  memory: "trapped after memory could not grow",
+  stack: "recursion too deep",
+};
 
 type CoreFunction = (...args: number[]) => number;
 
@@ -299,14 +306,13 @@ class Instance implements PluginInstance {
     if (error instanceof PluginFault) return error;
     let kind: FaultKind;
     if (error instanceof WebAssembly.RuntimeError) {
-      const flag = this.#core.flag();
-      kind = flag === METER_FLAG.fuel ? "fuel" : flag === METER_FLAG.memory ? "memory" : "trap";
+      kind = FLAG_KINDS[this.#core.flag()] ?? "trap";
     } else if (error instanceof RangeError) {
       kind = "stack";
     } else {
       return error;
     }
-    const state = kind === "fuel" ? "budget of the call used up" : error.message;
+    const state = FAULT_STATES[kind] ?? error.message;
     return new PluginFault(kind, state, { cause: error });
   }
 

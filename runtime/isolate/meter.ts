@@ -5,12 +5,15 @@
  * `WebAssembly.validate`: only then do appended globals and functions stay out of its reach.
  */
 import { ByteWriter } from "./binary.ts";
+import { RECURSIVE_STACK_BYTES_MAX, recursiveFunctions } from "./call-depth.ts";
 import type { CoreModule, CoreType } from "./core-module.ts";
 import { functionType, signature } from "./core-module.ts";
 import { PluginImageError } from "./errors.ts";
 import type { MeterIndices } from "./meter-function.ts";
-import { emitExhausted, meterFunction } from "./meter-function.ts";
+import { emitTrap, METER_FLAG, meterFunction } from "./meter-function.ts";
 import { OP } from "./opcodes.ts";
+import type { FunctionScan } from "./scan-function.ts";
+import { scanFunction } from "./scan-function.ts";
 
 const I32 = 0x7f;
 const I64 = 0x7e;
@@ -59,7 +62,17 @@ export const METERED_EXPORT = {
 
 interface AddedFunction {
   typeIndex: number;
-  body: (out: ByteWriter) => void;
+  /** Writes the body with its length. */
+  write: (section: ByteWriter) => void;
+}
+
+/** A body of `code` with `locals` (their declarations), sized and ended. */
+function writeBody(section: ByteWriter, locals: number[], code: (out: ByteWriter) => void): void {
+  section.sized((writer) => {
+    writer.u8(...locals);
+    code(writer);
+    writer.u8(OP.end);
+  });
 }
 
 class Rewriter {
@@ -73,6 +86,10 @@ class Rewriter {
   readonly #budget: number;
   readonly #total: number;
   readonly #flag: number;
+  readonly #stack: number;
+  readonly #scans: readonly FunctionScan[];
+  /** By defined function: the one its metered body moved to, because it is recursive. */
+  readonly #moved = new Map<number, number>();
 
   constructor(module: CoreModule, limits: MeterLimits) {
     this.#module = module;
@@ -82,6 +99,8 @@ class Rewriter {
     this.#budget = this.#fuel + 1;
     this.#total = this.#fuel + 2;
     this.#flag = this.#fuel + 3;
+    this.#stack = this.#fuel + 4;
+    this.#scans = module.bodies.map((_, index) => scanFunction(module, index));
   }
 
   run(exports: MeterExports): Uint8Array<ArrayBuffer> {
@@ -89,6 +108,7 @@ class Rewriter {
     const begin = this.#addBegin();
     this.#wrapExports(exports, begin);
     this.#addReaders();
+    this.#moveRecursive();
     const out = new ByteWriter(this.#module.bytes.length * 2);
     out.u8(0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00);
     this.#writeDeclarations(out);
@@ -103,9 +123,19 @@ class Rewriter {
     return this.#types.push({ params, results }) - 1;
   }
 
-  #add(params: number[], results: number[], body: (out: ByteWriter) => void): number {
+  #add(
+    params: number[],
+    results: number[],
+    code: (out: ByteWriter) => void,
+    locals: number[] = [0],
+  ): number {
+    const typeIndex = this.#typeIndex(params, results);
+    return this.#append({ typeIndex, write: (section) => writeBody(section, locals, code) });
+  }
+
+  #append(added: AddedFunction): number {
     const { imports, functions } = this.#module;
-    this.#added.push({ typeIndex: this.#typeIndex(params, results), body });
+    this.#added.push(added);
     return imports.length + functions.length + this.#added.length - 1;
   }
 
@@ -129,7 +159,7 @@ class Rewriter {
         }
         out.u8(OP.i32Sub, OP.globalSet).u32(this.#fuel);
         out.u8(OP.globalGet).u32(this.#fuel).u8(OP.i32Const, 0, OP.i32LtS, OP.if, 0x40);
-        emitExhausted(out, this.#flag);
+        emitTrap(out, METER_FLAG.fuel, this.#flag);
         out.u8(OP.end);
         type.params.forEach((_, param) => {
           out.u8(OP.localGet).u32(param);
@@ -143,7 +173,7 @@ class Rewriter {
   /** begin(bytes): adds the last call to the total, sets budget and fuel, clears the flag. */
   #addBegin(): number {
     const { fuelBase, fuelPerByte } = this.#limits;
-    const index = this.#add([I32], [], (out) => {
+    const code = (out: ByteWriter): void => {
       this.#emitTotal(out);
       out.u8(OP.globalSet).u32(this.#total);
       out.u8(OP.localGet, 0, OP.i64ExtendI32U, OP.i64Const).s64(fuelPerByte).u8(OP.i64Mul);
@@ -153,7 +183,9 @@ class Rewriter {
       out.u8(OP.i32WrapI64, OP.localTee, 0, OP.globalSet).u32(this.#fuel);
       out.u8(OP.localGet, 0, OP.globalSet).u32(this.#budget);
       out.u8(OP.i32Const, 0, OP.globalSet).u32(this.#flag);
-    });
+    };
+    // One local: the budget as i64.
+    const index = this.#add([I32], [], code, [1, 1, I64]);
     this.#export(METERED_EXPORT.begin, index);
     return index;
   }
@@ -211,6 +243,49 @@ class Rewriter {
     this.#exports.push({ name: METERED_EXPORT.memory, kind: 2, index: 0 });
   }
 
+  #indices(): MeterIndices {
+    return {
+      fuelGlobal: this.#fuel,
+      flagGlobal: this.#flag,
+      importCount: this.#module.imports.length,
+      importWrapper: (index) => this.#importWrappers[index] ?? index,
+    };
+  }
+
+  /** Moves the bodies of recursive functions, so that a guard can take their place. */
+  #moveRecursive(): void {
+    const module = this.#module;
+    for (const index of recursiveFunctions(module, this.#scans)) {
+      const scan = this.#scans[index];
+      const typeIndex = module.functions[index];
+      if (scan === undefined || typeIndex === undefined) continue;
+      const write = (section: ByteWriter): void =>
+        meterFunction(section, module.bytes, scan, this.#indices());
+      this.#moved.set(index, this.#append({ typeIndex, write }));
+    }
+  }
+
+  /** In place of a recursive function: takes its frame off the stack budget while it runs. */
+  #writeDepthGuard(section: ByteWriter, index: number, moved: number): void {
+    const type = functionType(this.#module, index + this.#module.imports.length);
+    const params = type?.params ?? [];
+    // The guard's own frame comes on top.
+    const bytes = (this.#scans[index]?.frameBytes ?? 0) + 96 + 8 * params.length;
+    writeBody(section, [0], (out) => {
+      out.u8(OP.globalGet).u32(this.#stack).u8(OP.i32Const).s32(bytes).u8(OP.i32Sub);
+      out.u8(OP.globalSet).u32(this.#stack);
+      out.u8(OP.globalGet).u32(this.#stack).u8(OP.i32Const, 0, OP.i32LtS, OP.if, 0x40);
+      emitTrap(out, METER_FLAG.stack, this.#flag);
+      out.u8(OP.end);
+      params.forEach((_, param) => {
+        out.u8(OP.localGet).u32(param);
+      });
+      out.u8(OP.call).u32(moved);
+      out.u8(OP.globalGet).u32(this.#stack).u8(OP.i32Const).s32(bytes).u8(OP.i32Add);
+      out.u8(OP.globalSet).u32(this.#stack);
+    });
+  }
+
   #writeDeclarations(out: ByteWriter): void {
     const module = this.#module;
     out.section(1, (section) => {
@@ -242,12 +317,13 @@ class Rewriter {
     });
     this.#writeMemory(out);
     out.section(6, (section) => {
-      section.u32(module.globalCount + 4);
+      section.u32(module.globalCount + 5);
       section.raw(module.bytes, module.globals.start, module.globals.end);
-      // Fuel, budget, total, flag.
+      // Fuel, budget, total, flag; then the stack left for recursion.
       for (const type of [I32, I32, I64, I32]) {
         section.u8(type, 1, type === I64 ? OP.i64Const : OP.i32Const, 0, OP.end);
       }
+      section.u8(I32, 1, OP.i32Const).s32(RECURSIVE_STACK_BYTES_MAX).u8(OP.end);
     });
     out.section(7, (section) => {
       section.u32(this.#exports.length);
@@ -279,29 +355,14 @@ class Rewriter {
     };
     copy(9);
     copy(12);
-    const indices: MeterIndices = {
-      fuelGlobal: this.#fuel,
-      flagGlobal: this.#flag,
-      importCount: module.imports.length,
-      importWrapper: (index) => this.#importWrappers[index] ?? index,
-    };
     out.section(10, (section) => {
       section.u32(module.bodies.length + this.#added.length);
-      for (const [index, { start, end }] of module.bodies.entries()) {
-        const type = functionType(module, index + module.imports.length);
-        const where = `function ${index + module.imports.length}`;
-        const paramCount = type?.params.length ?? 0;
-        meterFunction(section, { bytes: module.bytes, start, end, where, paramCount }, indices);
+      for (const [index, scan] of this.#scans.entries()) {
+        const moved = this.#moved.get(index);
+        if (moved === undefined) meterFunction(section, module.bytes, scan, this.#indices());
+        else this.#writeDepthGuard(section, index, moved);
       }
-      for (const [index, { body }] of this.#added.entries()) {
-        section.sized((writer) => {
-          // Only `begin`, the first behind the import wrappers, has a local: an i64.
-          if (index === this.#importWrappers.length) writer.u8(1, 1, I64);
-          else writer.u8(0);
-          body(writer);
-          writer.u8(OP.end);
-        });
-      }
+      for (const { write } of this.#added) write(section);
     });
     copy(11);
     if (module.names) {

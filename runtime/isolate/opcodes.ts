@@ -62,7 +62,7 @@ export const FC = {
 /** Targets of one br_table; a switch over all bytes and then some. */
 export const BR_TABLE_TARGETS_MAX = 4096;
 
-/** One instruction as the meter needs it; `index` is a label, function or sub-opcode. */
+/** One instruction as the meter needs it; `index` is a label, function, type or sub-opcode. */
 export interface Instruction {
   op: number;
   index: number;
@@ -157,7 +157,7 @@ function readControl(reader: ByteReader, into: Instruction): void {
     case OP.block:
     case OP.loop:
     case OP.if:
-      reader.s33();
+      into.index = reader.s33();
       return;
     case OP.br:
     case OP.brIf:
@@ -216,4 +216,47 @@ function refusedName(op: number): string {
   if (op === 0xfd) return "SIMD";
   if (op === 0xfe) return "threads";
   return `instruction 0x${op.toString(16)}`;
+}
+
+/** Inclusive ranges of numeric instructions that take two operands: each shortens the stack. */
+const BINARY: readonly [number, number][] = [
+  [0x46, 0x4f],
+  [0x51, 0x66],
+  [0x6a, 0x78],
+  [0x7c, 0x8a],
+  [0x92, 0x98],
+  [0xa0, 0xa6],
+];
+
+/** What `op` adds to the height of the operand stack; calls and blocks are the caller's matter. */
+export function stackEffect(op: number, sub: number): number {
+  if (op >= 0x45 && op <= 0xc4)
+    return BINARY.some(([low, high]) => op >= low && op <= high) ? -1 : 0;
+  if (op >= 0x36 && op <= 0x3e) return -2;
+  if (op >= 0x41 && op <= 0x44) return 1;
+  switch (op) {
+    case OP.localGet:
+    case OP.globalGet:
+    case 0x3f:
+    case 0xd0:
+    case OP.refFunc:
+      return 1;
+    case OP.if:
+    case OP.brIf:
+    case OP.brTable:
+    case OP.drop:
+    case OP.localSet:
+    case OP.globalSet:
+      return -1;
+    case 0x1b:
+    case 0x1c:
+    case 0x26:
+      return -2;
+    case OP.prefixFc:
+      if (sub < 8 || sub === 9 || sub === 13) return 0;
+      if (sub === FC.tableGrow) return -1;
+      return sub === 16 ? 1 : -3;
+    default:
+      return 0;
+  }
 }
