@@ -62,7 +62,8 @@ function httpUrl(request: NamedFields): string {
   if (path === "" && host === "") return "";
   // The absolute form names its host itself (RFC 9112, section 3.2.2).
   if (/^https?:\/\//i.test(path)) return path;
-  return `${request.get("scheme") ?? "http"}://${host}${path}`;
+  const slash = path === "" || path.startsWith("/") ? "" : "/";
+  return `${request.get("scheme") ?? "http"}://${host}${slash}${path}`;
 }
 
 function statusCode(text: string | undefined): number {
