@@ -8,7 +8,7 @@ import type { Memory } from "../../runtime/sdk/memory.ts";
 import { type Charset, SUSPECT, TARGET, TOKEN, Word } from "./charset.ts";
 import { type FieldLine, LINE_BAD, LINE_END, LINE_PARTIAL } from "./field-line.ts";
 import { Framing, type FramingWords, HEAD_BYTES_MAX, hasToken, is } from "./framing.ts";
-import { Target } from "./target.ts";
+import { Target, TargetTools } from "./target.ts";
 
 /** More bytes are needed. */
 export const HEAD_PARTIAL: i32 = 0;
@@ -33,6 +33,7 @@ export class HeadTools {
   readonly options: Word;
   readonly head: Word;
   readonly version: Word;
+  readonly targets: TargetTools;
 
   constructor(charset: Charset, words: FramingWords, line: FieldLine) {
     this.memory = charset.memory;
@@ -43,6 +44,7 @@ export class HeadTools {
     this.options = new Word(charset.memory, "OPTIONS");
     this.head = new Word(charset.memory, "HEAD");
     this.version = new Word(charset.memory, " HTTP/1.");
+    this.targets = new TargetTools(charset);
   }
 }
 
@@ -81,7 +83,7 @@ export class RequestHead {
   constructor(tools: HeadTools) {
     this.tools = tools;
     this.framing = new Framing(tools.memory, tools.words);
-    this.parts = new Target(tools.charset);
+    this.parts = new Target(tools.targets);
   }
 
   /** A new request. */

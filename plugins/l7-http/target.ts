@@ -10,6 +10,21 @@ const SLASH: i32 = 47;
 const QUESTION: i32 = 63;
 const STAR: i32 = 42;
 
+/** What all targets of an instance share. */
+export class TargetTools {
+  readonly memory: Memory;
+  readonly flags: i32;
+  readonly http: Word;
+  readonly https: Word;
+
+  constructor(charset: Charset) {
+    this.memory = charset.memory;
+    this.flags = charset.flags;
+    this.http = new Word(charset.memory, "http://");
+    this.https = new Word(charset.memory, "https://");
+  }
+}
+
 export class Target {
   /** Offset and length of what rules call the path, with the query. */
   path: i32 = 0;
@@ -19,16 +34,10 @@ export class Target {
   authorityLength: i32 = 0;
   /** Whether the path is one that can be normalised (origin and absolute form). */
   hasPath: bool = false;
-  private readonly memory: Memory;
-  private readonly flags: i32;
-  private readonly http: Word;
-  private readonly https: Word;
+  private readonly tools: TargetTools;
 
-  constructor(charset: Charset) {
-    this.memory = charset.memory;
-    this.flags = charset.flags;
-    this.http = new Word(charset.memory, "http://");
-    this.https = new Word(charset.memory, "https://");
+  constructor(tools: TargetTools) {
+    this.tools = tools;
   }
 
   /** Takes a target of TARGET characters apart; false when it is none. */
@@ -43,7 +52,7 @@ export class Target {
       this.authorityLength = length;
       return this.authorityValid(at, length);
     }
-    const first = this.memory.u8(at);
+    const first = this.tools.memory.u8(at);
     if (first === SLASH) return true;
     if (first === STAR) {
       this.hasPath = false;
@@ -55,19 +64,20 @@ export class Target {
   /** Whether every byte may stand in an authority. */
   authorityValid(at: i32, length: i32): bool {
     for (let i = 0; i < length; i++) {
-      if ((this.memory.u8(this.flags + this.memory.u8(at + i)) & AUTHORITY) === 0) return false;
+      if ((this.tools.memory.u8(this.tools.flags + this.tools.memory.u8(at + i)) & AUTHORITY) === 0)
+        return false;
     }
     return true;
   }
 
   private parseAbsolute(at: i32, length: i32): bool {
     let scheme = 0;
-    if (this.begins(at, length, this.http)) scheme = this.http.length;
-    else if (this.begins(at, length, this.https)) scheme = this.https.length;
+    if (this.begins(at, length, this.tools.http)) scheme = this.tools.http.length;
+    else if (this.begins(at, length, this.tools.https)) scheme = this.tools.https.length;
     else return false;
     let end = scheme;
     while (end < length) {
-      const byte = this.memory.u8(at + end);
+      const byte = this.tools.memory.u8(at + end);
       if (byte === SLASH || byte === QUESTION) break;
       end++;
     }
@@ -79,6 +89,6 @@ export class Target {
   }
 
   private begins(at: i32, length: i32, word: Word): bool {
-    return length > word.length && equalIgnoringCase(this.memory, at, word.at, word.length);
+    return length > word.length && equalIgnoringCase(this.tools.memory, at, word.at, word.length);
   }
 }

@@ -183,12 +183,21 @@ export class Guest {
 
   private stage(connection: Connection, stages: i32, count: i32): void {
     if (count > STAGES_MAX) throw new Error("Cannot set the stages: too many");
-    const list: Stage[] = [];
+    const list = connection.stages;
+    // The objects are used again: connections come and go, garbage would come with them.
+    while (list.length > count) list.pop();
     for (let i = 0; i < count; i++) {
       const at = stages + i * STAGE_BYTES;
-      list.push(new Stage(this.memory.u8(at), this.ruleSet(this.memory.i32(at + 4))));
+      const point = this.memory.u8(at);
+      const rules = this.ruleSet(this.memory.i32(at + 4));
+      if (i === list.length) {
+        list.push(new Stage(point, rules));
+        continue;
+      }
+      const stage = list[i] as Stage;
+      stage.point = point;
+      stage.rules = rules;
     }
-    connection.stages = list;
   }
 
   /** Frees what the last `compile` or `load` answered. */

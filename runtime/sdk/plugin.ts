@@ -20,8 +20,8 @@ export class RuleSet {
 /** One policy the bytes must satisfy. */
 export class Stage {
   /** 0 egress, 1 ingress. */
-  readonly point: i32;
-  readonly rules: RuleSet;
+  point: i32;
+  rules: RuleSet;
 
   constructor(point: i32, rules: RuleSet) {
     this.point = point;
@@ -42,7 +42,7 @@ export class Facts {
 /** State of one connection. Authors extend it; the SDK numbers it and gives it back for reuse. */
 export class Connection {
   /** All of them must allow. Empty: everything is allowed and reported. */
-  stages: Stage[] = [];
+  readonly stages: Stage[] = [];
 }
 
 /** One call: the bytes from the first unconsumed one, and where the answers go. */

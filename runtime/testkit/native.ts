@@ -28,7 +28,10 @@ const RULE_FIELD_BYTES = 28;
 export type CreatePlugin = (memory: Memory, host: Host) => Plugin;
 
 /** A plugin instance in this process, without a sandbox. For tests only. */
-export function instantiateNative(createPlugin: CreatePlugin, imports: HostImports): PluginInstance {
+export function instantiateNative(
+  createPlugin: CreatePlugin,
+  imports: HostImports,
+): PluginInstance {
   return new NativeInstance(createPlugin, imports);
 }
 

@@ -1,0 +1,107 @@
+/**
+ * Runs a vector against a plugin instance, native or sandboxed, with the bytes cut as a test wants,
+ * and says what came of it in the vector's own terms.
+ */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { type Manifest, manifestSchema } from "../contract/manifest.ts";
+import type { HostImports, PluginInstance, PluginRule } from "../isolate/types.ts";
+import { compilePattern, createMatcher } from "../regex/index.ts";
+import { PeerPair } from "./peer-pair.ts";
+import { RecordLog } from "./record-log.ts";
+import type { Vector, VectorRules, VectorStep } from "./vectors.ts";
+
+/** What came of a vector. */
+export interface Outcome {
+  upstream: string;
+  client: string;
+  records: string[];
+  close: string | undefined;
+}
+
+/** The manifest of a plugin folder. */
+export function readManifest(folder: string): Manifest {
+  return manifestSchema.parse(JSON.parse(readFileSync(join(folder, "plugin.json"), "utf8")));
+}
+
+/** Policy rules as the host gives them to `compile`. */
+export function prepareRules(
+  manifest: Manifest,
+  rules: VectorRules,
+  handleOf: (source: string) => number,
+): PluginRule[] {
+  return rules.map((rule) =>
+    Object.entries(rule).map(([key, value]): PluginRule[number] => {
+      // "headers#2" repeats the key "headers".
+      const name = key.replace(/#\d+$/, "");
+      const match = manifest.rules.fields[name.replaceAll(/\.\d+(?=\.|$)/g, ".N")]?.match;
+      if (match !== "regex") return { key: name, value, pattern: { kind: "literal" } };
+      const compiled = compilePattern(value);
+      if (compiled.kind === "automaton") {
+        return { key: name, value, pattern: { kind: "automaton", table: compiled.table } };
+      }
+      return { key: name, value, pattern: { kind: "handle", handle: handleOf(value) } };
+    }),
+  );
+}
+
+/** One instance with its records, to run any number of vectors on. */
+export class VectorRunner {
+  readonly instance: PluginInstance;
+  readonly #manifest: Manifest;
+  readonly #log: RecordLog;
+  readonly #sources: string[] = [];
+  readonly #ruleSets = new Map<string, number>();
+
+  constructor(manifest: Manifest, instantiate: (imports: HostImports) => PluginInstance) {
+    this.#manifest = manifest;
+    this.#log = new RecordLog(manifest, (handle, bytes) => {
+      const source = this.#sources[handle - 1];
+      return source !== undefined && createMatcher(source)(bytes);
+    });
+    this.instance = instantiate(this.#log);
+  }
+
+  /** Runs a vector, each step's bytes in pieces of at most `pieceBytes`. */
+  run(vector: Pick<Vector, "stages" | "steps">, pieceBytes: number): Outcome {
+    this.#log.lines = [];
+    const connection = this.instance.open({
+      sourceIdentity: 1000,
+      destinationIdentity: 2000,
+      sourceAddress: new Uint8Array(16),
+      destinationAddress: new Uint8Array(16),
+      sourcePort: 40000,
+      destinationPort: 80,
+      stages: this.#stages(vector.stages),
+    });
+    const pair = new PeerPair(this.instance, connection);
+    for (const step of vector.steps) pair.take(this.#step(step), pieceBytes);
+    this.instance.close(connection);
+    return {
+      upstream: pair.received("request"),
+      client: pair.received("response"),
+      records: this.#log.lines,
+      close: pair.closed,
+    };
+  }
+
+  /** Handle of loaded rules; equal rules are loaded once. */
+  load(rules: VectorRules): number {
+    const key = JSON.stringify(rules);
+    const known = this.#ruleSets.get(key);
+    if (known !== undefined) return known;
+    const prepared = prepareRules(this.#manifest, rules, (source) => this.#sources.push(source));
+    const handle = this.instance.load(this.instance.compile(prepared));
+    this.#ruleSets.set(key, handle);
+    return handle;
+  }
+
+  #stages(stages: readonly VectorRules[]): { point: number; ruleSet: number }[] {
+    return stages.map((rules, point) => ({ point, ruleSet: this.load(rules) }));
+  }
+
+  #step(step: VectorStep) {
+    if (step.kind !== "stages") return step;
+    return { kind: "stages" as const, stages: this.#stages(step.rules) };
+  }
+}
