@@ -6,7 +6,7 @@
 
 /** Length of a tick of the budget. */
 export const DECODE_TICK_MS = 20;
-/** 50,000 requests a second, each with its response: about a third of a core (README). */
+/** 50,000 requests a second, each with its response: about a tenth of a core (hubble/README.md). */
 export const REQUESTS_PER_TICK_MAX = 1_000;
 
 export class DecodeBudget {

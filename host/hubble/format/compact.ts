@@ -32,7 +32,7 @@ function flowLine(flow: Flow, options: FormatOptions): string {
   const from = `${source} ${identityText(flow.source)}`;
   const to = `${destination} ${identityText(flow.destination)}`;
   const node = options.node === true ? ` [${flow.nodeName}]` : "";
-  const what = `${typeText(flow, options)} ${verdictText(flow, options)} (${summaryText(flow)})`;
+  const what = `${typeText(flow)} ${verdictText(flow, options)} (${summaryText(flow)})`;
   return `${timeText(flow.time)}${node}: ${endsText(from, to, flow.isReply)} ${what}`;
 }
 

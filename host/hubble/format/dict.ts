@@ -35,7 +35,7 @@ function rows(response: GetFlowsResponse, options: FormatOptions): [key: string,
         ...node(flow.nodeName),
         ["SOURCE", source],
         ["DESTINATION", destination],
-        ["TYPE", typeText(flow, options)],
+        ["TYPE", typeText(flow)],
         ["VERDICT", verdictText(flow, options)],
         ["SUMMARY", summaryText(flow)],
       ];

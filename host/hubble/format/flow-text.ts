@@ -3,6 +3,7 @@
  * line formats (compact, tab, dict) arrange them.
  */
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import { dropReason } from "../../datapath/drop-reason.ts";
 import { EVENT_TYPE } from "../flow-facts.ts";
 import {
   AuthType,
@@ -24,8 +25,6 @@ import {
 } from "../gen/flow/flow_pb.ts";
 
 export interface FormatOptions {
-  /** Text of a drop reason; the number when absent. */
-  readonly dropReasonText?: (reason: number) => string;
   /** Print the node of each flow. */
   readonly node?: boolean;
   /** Name the policies behind policy verdicts. */
@@ -151,7 +150,7 @@ export function identityText(endpoint: Endpoint | undefined): string {
 }
 
 /** The TYPE column. */
-export function typeText(flow: Flow, options: FormatOptions): string {
+export function typeText(flow: Flow): string {
   if (flow.l7 !== undefined) return messageType(flow.l7);
   const type = flow.eventType?.type ?? 0;
   const subType = flow.eventType?.subType ?? 0;
@@ -159,7 +158,7 @@ export function typeText(flow: Flow, options: FormatOptions): string {
     case EVENT_TYPE.trace:
       return TRACE_POINTS[subType] ?? String(subType);
     case EVENT_TYPE.drop:
-      return options.dropReasonText?.(subType) ?? String(subType);
+      return dropReason(subType).text;
     case EVENT_TYPE.policyVerdict: {
       const match = POLICY_MATCH_TYPES[flow.policyMatchType] ?? String(flow.policyMatchType);
       const direction = enumName(TrafficDirectionSchema, flow.trafficDirection);
