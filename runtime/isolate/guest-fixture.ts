@@ -81,10 +81,14 @@ export function guestText(text: GuestText): string {
     (func (export "imker:l7/plugin@1.0.0#close") (param $connection i32) ${text.close ?? ""}))`;
 }
 
-/** Wraps a core module in a component of the world. */
-export async function componentOf(core: Uint8Array): Promise<Uint8Array> {
-  const witSource = readFileSync(WIT, "utf8");
-  const embedded = await componentEmbed({ binary: core, witSource, stringEncoding: "utf8" });
+/** Wraps a core module in a component of the world, or of one whose WIT `edit` made. */
+export async function componentOf(
+  core: Uint8Array,
+  edit: (wit: string) => string = (wit) => wit,
+  stringEncoding: "utf8" | "utf16" = "utf8",
+): Promise<Uint8Array> {
+  const witSource = edit(readFileSync(WIT, "utf8"));
+  const embedded = await componentEmbed({ binary: core, witSource, stringEncoding });
   return componentNew(embedded);
 }
 
