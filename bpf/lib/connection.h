@@ -14,6 +14,7 @@
 #include "lib/related.h"
 #include "lib/event.h"
 
+/* Never 0. */
 #define CONNECTION_FORWARD 1
 #define CONNECTION_PROXY 2 /* for the proxy: a socket is assigned, or the stack finds it */
 #define CONNECTION_ROUND 3 /* for the proxy, but this hook cannot assign a socket */
@@ -285,28 +286,32 @@ static __always_inline bool connection_is_fresh(struct __sk_buff *skb, const str
 	return flow_is_icmp(flow) && flow->packet.icmp_answer != flow->reply;
 }
 
-/* Takes up a connection of the proxy whose entry was lost, so that it is not taken for a raw one.
+/*
+ * Takes up a connection of the proxy that has no entry, so that it is not taken for a raw one:
+ * CONNECTION_* or a drop reason; 0: it is not the proxy's. The identity in a socket's mark is the
+ * client's, whom an upstream socket speaks for; a socket that speaks to the client has none.
  */
 __noinline int connection_adopt(struct __sk_buff *skb, struct flow *flow)
 {
-	__u32 identity = 0;
+	__u32 mark = 0;
 	int result;
 
 	if (!flow)
 		return -DROP_INVALID;
-	if (flow->packet.tuple.protocol != IPPROTO_TCP || packet_is_opening(&flow->packet) ||
-	    flow->hook == HOOK_TO_POD)
-		return PROXY_NONE;
-	result = proxy_adopt(skb, &flow->packet, &identity);
+	if (flow->packet.tuple.protocol != IPPROTO_TCP || packet_is_opening(&flow->packet))
+		return 0;
+	result = proxy_adopt(skb, &flow->packet, flow->hook != HOOK_TO_POD, &mark);
 	if (result != PROXY_ASSIGNED)
 		return result;
+	if (flow->hook == HOOK_TO_POD)
+		return CONNECTION_ROUND;
 	result = connection_identify(flow);
 	if (result < 0)
 		return result;
-	flow->reply = identity != 0;
+	flow->reply = (mark & ~MARK_MAGIC_MASK) != 0;
 	flow->trace_reason = flow->reply ? REASON_REPLY : REASON_ESTABLISHED;
 	result = connection_create(skb, flow, CT_FLAG_PROXIED | CT_FLAG_SEEN_REPLY);
-	return result ? result : PROXY_ASSIGNED;
+	return result ? result : CONNECTION_PROXY;
 }
 
 /* CONNECTION_* or a negative drop reason. The flow's packet, endpoints and hook are filled in. */
@@ -334,11 +339,7 @@ static __always_inline int connection_decide(struct __sk_buff *skb, struct flow 
 		return connection_open(skb, flow);
 	}
 	result = connection_adopt(skb, flow);
-	if (result < 0)
-		return result;
-	if (result == PROXY_ASSIGNED)
-		return CONNECTION_PROXY;
-	return connection_open(skb, flow);
+	return result ? result : connection_open(skb, flow);
 }
 
 #endif

@@ -10,7 +10,7 @@
 
 #define HANDOFF_ENTRIES 65536
 #define PROXY_NONE 0
-#define PROXY_ASSIGNED 1
+#define PROXY_ASSIGNED 1 /* or the stack will find the socket itself */
 
 /* Original tuple → why it was handed over. Written here, taken by the proxy. Full: oldest goes. */
 struct {
@@ -99,33 +99,29 @@ static __always_inline bool proxy_serves(struct __sk_buff *skb, const struct pac
 }
 
 /*
- * As proxy_steer for a packet without a conntrack entry (evicted, or of an older map): only a
- * socket that the proxy has marked counts. *identity: of the peer the proxy speaks for; 0 when the
- * packet comes from the side that opened the connection.
+ * As proxy_steer for a packet without a conntrack entry (evicted, or of an older map, or answered
+ * by the node itself): only a socket that the proxy has marked counts. *mark is the socket's.
+ * `assign`: false at a hook where a socket cannot be assigned.
  */
 static __always_inline int proxy_adopt(struct __sk_buff *skb, const struct packet *packet,
-				       __u32 *identity)
+				       bool assign, __u32 *mark)
 {
 	struct bpf_sock *socket = proxy_socket(skb, packet);
 	struct bpf_sock *full;
-	__u32 mark = 0;
-	long error;
+	long error = 0;
 
 	if (!socket)
 		return PROXY_NONE;
 	full = bpf_sk_fullsock(socket);
-	if (full && full->state != BPF_TCP_LISTEN)
-		mark = full->mark;
-	if ((mark & MARK_MAGIC_MASK) != MARK_MAGIC_PROXY) {
+	*mark = full && full->state != BPF_TCP_LISTEN ? full->mark : 0;
+	if ((*mark & MARK_MAGIC_MASK) != MARK_MAGIC_PROXY) {
 		bpf_sk_release(socket);
 		return PROXY_NONE;
 	}
-	error = bpf_sk_assign(skb, socket, 0);
+	if (assign)
+		error = bpf_sk_assign(skb, socket, 0);
 	bpf_sk_release(socket);
-	if (error)
-		return -DROP_PROXY_SET_FAILED;
-	*identity = mark >> 16 | (mark & 0xff) << 16;
-	return PROXY_ASSIGNED;
+	return error ? -DROP_PROXY_SET_FAILED : PROXY_ASSIGNED;
 }
 
 /* Spreads connections over workers; the same tuple always meets the same worker. */
@@ -140,19 +136,39 @@ static __always_inline __u32 tuple_hash(const struct tuple *tuple)
 	return hash ^ hash >> 15;
 }
 
+/* The listener of the connection's worker, to be released; NULL: no proxy. */
+static __always_inline struct bpf_sock *proxy_listener(const struct tuple *tuple, bool v6)
+{
+	struct proxy_config *proxy;
+	__u32 row = 0, slot;
+
+	proxy = bpf_map_lookup_elem(&proxy_config, &row);
+	if (!proxy || !proxy->workers)
+		return NULL;
+	slot = tuple_hash(tuple) % proxy->workers * 2 + v6;
+	return bpf_map_lookup_elem(&listeners, &slot);
+}
+
+/* Does the tuple's last connection still linger in TIME_WAIT? */
+static __always_inline bool proxy_lingers(struct __sk_buff *skb, const struct packet *packet)
+{
+	struct bpf_sock *socket = proxy_socket(skb, packet);
+	bool lingers;
+
+	if (!socket)
+		return false;
+	lingers = socket->state == BPF_TCP_TIME_WAIT;
+	bpf_sk_release(socket);
+	return lingers;
+}
+
 /* Assigns the packet to the listener of its worker. */
 static __always_inline int proxy_listen(struct __sk_buff *skb, const struct packet *packet)
 {
 	struct bpf_sock *listener;
-	struct proxy_config *proxy;
-	__u32 row = 0, slot;
 	long error;
 
-	proxy = bpf_map_lookup_elem(&proxy_config, &row);
-	if (!proxy || !proxy->workers)
-		return -DROP_NO_PROXY;
-	slot = tuple_hash(&packet->tuple) % proxy->workers * 2 + (packet->ethertype == ETH_P_IPV6);
-	listener = bpf_map_lookup_elem(&listeners, &slot);
+	listener = proxy_listener(&packet->tuple, packet->ethertype == ETH_P_IPV6);
 	if (!listener)
 		return -DROP_NO_PROXY;
 	error = bpf_sk_assign(skb, listener, 0);
@@ -162,13 +178,25 @@ static __always_inline int proxy_listen(struct __sk_buff *skb, const struct pack
 	return PROXY_ASSIGNED;
 }
 
-/* A new connection: tells the proxy why, then hands it the SYN. */
+/*
+ * A new connection: tells the proxy why, then hands it the SYN. An old connection in TIME_WAIT
+ * would keep a listener that was assigned here from making a new one of the same tuple: then the
+ * stack must find that socket, end it, and ask proxy_lookup (sock.c) for the listener.
+ */
 static __always_inline int proxy_hand_over(struct __sk_buff *skb, const struct packet *packet,
 					   const struct handoff *why)
 {
+	struct bpf_sock *listener;
+
 	if (bpf_map_update_elem(&handoff, &packet->tuple, why, BPF_ANY))
 		return -DROP_PROXY_SET_FAILED;
-	return proxy_listen(skb, packet);
+	if (!proxy_lingers(skb, packet))
+		return proxy_listen(skb, packet);
+	listener = proxy_listener(&packet->tuple, packet->ethertype == ETH_P_IPV6);
+	if (!listener)
+		return -DROP_NO_PROXY;
+	bpf_sk_release(listener);
+	return PROXY_ASSIGNED;
 }
 
 /*

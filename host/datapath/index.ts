@@ -59,12 +59,13 @@ const ANY = 0;
 const CONFIG_ROW = 0;
 const ENDPOINT_ID_MAX = 65_535;
 
-/* The object that uses every map comes first: it makes them, the other borrows. */
-const OBJECTS = ["pod.o", "host.o"] as const;
+/* The object that uses every map comes first: it makes them, the others borrow. */
+const OBJECTS = ["pod.o", "host.o", "sock.o"] as const;
 const PROGRAMS: Readonly<Record<ProgramName, (typeof OBJECTS)[number]>> = {
   pod_egress: "pod.o",
   pod_ingress: "pod.o",
   netdev_ingress: "host.o",
+  proxy_lookup: "sock.o",
 };
 
 /** What a node may choose; `bpffs` is the only thing it must: a folder of its own. */
@@ -116,6 +117,7 @@ export class KernelDatapath implements Datapath {
     for (const name of OBJECTS) this.#load(name);
     this.#writeConfig();
     installRouting();
+    this.#links.attachNetns(this.#programs().proxy_lookup);
     this.#ring = new this.#native.RingBuffer(this.#maps.fd("events"), LAYOUT.event.size);
   }
 
@@ -298,6 +300,7 @@ export class KernelDatapath implements Datapath {
       pod_egress: fd("pod_egress"),
       pod_ingress: fd("pod_ingress"),
       netdev_ingress: fd("netdev_ingress"),
+      proxy_lookup: fd("proxy_lookup"),
     };
   }
 

@@ -3,21 +3,34 @@
  * pinned link goes on without us. A link is only ever swapped; it is removed when its interface is
  * gone, or by uninstall.
  */
-import { existsSync, mkdirSync, readdirSync, unlinkSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  fstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  unlinkSync,
+} from "node:fs";
 import { join } from "node:path";
 import { isNativeError, type LinkInfo, type Native } from "../native/index.ts";
 
 /* enum bpf_attach_type; libbpf 1.1 does not name them. */
 const TCX_INGRESS = 46;
 const TCX_EGRESS = 47;
+const SK_LOOKUP = 36;
 
-export type ProgramName = "pod_egress" | "pod_ingress" | "netdev_ingress";
+export type ProgramName = "pod_egress" | "pod_ingress" | "netdev_ingress" | "proxy_lookup";
 
 const ATTACH_TYPE: Readonly<Record<ProgramName, number>> = {
   pod_egress: TCX_INGRESS,
   pod_ingress: TCX_EGRESS,
   netdev_ingress: TCX_INGRESS,
+  proxy_lookup: SK_LOOKUP,
 };
+
+/** What stands for an interface in the name of the link to the network namespace itself. */
+const NETNS = "netns";
 
 interface LinkName {
   ifname: string;
@@ -48,15 +61,20 @@ export class Links {
   attach(name: LinkName, ifindex: number, program: number): boolean {
     const path = join(this.#folder, fileName(name));
     if (this.#info(path)?.ifindex === ifindex) return false;
-    mkdirSync(this.#folder, { recursive: true });
-    if (existsSync(path)) unlinkSync(path);
-    const link = this.#native.linkCreate(program, ifindex, ATTACH_TYPE[name.program]);
-    try {
-      this.#native.objectPin(link, path);
-    } finally {
-      this.#native.closeFd(link);
-    }
+    this.#pin(path, program, ifindex, ATTACH_TYPE[name.program]);
     return true;
+  }
+
+  /** Attaches to the network namespace this process is in; it has one such link. */
+  attachNetns(program: number): void {
+    const path = join(this.#folder, fileName({ ifname: NETNS, program: "proxy_lookup" }));
+    const target = openSync("/proc/thread-self/ns/net", "r");
+    try {
+      if (this.#info(path)?.ifindex === fstatSync(target).ino) return;
+      this.#pin(path, program, target, SK_LOOKUP);
+    } finally {
+      closeSync(target);
+    }
   }
 
   /** Swaps the program of every link. */
@@ -91,7 +109,8 @@ export class Links {
     for (const file of this.#files()) {
       const name = parseFileName(file);
       const info = this.#info(join(this.#folder, file));
-      if (name !== undefined && info !== undefined) names.set(info.ifindex, name.ifname);
+      if (name === undefined || name.ifname === NETNS) continue;
+      if (info !== undefined) names.set(info.ifindex, name.ifname);
     }
     return names;
   }
@@ -103,6 +122,17 @@ export class Links {
       const name = parseFileName(file);
       return name === undefined ? file : `${name.ifname} ${name.program}`;
     });
+  }
+
+  #pin(path: string, program: number, target: number, attachType: number): void {
+    mkdirSync(this.#folder, { recursive: true });
+    if (existsSync(path)) unlinkSync(path);
+    const link = this.#native.linkCreate(program, target, attachType);
+    try {
+      this.#native.objectPin(link, path);
+    } finally {
+      this.#native.closeFd(link);
+    }
   }
 
   #files(): string[] {

@@ -26,7 +26,7 @@ export interface MapInfo {
 export interface LinkInfo {
   id: number;
   programId: number;
-  /** 0: the interface is gone. */
+  /** Of a tcx link: 0 when the interface is gone. Of one to a namespace: its inode number. */
   ifindex: number;
   attachType: number;
 }

@@ -1,12 +1,14 @@
 /** Drives a node process (node-process.ts) from a test, and the namespaces around it. */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import { existsSync, mkdirSync } from "node:fs";
-import { createInterface, type Interface } from "node:readline";
+import { mkdirSync } from "node:fs";
+import { createInterface } from "node:readline";
 import type { PodLink } from "../../endpoint/types.ts";
 import type { KernelDatapath } from "../index.ts";
 import type { DatapathEvent, PolicyMapEntry } from "../types.ts";
+import { LineClient } from "./line-client.ts";
 
 const HERE = new URL(".", import.meta.url).pathname;
+const PROJECT = new URL("../../../", import.meta.url).pathname;
 
 export type EventJson = Omit<DatapathEvent, "time"> & { time: string };
 
@@ -33,9 +35,7 @@ export class TestNode {
   readonly netns: string;
   readonly bpffs: string;
   readonly pods: TestPod[] = [];
-  #process: ChildProcess | undefined;
-  #lines: Interface | undefined;
-  readonly #waiting: ((line: string) => void)[] = [];
+  #client: LineClient | undefined;
 
   constructor(name: string) {
     this.name = name;
@@ -45,8 +45,7 @@ export class TestNode {
 
   /** The namespace, with one address per family of the node's own. */
   create(ipv4: string, ipv6: string): void {
-    if (!existsSync("/sys/fs/bpf") || !/ bpf /.test(sh("grep /sys/fs/bpf /proc/mounts || true")))
-      sh("mount -t bpf bpf /sys/fs/bpf");
+    sh("grep -q ' /sys/fs/bpf bpf ' /proc/mounts || mount -t bpf bpf /sys/fs/bpf");
     this.destroyLeftovers();
     sh(`ip netns add ${this.name}`);
     sh(`ip -n ${this.name} link set lo up`);
@@ -64,46 +63,19 @@ export class TestNode {
   }
 
   async start(mapVersions: Record<string, number> = {}): Promise<void> {
-    const script = `${HERE}node-process.ts`;
-    const child = spawn(
-      "nsenter",
-      [
-        `--net=${this.netns}`,
-        "--",
-        process.execPath,
-        script,
-        this.bpffs,
-        this.name,
-        JSON.stringify(mapVersions),
-      ],
-      { stdio: ["pipe", "pipe", "inherit"] },
-    );
-    this.#process = child;
-    this.#lines = createInterface({ input: child.stdout });
-    this.#lines.on("line", (line) => this.#waiting.shift()?.(line));
+    const args = [this.bpffs, this.name, JSON.stringify(mapVersions)];
+    this.#client = new LineClient(this.netns, "node-process.ts", args);
     await this.call("datapath", "start");
   }
 
-  /** Ends the process without giving it a chance to do anything. */
   async kill(): Promise<void> {
-    const child = this.#process;
-    if (child === undefined || child.exitCode !== null) return;
-    const gone = new Promise((resolve) => child.once("exit", resolve));
-    child.kill("SIGKILL");
-    await gone;
-    this.#lines?.close();
-    this.#process = undefined;
+    await this.#client?.kill();
+    this.#client = undefined;
   }
 
   call(target: string, method: string, ...args: unknown[]): Promise<unknown> {
-    return new Promise((resolve, reject) => {
-      this.#waiting.push((line) => {
-        const { result, error } = JSON.parse(line);
-        if (error === undefined) resolve(result);
-        else reject(new Error(error));
-      });
-      this.#process?.stdin?.write(`${JSON.stringify({ target, method, args })}\n`);
-    });
+    if (this.#client === undefined) throw new Error(`Cannot call ${method}: node is not started`);
+    return this.#client.call({ target, method, args });
   }
 
   datapath<M extends keyof KernelDatapath>(
@@ -171,7 +143,50 @@ export function entry(fields: Partial<PolicyMapEntry>): PolicyMapEntry {
   };
 }
 
-export function ensureFolder(path: string): string {
-  mkdirSync(path, { recursive: true });
-  return path;
+/** What the relay says about a connection it accepted. */
+export interface RelayedJson {
+  family: number;
+  source: number;
+  destination: number;
+  egressRules: number;
+  ingressRules: number;
+  egressEndpoint: number;
+  ingressEndpoint: number;
+}
+
+/** The test's transparent proxy (relay.c), compiled on first use. */
+export class Relay {
+  readonly accepted: RelayedJson[] = [];
+  readonly #process: ChildProcess;
+  readonly #ready: Promise<void>;
+
+  constructor(node: TestNode, environment: Record<string, string> = {}) {
+    const folder = `${PROJECT}.build/test`;
+    const program = `${folder}/relay`;
+    mkdirSync(folder, { recursive: true });
+    sh(`cc -O1 -Wall -Werror -pthread -I${PROJECT}bpf -o ${program} ${HERE}relay.c`);
+    this.#process = spawn("nsenter", [`--net=${node.netns}`, "--", program, `${node.bpffs}/maps`], {
+      stdio: ["ignore", "pipe", "inherit"],
+      env: { ...process.env, ...environment },
+    });
+    this.#ready = new Promise((resolve) => {
+      const { stdout } = this.#process;
+      if (stdout === null) return;
+      createInterface({ input: stdout }).on("line", (line) => {
+        if (line === "ready") resolve();
+        else if (line.startsWith("{")) this.accepted.push(JSON.parse(line));
+      });
+    });
+  }
+
+  ready(): Promise<void> {
+    return this.#ready;
+  }
+
+  async kill(): Promise<void> {
+    if (this.#process.exitCode !== null || this.#process.signalCode !== null) return;
+    const gone = new Promise((resolve) => this.#process.once("exit", resolve));
+    this.#process.kill("SIGKILL");
+    await gone;
+  }
 }
