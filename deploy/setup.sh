@@ -141,7 +141,7 @@ install_packages() {
   apt update || true # a broken foreign source must not stop us: the install below decides
   # shellcheck disable=SC2086 # a list of words
   if ! apt install --no-install-recommends $missing; then
-    reason=$(grep -m 1 -E '^(E|Err|W):' "$logs/apt.log" || tail -n 1 "$logs/apt.log")
+    reason=$(grep -m 1 '^E:' "$logs/apt.log" || tail -n 1 "$logs/apt.log")
     die "cannot install $missing: apt-get says \"$reason\"" \
       "(is the Debian mirror reachable? all of it: $logs/apt.log)"
   fi
@@ -175,6 +175,11 @@ install_npm_packages() {
     fi
   fi
   say "installing npm packages, Node and Deno among them…"
+  # Without network `npm install` tries each optional package for a minute; one question tells.
+  npm view node version --fetch-retries=1 --fetch-retry-mintimeout=1000 \
+    </dev/null >"$logs/npm.log" 2>&1 9<&- ||
+    die "cannot install npm packages: $(npm config get registry 2>/dev/null) does not answer" \
+      "(is there a network, or a proxy to set? all of it: $logs/npm.log)"
   # Not `npm ci`: it refuses a lock file without the optional packages of other platforms, and a
   # registry mirror that does not carry those cannot write a lock file that has them. This installs
   # the locked versions, checks their integrity and leaves the lock file alone just the same.
