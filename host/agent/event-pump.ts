@@ -6,6 +6,8 @@ import type { Datapath, DatapathEvent } from "../datapath/types.ts";
 
 const BUSY_MS = 10;
 const IDLE_MS = 50;
+/** Under load records come in batches; once a batch is enough. */
+const CATCH_UP_MS = 1;
 /** More than this in one turn would stall the admin API; the ring keeps the rest. */
 const EVENTS_PER_TURN_MAX = 2048;
 
@@ -15,6 +17,7 @@ export class EventPump {
   readonly #lost: (count: number) => void;
   #timer: NodeJS.Timeout | undefined;
   #lostBefore: number;
+  #lastDrain = 0;
 
   constructor(
     datapath: Pick<Datapath, "readEvents" | "lostEvents">,
@@ -30,11 +33,21 @@ export class EventPump {
 
   /** Reads what is there now, so that an answer given next includes it. */
   drain(): number {
+    this.#lastDrain = performance.now();
     const count = this.#datapath.readEvents(EVENTS_PER_TURN_MAX, this.#deliver);
     const lost = this.#datapath.lostEvents();
     if (lost > this.#lostBefore) this.#lost(lost - this.#lostBefore);
     this.#lostBefore = lost;
     return count;
+  }
+
+  /**
+   * Lets the packets of a connection come before its messages: the proxy's records are pushed to
+   * the agent at once, the kernel's events wait in the ring.
+   */
+  catchUp(): void {
+    const now = performance.now();
+    if (now - this.#lastDrain >= CATCH_UP_MS) this.drain();
   }
 
   close(): void {

@@ -13,6 +13,9 @@ import { addUninstallCommand } from "./commands/uninstall.ts";
 import { type CliContext, createContext, SOCKET_DEFAULT } from "./context.ts";
 import { CliError, EXIT } from "./errors.ts";
 
+/** By name, so that the other commands need not load what throws them. */
+const ENVIRONMENT_ERRORS = new Set(["EnvironmentError", "DatapathError"]);
+
 /** Everything `imker` understands. */
 export function createProgram(context: CliContext): Command {
   const program = new Command("imker")
@@ -68,6 +71,11 @@ export async function runCli(argv: string[], context: CliContext): Promise<numbe
     if (error instanceof CliError) {
       context.err(`imker: ${error.message}\n`);
       return error.code;
+    }
+    // Errors of the agent and the datapath say what is wrong with the machine and what to do.
+    if (error instanceof Error && ENVIRONMENT_ERRORS.has(error.name)) {
+      context.err(`imker: ${error.message}\n`);
+      return EXIT.environment;
     }
     throw error;
   }

@@ -15,6 +15,8 @@ const server = createServer((request, response) => {
     response.writeHead(200, { "content-type": "application/json" }).end(`${body}\n`);
   });
 });
+// An idle connection is the client's to end; tests keep some open.
+server.keepAliveTimeout = 60_000;
 server.listen({ port: Number(port), host: "::" }, () => process.stdout.write("ready\n"));
 process.on("SIGTERM", () => {
   server.closeAllConnections();
