@@ -23,7 +23,7 @@ export class RecordLog implements HostImports {
     const fields: string[] = [];
     for (let index = 0; index < record.fieldCount; index++) {
       const name = this.#manifest.records[kind].fields[record.key[index] ?? 0];
-      fields.push(`${name ?? "?"}=${valueOf(record, index)}`);
+      fields.push(`${name ?? "?"}=${fieldValue(record, index)}`);
     }
     this.lines.push([`${kind} ${record.exchange} ${verdict}${stage}`, ...fields].join(" "));
   }
@@ -35,7 +35,7 @@ export class RecordLog implements HostImports {
   }
 }
 
-function valueOf(record: RecordView, index: number): string {
+function fieldValue(record: RecordView, index: number): string {
   if (record.isNumber[index] === 1) return String(record.number[index]);
   const start = record.start[index] ?? 0;
   const length = record.length[index] ?? 0;
