@@ -13,8 +13,6 @@ namespace
 {
 /* Progress of a close is looked at this often; also the resolution of its deadlines. */
 constexpr int64_t SWEEP_MS = 100;
-/* A receiver that takes nothing for so long loses what is left. */
-constexpr int64_t DRAIN_MS_MAX = 30000;
 /* After FIN the client gets so long to finish. */
 constexpr int64_t LINGER_MS_MAX = 2000;
 constexpr uint32_t DISCARD_BYTES = 64 << 10;
@@ -82,16 +80,57 @@ void Relay::side_failed(Connection &connection, int side)
 	present(connection, side);
 }
 
-/* CLOSE: windows and budgets are over, what was forwarded is still written. */
+/* CLOSE: nothing more is asked of the worker; what the client is owed is still written. */
 void Relay::begin_close(Connection &connection)
+{
+	Direction &response = connection.direction[UPSTREAM];
+	for (Direction &direction : connection.direction) {
+		direction.held.clear();
+		direction.window_length = 0;
+	}
+	connection.deadline_ms = now_ms_ + DRAIN_MS_MAX;
+	closing_.push_back(slot_of(connection));
+	bool more_to_come = !response.source_ended && !connection.side[UPSTREAM].failed;
+	if (response.budgeted() && more_to_come && !response.rest) {
+		connection.phase = Phase::FINISHING;
+		if (connection.side[UPSTREAM].readable)
+			make_ready(connection, UPSTREAM);
+		return;
+	}
+	start_closing(connection);
+}
+
+/* The rest of a response that was promised to the client, and what was inserted behind it. */
+void Relay::finish_for_client(Connection &connection)
+{
+	Direction &response = connection.direction[UPSTREAM];
+	Side &upstream = connection.side[UPSTREAM];
+	if (!upstream.failed && gated(connection, UPSTREAM))
+		return;
+	if (upstream.readable && !upstream.failed) {
+		connection.deadline_ms = now_ms_ + DRAIN_MS_MAX;
+		read_side(connection, UPSTREAM);
+	}
+	if (connection.phase != Phase::FINISHING)
+		return;
+	if (upstream.failed || response.source_ended || !response.budgeted()) {
+		cut_budgets(connection, UPSTREAM);
+		if (connection.phase == Phase::FINISHING)
+			start_closing(connection);
+	} else if (upstream.readable) {
+		make_ready(connection, UPSTREAM);
+	}
+}
+
+void Relay::start_closing(Connection &connection)
 {
 	connection.phase = Phase::CLOSING;
 	connection.deadline_ms = now_ms_ + DRAIN_MS_MAX;
 	for (Direction &direction : connection.direction) {
 		direction.held.clear();
-		direction.window_length = 0;
+		direction.later.clear();
+		direction.later_bytes = 0;
 	}
-	closing_.push_back(slot_of(connection));
 	for (int direction = 0; direction < 2; direction++)
 		if (!connection.direction[direction].touched) {
 			connection.direction[direction].touched = true;
@@ -179,6 +218,8 @@ void Relay::release(Connection &connection)
 		connection.side[side].queued = queued;
 		connection.direction[side].held.clear();
 		connection.direction[side].queue.clear();
+		connection.direction[side].later.clear();
+		connection.direction[side].later_bytes = 0;
 		connection.direction[side].out_count = 0;
 		connection.direction[side].window_length = 0;
 	}
@@ -193,7 +234,7 @@ void Relay::sweep_closing()
 	next_sweep_ms_ = now_ms_ + SWEEP_MS;
 	std::erase_if(closing_, [&](uint32_t slot) {
 		Connection &connection = connections_[slot];
-		if (connection.phase != Phase::CLOSING && connection.phase != Phase::LINGERING)
+		if (connection.phase < Phase::FINISHING || connection.phase > Phase::LINGERING)
 			return true;
 		if (now_ms_ < connection.deadline_ms)
 			return false;

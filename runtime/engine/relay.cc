@@ -185,7 +185,7 @@ void Relay::execute(const int32_t *operations, uint32_t count)
 		case OPERATION_INJECT:
 			if (offset <= options_.inject_bytes &&
 			    length <= options_.inject_bytes - offset)
-				forward(connection, direction, options_.inject + offset, length);
+				insert(connection, direction, options_.inject + offset, length);
 			break;
 		case OPERATION_CLOSE:
 			begin_close(connection);
@@ -217,6 +217,7 @@ uint64_t Relay::buffered() const
 	uint64_t bytes = record_queue_.size();
 	for (uint32_t slot = 0; slot < options_.connections_max; slot++)
 		for (const Direction &direction : connections_[slot].direction)
-			bytes += direction.held.size() + direction.queue.size();
+			bytes +=
+			    direction.held.size() + direction.queue.size() + direction.later_bytes;
 	return bytes;
 }

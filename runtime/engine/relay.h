@@ -10,6 +10,7 @@
 #include <sys/epoll.h>
 #include <sys/uio.h>
 #include <array>
+#include <deque>
 #include <memory>
 #include <string>
 #include <vector>
@@ -19,6 +20,8 @@
 
 constexpr int CLIENT = 0, UPSTREAM = 1;
 constexpr uint32_t OUT_SEGMENTS_MAX = 8;
+/* Of a connection being closed: a peer that takes or gives nothing for so long loses the rest. */
+constexpr int64_t DRAIN_MS_MAX = 30000;
 
 /* Keys of the epoll set: connections carry generation << 33 | slot << 1 | side. */
 constexpr uint64_t KEY_OTHER = 1ULL << 63;
@@ -30,6 +33,7 @@ constexpr uint64_t KEY_LISTENER = KEY_OTHER | 16;
 enum class Phase : uint8_t {
 	FREE,
 	OPEN,
+	FINISHING, /* to be closed, but the client is still owed bytes that upstream has not sent */
 	CLOSING,   /* writing what is left for both sides, reading nothing */
 	LINGERING, /* all written and FIN sent; reads and discards until the client is done */
 	DEAD,      /* files closed; the slot is free again in the next turn */
@@ -45,11 +49,20 @@ struct Side {
 	bool queued = false;   /* in the ready list */
 };
 
+/* What follows the budget in course: more of them, or bytes inserted behind it. */
+struct Step {
+	int32_t code = 0; /* OPERATION_PASS, _DROP, _REST or _INJECT */
+	uint64_t length = 0;
+	std::unique_ptr<uint8_t[]> bytes;
+};
+
 struct Direction {
 	Bytes held;  /* unconsumed, kept from earlier turns; empty while a budget lasts */
 	Bytes queue; /* forwarded, not taken by the destination yet */
 	uint64_t drop_budget = 0;
-	uint64_t pass_budget = 0; /* begins where the drop budget ends */
+	uint64_t pass_budget = 0; /* at most one of the two is not 0 */
+	std::deque<Step> later;
+	uint32_t later_bytes = 0; /* of inserted bytes in `later` */
 	uint32_t need = 1;        /* call the worker when so many bytes are held */
 	uint32_t window_offset = 0;
 	uint32_t window_length = 0;
@@ -65,12 +78,18 @@ struct Direction {
 	uint8_t out_count = 0;
 	std::array<iovec, OUT_SEGMENTS_MAX> out;
 
+	bool budgeted() const
+	{
+		return drop_budget > 0 || pass_budget > 0 || !later.empty();
+	}
+
 	/* As for a new connection. */
 	void reset()
 	{
 		held.clear();
 		queue.clear();
-		drop_budget = pass_budget = 0;
+		later.clear();
+		drop_budget = pass_budget = later_bytes = 0;
 		need = 1;
 		window_offset = window_length = 0;
 		end = END_OPEN;
@@ -179,6 +198,9 @@ class Relay
 	void enqueue(Connection &connection, int direction, uint32_t skip);
 	void drain_queue(Connection &connection, int direction);
 	void settle_window(Connection &connection, int direction);
+	void insert(Connection &connection, int direction, const uint8_t *bytes, uint32_t length);
+	void next_steps(Connection &connection, int direction);
+	void cut_budgets(Connection &connection, int direction);
 	void consume_window(Connection &connection, const int32_t *operation);
 
 	/* ending.cc */
@@ -187,6 +209,8 @@ class Relay
 	void send_fin(Connection &connection, int direction);
 	void side_failed(Connection &connection, int side);
 	void begin_close(Connection &connection);
+	void start_closing(Connection &connection);
+	void finish_for_client(Connection &connection);
 	void advance_close(Connection &connection);
 	void discard_lingering(Connection &connection);
 	void abort_connection(Connection &connection);

@@ -12,13 +12,20 @@ namespace
 {
 /* One connection may not keep the others waiting: reads of one side in one poll. */
 constexpr int READS_MAX = 4;
+
+bool relaying(const Connection &connection)
+{
+	return connection.phase == Phase::OPEN || connection.phase == Phase::FINISHING;
+}
 } // namespace
 
 bool Relay::gated(const Connection &connection, int side) const
 {
 	/* An answer inserted by a call for this side lands in the other direction's queue. */
 	return !connection.direction[side].queue.empty() || connection.side[1 - side].failed ||
-	       connection.direction[1 - side].queue.size() > WINDOW_BYTES_MAX;
+	       connection.direction[1 - side].queue.size() +
+		       connection.direction[1 - side].later_bytes >
+		   WINDOW_BYTES_MAX;
 }
 
 void Relay::serve(Connection &connection, int side)
@@ -26,6 +33,13 @@ void Relay::serve(Connection &connection, int side)
 	if (connection.phase == Phase::LINGERING) {
 		if (side == CLIENT)
 			discard_lingering(connection);
+		return;
+	}
+	if (connection.phase == Phase::FINISHING) {
+		if (side == UPSTREAM)
+			finish_for_client(connection);
+		else if (connection.side[CLIENT].failed)
+			start_closing(connection);
 		return;
 	}
 	if (connection.phase != Phase::OPEN)
@@ -115,14 +129,12 @@ bool Relay::take(Connection &connection, int side, uint8_t *bytes, uint32_t leng
 	Direction &direction = connection.direction[side];
 	uint32_t spent = spend_budgets(connection, side, bytes, length);
 	uint32_t left = length - spent;
-	if (left == 0) {
+	bool whole = left >= direction.need && !connection.side[side].hung_up;
+	if (left == 0 || !whole || connection.phase != Phase::OPEN) {
 		send_out(connection, side);
-		return connection.phase == Phase::OPEN && !gated(connection, side);
-	}
-	if (left < direction.need || connection.side[side].hung_up) {
-		send_out(connection, side);
-		direction.held.append(bytes + spent, left);
-		return connection.phase == Phase::OPEN && !gated(connection, side);
+		if (left > 0 && connection.phase == Phase::OPEN)
+			direction.held.append(bytes + spent, left);
+		return relaying(connection) && !gated(connection, side);
 	}
 	direction.window_offset = arena_used_ + spent;
 	direction.window_length = left;
@@ -140,18 +152,80 @@ uint32_t Relay::spend_budgets(Connection &connection, int side, uint8_t *bytes, 
 {
 	Direction &direction = connection.direction[side];
 	uint32_t spent = 0;
-	if (direction.drop_budget > 0) {
-		spent = static_cast<uint32_t>(std::min<uint64_t>(direction.drop_budget, length));
-		direction.drop_budget -= spent;
+	while (spent < length) {
+		uint64_t here = length - spent;
+		if (direction.drop_budget > 0) {
+			here = std::min(direction.drop_budget, here);
+			direction.drop_budget -= here;
+		} else if (direction.pass_budget > 0 || direction.rest) {
+			if (!direction.rest) {
+				here = std::min(direction.pass_budget, here);
+				direction.pass_budget -= here;
+			}
+			forward(connection, side, bytes + spent, static_cast<uint32_t>(here));
+		} else {
+			break;
+		}
+		spent += static_cast<uint32_t>(here);
+		if (!direction.later.empty())
+			next_steps(connection, side);
 	}
-	uint32_t passed = length - spent;
-	if (!direction.rest) {
-		passed = static_cast<uint32_t>(std::min<uint64_t>(direction.pass_budget, passed));
-		direction.pass_budget -= passed;
+	return spent;
+}
+
+/* A budget may have ended: what was to follow it begins. */
+void Relay::next_steps(Connection &connection, int side)
+{
+	Direction &direction = connection.direction[side];
+	while (direction.drop_budget == 0 && direction.pass_budget == 0 &&
+	       !direction.later.empty()) {
+		Step step = std::move(direction.later.front());
+		direction.later.pop_front();
+		if (step.code == OPERATION_PASS) {
+			direction.pass_budget = step.length;
+		} else if (step.code == OPERATION_DROP) {
+			direction.drop_budget = step.length;
+		} else if (step.code == OPERATION_REST) {
+			direction.rest = true;
+		} else {
+			direction.later_bytes -= static_cast<uint32_t>(step.length);
+			forward(connection, side, step.bytes.get(),
+				static_cast<uint32_t>(step.length));
+			/* The bytes go with the step. */
+			send_out(connection, side);
+			if (connection.side[1 - side].readable)
+				make_ready(connection, 1 - side);
+		}
 	}
-	if (passed > 0)
-		forward(connection, side, bytes + spent, passed);
-	return spent + passed;
+}
+
+/* No more bytes will come: unfinished budgets end, what was inserted behind them is due. */
+void Relay::cut_budgets(Connection &connection, int side)
+{
+	Direction &direction = connection.direction[side];
+	while (direction.budgeted() && connection.phase != Phase::DEAD) {
+		direction.drop_budget = direction.pass_budget = 0;
+		next_steps(connection, side);
+	}
+}
+
+/* Bytes of the plugin's own, behind everything that was forwarded or is certain to be. */
+void Relay::insert(Connection &connection, int direction, const uint8_t *bytes, uint32_t length)
+{
+	Direction &way = connection.direction[direction];
+	if (way.rest || (way.pass_budget == 0 && way.later.empty())) {
+		forward(connection, direction, bytes, length);
+		return;
+	}
+	if (way.queue.size() + way.later_bytes + length > QUEUE_BYTES_MAX) {
+		abort_connection(connection);
+		report_closed(connection, CLOSED_OVERFLOW);
+		return;
+	}
+	auto copy = std::make_unique<uint8_t[]>(length);
+	memcpy(copy.get(), bytes, length);
+	way.later.push_back({OPERATION_INJECT, length, std::move(copy)});
+	way.later_bytes += length;
 }
 
 /*
@@ -161,6 +235,15 @@ uint32_t Relay::spend_budgets(Connection &connection, int side, uint8_t *bytes, 
 bool Relay::present(Connection &connection, int side)
 {
 	Direction &direction = connection.direction[side];
+	if ((connection.side[side].failed || direction.source_ended) && direction.budgeted()) {
+		cut_budgets(connection, side);
+		if (connection.phase == Phase::DEAD)
+			return false;
+		if (direction.rest) {
+			serve(connection, side);
+			return false;
+		}
+	}
 	uint32_t length = direction.held.size();
 	if (room() < length || event_count_ >= options_.events_max) {
 		make_ready(connection, side);
@@ -193,6 +276,10 @@ void Relay::consume_window(Connection &connection, const int32_t *operation)
 	int32_t code = operation[0] & 0xff;
 	uint64_t wanted = static_cast<uint32_t>(operation[2]) |
 			  static_cast<uint64_t>(static_cast<uint32_t>(operation[3])) << 32;
+	if (direction.budgeted()) {
+		direction.later.push_back({code, wanted, nullptr});
+		return;
+	}
 	uint32_t here = direction.window_length;
 	if (code != OPERATION_REST && wanted < here)
 		here = static_cast<uint32_t>(wanted);
@@ -205,9 +292,9 @@ void Relay::consume_window(Connection &connection, const int32_t *operation)
 	if (code == OPERATION_REST)
 		direction.rest = true;
 	else if (code == OPERATION_PASS)
-		direction.pass_budget += wanted - here;
+		direction.pass_budget = wanted - here;
 	else
-		direction.drop_budget += wanted - here;
+		direction.drop_budget = wanted - here;
 }
 
 /* End of the turn for one window: keep what is left of it and look whether more can be read. */
@@ -344,7 +431,11 @@ void Relay::drain_queue(Connection &connection, int direction)
 	}
 	if (way.queue.empty() && way.ended)
 		send_fin(connection, direction);
-	if (connection.phase != Phase::OPEN || way.queue.size() == before)
+	if (way.queue.size() == before)
+		return;
+	if (connection.phase != Phase::OPEN)
+		connection.deadline_ms = now_ms_ + DRAIN_MS_MAX;
+	if (!relaying(connection))
 		return;
 	for (int side = 0; side < 2; side++)
 		if (connection.side[side].readable || connection.side[side].failed)

@@ -4,11 +4,19 @@
  * operations of a call or none.
  */
 import { ENGINE_OPERATION, INJECT_BYTES_MAX, QUAD, WINDOW_BYTES_MAX } from "../engine/protocol.ts";
-import { DIRECTION, OPERATION, OPERATIONS_MAX, type Operations } from "../isolate/types.ts";
+import {
+  CLOSE_REASON,
+  DIRECTION,
+  OPERATION,
+  OPERATIONS_MAX,
+  type Operations,
+} from "../isolate/types.ts";
 
 /** Shorter copies are cheaper byte by byte than through a view. */
 const COPY_LOOP_BYTES_MAX = 48;
 const TWO_32 = 0x1_0000_0000;
+/** More than a double counts exactly is more than anybody sends. */
+const BYTES_MAX = Number.MAX_SAFE_INTEGER;
 
 /** What a call's operations came to; valid until the next `translate()`. */
 export interface Translation {
@@ -30,9 +38,8 @@ export class OperationBatch {
   #injected = 0;
   /** State of the call being translated. */
   #left = 0;
-  /** Bytes that the last operation reaches past the window, and which one it was. */
+  /** Bytes that passes and drops reach past the window. */
   #past = 0;
-  #pastKind = -1;
   #inserted = 0;
 
   constructor(words: Int32Array, inject: Uint8Array) {
@@ -71,14 +78,15 @@ export class OperationBatch {
   }
 
   /**
-   * Adds the operations of one call that saw `length` bytes. Returns undefined and fills `result`,
-   * or says what is wrong with them and adds nothing.
+   * Adds the operations of one call that saw `length` bytes, the last ones if `ended`. Returns
+   * undefined and fills `result`, or says what is wrong with them and adds nothing.
    */
   translate(
     operations: Operations,
     slot: number,
     direction: number,
     length: number,
+    ended: boolean,
   ): string | undefined {
     const { count, kind } = operations;
     const first = this.#count;
@@ -87,7 +95,6 @@ export class OperationBatch {
     result.answered = false;
     this.#left = length;
     this.#past = 0;
-    this.#pastKind = -1;
     this.#inserted = 0;
     let wrong = count <= OPERATIONS_MAX ? undefined : `${count} operations`;
     let last = false;
@@ -95,11 +102,17 @@ export class OperationBatch {
       if (last) wrong = "an operation after the last";
       else if (kind[i] === OPERATION.pass || kind[i] === OPERATION.drop)
         wrong = this.#consume(operations, i, slot, direction);
-      else if (kind[i] === OPERATION.inject) wrong = this.#insert(operations, i, slot, direction);
+      else if (kind[i] === OPERATION.inject) wrong = this.#insert(operations, i, slot);
       else {
         last = true;
-        wrong = this.#finish(operations, i, slot, direction);
+        wrong =
+          ended && kind[i] === OPERATION.more
+            ? "more after the end"
+            : this.#finish(operations, i, slot, direction);
       }
+    }
+    if (wrong === undefined && !last && !ended && length > 0 && this.#left === length) {
+      wrong = "nothing consumed and nothing asked for";
     }
     if (wrong !== undefined) {
       this.#count = first;
@@ -114,15 +127,13 @@ export class OperationBatch {
   #consume(operations: Operations, i: number, slot: number, direction: number): string | undefined {
     const n = operations.n[i] ?? 0;
     const kind = operations.kind[i] ?? 0;
-    if (!(n >= 1)) return "pass or drop of less than 1 byte";
-    if (this.#past > 0 && kind !== this.#pastKind) return "an operation on bytes not there yet";
+    if (!(n >= 1) || n > BYTES_MAX) return `pass or drop of ${n} bytes`;
     const code =
       (kind === OPERATION.pass ? ENGINE_OPERATION.pass : ENGINE_OPERATION.drop) | (direction << 8);
     const whole = Math.min(n, Number.MAX_SAFE_INTEGER);
     this.#push(code, slot, whole | 0, whole < TWO_32 ? 0 : Math.floor(whole / TWO_32));
     if (n > this.#left) {
       this.#past += n - this.#left;
-      this.#pastKind = kind;
       this.#left = 0;
     } else {
       this.#left -= n;
@@ -130,7 +141,7 @@ export class OperationBatch {
     return undefined;
   }
 
-  #insert(operations: Operations, i: number, slot: number, direction: number): string | undefined {
+  #insert(operations: Operations, i: number, slot: number): string | undefined {
     const { memory } = operations;
     const start = operations.start[i] ?? 0;
     const length = operations.length[i] ?? 0;
@@ -138,7 +149,6 @@ export class OperationBatch {
     if (into > 1) return "inject into no direction";
     if (start + length > memory.length) return "inject of bytes outside its memory";
     if (this.#inserted + length > INJECT_BYTES_MAX) return "inject of more than 64 KiB";
-    if (into === direction && this.#past > 0) return "inject behind bytes not there yet";
     if (into === DIRECTION.response) this.result.answered = true;
     if (length === 0) return undefined;
     this.#push(ENGINE_OPERATION.inject | (into << 8), slot, this.#injected, length);
@@ -161,7 +171,12 @@ export class OperationBatch {
         if (!(n >= 1)) return "more of less than 1 byte";
         // What was passed or dropped in advance is part of the bytes it waits for.
         const need = this.#past > 0 ? Math.max(1, n - this.#past) : this.#left + n;
-        if (need > WINDOW_BYTES_MAX) return `more than ${WINDOW_BYTES_MAX} bytes unconsumed`;
+        if (need > WINDOW_BYTES_MAX) {
+          // Of the sender's making, not the plugin's: this connection's end, not a fault.
+          this.result.closeReason = CLOSE_REASON.malformed;
+          this.close(slot);
+          return undefined;
+        }
         this.#push(ENGINE_OPERATION.need | (direction << 8), slot, need, 0);
         return undefined;
       }

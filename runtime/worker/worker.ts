@@ -275,6 +275,7 @@ export class Worker {
     const pluginEnd = Math.min(end, END.failed);
     const { instance } = connection.pooled;
     const { result } = this.#batch;
+    const ended = end !== EVENT_END.open;
     let answered = false;
     let at = offset;
     let left = length;
@@ -294,7 +295,7 @@ export class Worker {
           this.#nowHigh,
           this.#nowLow,
         );
-        wrong = this.#batch.translate(instance.operations, connection.slot, direction, left);
+        wrong = this.#batch.translate(instance.operations, connection.slot, direction, left, ended);
       } catch (error) {
         wrong = error instanceof Error ? error.message : String(error);
       }
@@ -312,6 +313,9 @@ export class Worker {
       this.#forget(connection, CLOSE_REASONS[result.closeReason] ?? "malformed");
     } else if (end >= EVENT_END.failed) {
       this.#afterFailure(connection, direction, end, answered);
+    } else if (ended && left > 0) {
+      // Half a message will never be a whole one.
+      this.#close(connection, "malformed", false);
     }
   }
 

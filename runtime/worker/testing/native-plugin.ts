@@ -181,12 +181,14 @@ export type RawOperation = readonly [kind: number, n: number, direction?: number
  *     BODY n        this line and the n bytes behind it pass unseen
  *     SKIP n        this line and the n bytes behind it are dropped unseen
  *     WAIT n        passes once n bytes behind the line are there
+ *     MIX           this line and 3 bytes pass, "<x>\n" is inserted, 2 bytes dropped, 2 bytes pass
  *     REST          passes, and everything after it unseen
  *     CLOSE, DENY   closes the connection; DENY answers "denied\n" first
  *     TRAP          throws
  *     RAW json      returns these operations
  *
- * Every complete line is emitted as a record.
+ * Every complete line is emitted as a record. A response that begins with `LONG n` passes with the n
+ * bytes behind that line unseen.
  */
 export class LineInstance extends NativeInstance {
   readonly seen: SeenCall[] = [];
@@ -197,13 +199,15 @@ export class LineInstance extends NativeInstance {
     const text = this.#decoder.decode(data);
     this.seen.push({ connection, direction, data: text, end });
     if (direction === 1) {
+      const long = /^LONG (\d+)\n/.exec(text);
       if (end === 2) this.inject(1, this.#encoder.encode("unreachable\n"));
+      else if (long !== null) this.add(OPERATION.pass, long[0].length + Number(long[1]));
       else if (data.length > 0) this.add(OPERATION.pass, data.length);
       return;
     }
     const newline = text.indexOf("\n");
     if (newline < 0) {
-      if (data.length > 0) this.add(OPERATION.more, 1);
+      if (data.length > 0 && end === 0) this.add(OPERATION.more, 1);
       return;
     }
     const line = data.subarray(0, newline + 1);
@@ -235,6 +239,12 @@ export class LineInstance extends NativeInstance {
       case "WAIT":
         if (behind < Number(argument)) this.add(OPERATION.more, Number(argument) - behind);
         else this.add(OPERATION.pass, line.length + Number(argument));
+        break;
+      case "MIX":
+        this.add(OPERATION.pass, line.length + 3);
+        this.inject(0, this.#encoder.encode("<x>\n"));
+        this.add(OPERATION.drop, 2);
+        this.add(OPERATION.pass, 2);
         break;
       case "REST":
         this.add(OPERATION.passRest, 0);
