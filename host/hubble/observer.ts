@@ -29,8 +29,11 @@ const NS_PER_SECOND = 1_000_000_000n;
 const NANOS_MAX = 999_999_999;
 /** A reader that is overrun is told at most this often. */
 const LOSS_NOTICE_INTERVAL_NS = NS_PER_SECOND;
-/** Flows looked at before others get their turn; a filter may match none of many. */
-const SCAN_BATCH = 1_024;
+/**
+ * Flows looked at before others get their turn; a filter may match none of many. Above the default
+ * ring: a turn lets the sockets write more into it than the reader has caught up by.
+ */
+const SCAN_BATCH = 8_192;
 const RATE_WINDOW_NS = 60n * NS_PER_SECOND;
 
 export interface ObserverDeps {
