@@ -3,10 +3,11 @@
  * starts) serves two pods, a client and a server. Driven through `./imker` alone, as a user would.
  * Everything it makes is named after this process and removed by `close`, whatever happened.
  */
-import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { Cgroup } from "./cgroup.ts";
+import { parseCgroupNs } from "./cpu.ts";
 import { RunError } from "./errors.ts";
 import { type Program, run, start } from "./process.ts";
 import type { BenchPaths } from "./proxies/proxy.ts";
@@ -33,7 +34,9 @@ export interface AgentNodeOptions {
 
 const statusSchema = z.object({
   agent: z.object({ rss: z.number() }),
-  proxy: z.object({ pid: z.number(), rss: z.number() }).optional(),
+  proxy: z
+    .object({ pid: z.number(), rss: z.number(), counters: z.record(z.string(), z.number()) })
+    .optional(),
 });
 const endpointSchema = z.object({ ipv4: z.string() });
 const applySchema = z.object({ errors: z.array(z.unknown()) });
@@ -62,10 +65,16 @@ export class AgentNode {
     return this.#serverAddress;
   }
 
-  /** Resident bytes, as the agent reports them. */
-  get memory(): { agent: number; proxy: number } {
+  /** Resident bytes of both and the proxy's counters, as the agent reports them. */
+  get account(): { agentBytes: number; proxyBytes: number; counters: Record<string, number> } {
     const { agent, proxy } = statusSchema.parse(this.#imker("status"));
-    return { agent: agent.rss, proxy: proxy?.rss ?? 0 };
+    const { rss = 0, counters = {} } = proxy ?? {};
+    return { agentBytes: agent.rss, proxyBytes: rss, counters };
+  }
+
+  /** CPU time of the agent so far; the proxy's too, unless it was given a cgroup of its own. */
+  get agentCpuNs(): number {
+    return parseCgroupNs(readFileSync(this.#cgroup.usageFile, "utf8"));
   }
 
   async open(): Promise<void> {

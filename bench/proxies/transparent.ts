@@ -5,6 +5,7 @@
  */
 import { join } from "node:path";
 import { AgentNode } from "../agent-node.ts";
+import { RunError } from "../errors.ts";
 import { startServer } from "../load.ts";
 import { run } from "../process.ts";
 import type { BenchPaths, ProxyRow, ProxySetting, RunningProxy } from "./proxy.ts";
@@ -36,13 +37,21 @@ export const transparentRow: ProxyRow = {
       const binary = join(paths.build, "server");
       const server = startServer({ cpu: loadCpu, netns: node.server }, binary, at);
       await server.waitForListener(node.serverPort);
+      const agentCpuNs = node.agentCpuNs;
+      let notes: string[] = [];
       return {
         target: `${node.serverAddress}:${node.serverPort}`,
         client: node.client,
-        async notes(): Promise<string[]> {
-          const { agent, proxy } = node.memory;
-          return [`resident: agent ${mebibytes(agent)} MiB, proxy ${mebibytes(proxy)} MiB`];
+        async verify({ allowed }): Promise<void> {
+          const agentUs = (node.agentCpuNs - agentCpuNs) / 1000 / allowed;
+          const { agentBytes, proxyBytes, counters } = node.account;
+          requireParsed(counters, allowed);
+          notes = [
+            `agent ${agentUs.toFixed(2)} us CPU/request; ` +
+              `resident: agent ${mebibytes(agentBytes)} MiB, proxy ${mebibytes(proxyBytes)} MiB`,
+          ];
         },
+        notes: async () => notes,
         async stop(): Promise<void> {
           await server.stop();
           await node.close();
@@ -54,6 +63,15 @@ export const transparentRow: ProxyRow = {
     }
   },
 };
+
+/** The plugin sees both directions of every request; a datapath that went round it would not. */
+function requireParsed(counters: Record<string, number>, requests: number): void {
+  const { plugin_calls: calls = 0, faults = 0 } = counters;
+  if (faults > 0 || calls < 2 * requests) {
+    const state = `${calls} plugin calls and ${faults} faults for ${requests} requests`;
+    throw new RunError(`Cannot believe row imker-transparent: ${state}`);
+  }
+}
 
 function mebibytes(bytes: number): number {
   return Math.round(bytes / (1 << 20));
