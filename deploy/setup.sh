@@ -189,9 +189,11 @@ install_npm_packages() {
     die "cannot install npm packages: \"$reason\"" \
       "(is $(npm config get registry 2>/dev/null) reachable? all of it: $logs/npm.log)"
   fi
-  node_modules/.bin/node --version >/dev/null 2>&1 ||
+  if ! node_modules/.bin/node --version >/dev/null 2>&1; then
+    rm -rf node_modules/node node_modules/.package-lock.json # or npm would take it for installed
     die "npm did not install Node: its install scripts are switched off" \
       "(npm config set ignore-scripts false)"
+  fi
   echo "$digest" >$stamp
 }
 
