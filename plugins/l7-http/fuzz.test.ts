@@ -14,8 +14,8 @@ import { readRequests } from "./testdata/reference-parser.ts";
 
 const FOLDER = import.meta.dirname;
 /** More with FUZZ_RUNS=… when hunting. */
-const RUNS = Number(process.env["FUZZ_RUNS"] ?? 2000);
-const SEED = Number(process.env["FUZZ_SEED"] ?? 1);
+const RUNS = Number(process.env.FUZZ_RUNS ?? 2000);
+const SEED = Number(process.env.FUZZ_SEED ?? 1);
 
 /** Only these pass, by method and path. */
 const RULES = [[{ method: "GET|POST", path: "/ok(/.*)?" }]];
