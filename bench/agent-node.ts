@@ -152,6 +152,7 @@ export class AgentNode {
     if (pid === undefined) throw new RunError("Cannot measure: the proxy is not running");
     run(["taskset", "-a", "-p", "-c", String(proxyCpu), String(pid)]);
     if (proxyProcsFile !== undefined) writeFileSync(proxyProcsFile, String(pid));
+    copyAutogroupNice(pid);
   }
 }
 
@@ -173,6 +174,16 @@ export function benchPolicy(policy: "l4" | "http"): unknown {
       ingress: [{ fromEndpoints: [{ matchLabels: { app: "client" } }], toPorts }],
     },
   };
+}
+
+/**
+ * The proxy is a session, and so a scheduling group, of its own: it gets the weight that the run has
+ * (sched(7), autogroup), or it alone would compete with whatever else the machine does.
+ */
+function copyAutogroupNice(pid: number): void {
+  if (!existsSync("/proc/self/autogroup")) return;
+  const nice = / nice (-?\d+)/.exec(readFileSync("/proc/self/autogroup", "utf8"))?.[1] ?? "0";
+  writeFileSync(`/proc/${pid}/autogroup`, nice);
 }
 
 /** Removes the pins of killed runs. */
