@@ -19,7 +19,7 @@ import {
   TYPES_INTERFACE,
 } from "./world.ts";
 
-export const COMPONENT_BYTES_MAX = 16_777_216;
+export const COMPONENT_BYTES_MAX = 8_388_608;
 
 /** A component of the world, taken apart. Indices are core functions of `module`. */
 export interface PluginComponent {

@@ -352,6 +352,32 @@ describe("faults", () => {
     expect(faultOf(() => send(instance, "abcdef")).kind).toBe("contract");
   });
 
+  test("a host function called at the deepest allowed recursion has stack to run on", async () => {
+    const text: GuestText = {
+      imports: ["log"],
+      fields: `(func $deep (param $n i32)
+        (if (i32.eq (local.get $n) (i32.const DEPTH))
+          (then (call $log (i32.const 1) (i32.const 0) (i32.const 1))))
+        (call $deep (i32.add (local.get $n) (i32.const 1))))`,
+      onData: "(call $deep (i32.const 0)) unreachable",
+    };
+    // A frame and its guard take 96 + 8 * (2 + 3) + 96 + 8 bytes of 393,216.
+    const fields = text.fields?.replace("DEPTH", "1637") ?? "";
+    const component = await guestComponent({ ...text, fields });
+    const image = prepareImage(component, { digest: "sha256:0", manifest: FIXTURE_MANIFEST });
+    let reached = 0;
+    const recurse = (depth: number): number => (depth === 0 ? 0 : 1 + recurse(depth - 1));
+    const instance = instantiate(image, {
+      emit() {},
+      log() {
+        reached = recurse(2_000);
+      },
+      match: () => false,
+    });
+    expect(faultOf(() => send(instance, "a")).kind).toBe("stack");
+    expect(reached).toBe(2_000);
+  });
+
   test("emit outside on-data is a contract fault", async () => {
     const { instance } = await guest({
       imports: ["emit"],

@@ -21,8 +21,11 @@ const TABLE_SHIFT = 2;
 const PAGE_SHIFT = 10;
 /** A delta above this fails whatever the limit (1,024 pages), so it is not charged in full. */
 const PAGE_MASK = 2047;
-/** A function without calls and loops, this cheap, is not checked at its entry: its caller is. */
-const UNCHECKED_COST_MAX = 256;
+/**
+ * A function without calls and loops, this cheap, is not checked at its entry: its caller is. What
+ * runs between two checks is then bounded by the code on the call chain times this.
+ */
+const UNCHECKED_COST_MAX = 64;
 
 /** Indices the inserted code refers to. */
 export interface MeterIndices {

@@ -158,9 +158,7 @@ class Rewriter {
           out.u8(OP.i32Const).s32(IMPORT_BYTES_SHIFT).u8(OP.i32ShrU);
         }
         out.u8(OP.i32Sub, OP.globalSet).u32(this.#fuel);
-        out.u8(OP.globalGet).u32(this.#fuel).u8(OP.i32Const, 0, OP.i32LtS, OP.if, 0x40);
-        emitTrap(out, METER_FLAG.fuel, this.#flag);
-        out.u8(OP.end);
+        this.#emitFuelCheck(out);
         type.params.forEach((_, param) => {
           out.u8(OP.localGet).u32(param);
         });
@@ -168,6 +166,12 @@ class Rewriter {
       });
       this.#importWrappers.push(wrapper);
     }
+  }
+
+  #emitFuelCheck(out: ByteWriter): void {
+    out.u8(OP.globalGet).u32(this.#fuel).u8(OP.i32Const, 0, OP.i32LtS, OP.if, 0x40);
+    emitTrap(out, METER_FLAG.fuel, this.#flag);
+    out.u8(OP.end);
   }
 
   /** begin(bytes): adds the last call to the total, sets budget and fuel, clears the flag. */
@@ -283,6 +287,8 @@ class Rewriter {
       out.u8(OP.call).u32(moved);
       out.u8(OP.globalGet).u32(this.#stack).u8(OP.i32Const).s32(bytes).u8(OP.i32Add);
       out.u8(OP.globalSet).u32(this.#stack);
+      // What the frames run on their way back adds up: without this it would go unchecked.
+      this.#emitFuelCheck(out);
     });
   }
 

@@ -211,7 +211,9 @@ class Scanner {
     const joined =
       (frame.targeted && frame.op !== OP.loop) ||
       (frame.op === OP.if && (!frame.sawElse || frame.thenAlive));
-    if (joined || (frame.op === OP.if && this.#block !== undefined)) this.#begin(false);
+    if (joined || (frame.op === OP.if && this.#block !== undefined)) {
+      this.#begin(false);
+    }
   }
 
   #branch(instruction: Instruction, at: number): void {

