@@ -2,11 +2,12 @@
  * How a file looks from outside: its name, its length, the width of its lines, and the paragraph it
  * opens with.
  */
-import { type Finding, isData, type Source, type Tree } from "./source.ts";
+import { type Finding, isData, isTest, lineAt, type Source, type Tree } from "./source.ts";
 
 const LINES_MAX = 500;
 const COLUMNS_MAX = 100;
 const TAB_COLUMNS = 8;
+const DATA_CHARACTERS_MIN = 20;
 const OPENING_WORDS_MIN = 4;
 
 const CODE = /\.(ts|c|h|cc)$/;
@@ -34,14 +35,29 @@ function columnsOf(line: string): number {
   return columns;
 }
 
+/** Lines of a test that hold a long string: expected texts and vectors are data, not code. */
+function dataLinesOf(source: Source): Set<number> {
+  const data = new Set<number>();
+  if (!isTest(source.path)) return data;
+  for (const { start, text } of source.scan.strings) {
+    if (text.length < DATA_CHARACTERS_MIN) continue;
+    const first = lineAt(source, start);
+    for (let line = first; line <= first + text.split("\n").length - 1; line++) data.add(line);
+  }
+  return data;
+}
+
 export function linesAreNarrow(tree: Tree): Finding[] {
   const findings: Finding[] = [];
-  for (const { path, lines } of tree.sources) {
+  for (const source of tree.sources) {
+    const { path, lines } = source;
     if (!WIDTH_CHECKED.test(path) || isData(path)) continue;
+    const dataLines = dataLinesOf(source);
     lines.forEach((line, index) => {
       const columns = columnsOf(line);
       // A link cannot be broken.
       if (columns <= COLUMNS_MAX || /https?:\/\/\S{60}/.test(line)) return;
+      if (dataLines.has(index + 1)) return;
       findings.push({
         path,
         line: index + 1,

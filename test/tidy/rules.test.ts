@@ -75,9 +75,10 @@ const LAYOUT: Case[] = [
       "bpf/a.c": `\t${"x".repeat(93)}`,
       "host/c.ts": `// https://example.org/${"x".repeat(100)}`,
       "host/testdata/d.ts": "x".repeat(300),
+      "host/e.test.ts": `const text = "${"x".repeat(100)}";\n// ${"x".repeat(100)}`,
       "docs/e.md": "x".repeat(300),
     },
-    finds: ["host/a.ts:2", "bpf/a.c:1"],
+    finds: ["host/a.ts:2", "bpf/a.c:1", "host/e.test.ts:2"],
   },
   {
     name: "a file without an opening paragraph",
