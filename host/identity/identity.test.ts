@@ -278,5 +278,5 @@ describe("IdentityAllocator", () => {
     clock.ms = 100;
     await allocator.collect();
     expect((await allocator.acquire(web)).id).toBe(4000);
-  });
+  }, 60_000);
 });

@@ -338,7 +338,7 @@ describe("parsePolicyFile()", () => {
       "alias bomb",
       `a: &a [${"x,".repeat(50)}]\n${[..."bcdefgh"].map((c, i) => `${c}: &${c} [${`*${"abcdefg"[i]},`.repeat(30)}]`).join("\n")}`,
     ],
-    ["deep nesting", "[".repeat(200_000)],
+    ["deep nesting", "[".repeat(40_000)],
     ["binary", "\u0000\uffff\u0001: %"],
   ])("survives %s", (_, text) => {
     expect(parsePolicyFile(text, "f.yaml", deps).errors.length).toBeGreaterThan(0);

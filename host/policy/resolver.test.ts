@@ -380,16 +380,18 @@ describe("resolvePolicy()", () => {
       id: (1 << 24) + 1 + i,
       labels: cidrLabels(prefix(text)),
     }));
-    const started = performance.now();
+    // CPU, not wall time: other test files run beside this one.
+    const started = process.threadCpuUsage();
     let entries = 0;
     for (const identity of pods.slice(0, 10)) {
       entries += resolvePolicy(repository, [...pods, ...cidrs], { ...SUBJECT, identity }).entries
         .length;
     }
-    const elapsedMs = performance.now() - started;
-    console.log(`10 endpoints: ${entries} entries in ${elapsedMs.toFixed(0)} ms`);
+    const used = process.threadCpuUsage(started);
+    const elapsedMs = (used.user + used.system) / 1000;
+    console.log(`10 endpoints: ${entries} entries in ${elapsedMs.toFixed(0)} ms of CPU`);
     expect(elapsedMs).toBeLessThan(2000);
-  });
+  }, 60_000);
 });
 
 describe("PolicyRepository", () => {
