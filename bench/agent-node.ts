@@ -28,7 +28,9 @@ export interface AgentNodeOptions {
   proxyCpu: number;
   /** For sockets, state, logs and the policy file. */
   folder: string;
-  /** cgroup.procs to which the proxy is moved, so that its CPU is counted apart from the agent's. */
+  /**
+   * cgroup.procs to which the proxy is moved, so that its CPU is counted apart from the agent's.
+   */
   proxyProcsFile?: string;
 }
 
@@ -177,8 +179,8 @@ export function benchPolicy(policy: "l4" | "http"): unknown {
 }
 
 /**
- * The proxy is a session, and so a scheduling group, of its own: it gets the weight that the run has
- * (sched(7), autogroup), or it alone would compete with whatever else the machine does.
+ * The proxy is a session, and so a scheduling group, of its own: it gets the weight that the run
+ * has (sched(7), autogroup), or it alone would compete with whatever else the machine does.
  */
 function copyAutogroupNice(pid: number): void {
   if (!existsSync("/proc/self/autogroup")) return;

@@ -31,7 +31,9 @@ export function busyNs(before: string, after: string, cpu?: number): number {
   return (parseProcStat(after, cpu).busy - parseProcStat(before, cpu).busy) * TICK_NS;
 }
 
-/** Share of the time between two snapshots that `cpu` was not idle, 0 to 1; steal counts as busy. */
+/**
+ * Share of the time between two snapshots that `cpu` was not idle, 0 to 1; steal counts as busy.
+ */
 export function busyShare(before: string, after: string, cpu: number): number {
   const a = parseProcStat(before, cpu);
   const b = parseProcStat(after, cpu);

@@ -8,7 +8,9 @@ import type { Measurement } from "./load.ts";
 import type { PodRow } from "./pods.ts";
 import { significant, summarize } from "./stats.ts";
 
-/** Below this the proxy was waiting for its client, so its rate says little; its CPU still counts. */
+/**
+ * Below this the proxy was waiting for its client, so its rate says little; its CPU still counts.
+ */
 const CORE_BUSY_MIN = 0.95;
 /** More of the proxy's core than this used by others: the machine was not quiet. */
 const CORE_FOREIGN_MAX = 0.08;

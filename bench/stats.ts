@@ -1,6 +1,6 @@
 /**
- * The statistics of the reports: medians, because a shared machine's outliers are one-sided, and the
- * spread beside every one of them, so that a reader sees how much to believe.
+ * The statistics of the reports: medians, because a shared machine's outliers are one-sided, and
+ * the spread beside every one of them, so that a reader sees how much to believe.
  */
 export interface Summary {
   median: number;

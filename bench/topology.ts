@@ -1,7 +1,8 @@
 /**
  * The one topology of the L7 rows: three network namespaces, client → proxy → server, joined by two
  * veth pairs. Nothing is made in the host's namespace, and none of the three has a route outside.
- * Names carry the id of the process that made them, so a later run can remove what a killed one left.
+ * Names carry the id of the process that made them, so a later run can remove what a killed one
+ * left.
  */
 import { existsSync, readdirSync } from "node:fs";
 import { run } from "./process.ts";

@@ -46,7 +46,9 @@ export async function uninstall(options: UninstallOptions): Promise<string[]> {
   return removed;
 }
 
-/** The agent first, so that it starts no new proxy; a process is ours by its program and run-dir. */
+/**
+ * The agent first, so that it starts no new proxy; a process is ours by its program and run-dir.
+ */
 async function stopProcesses(runDir: string): Promise<string[]> {
   const removed: string[] = [];
   for (const kind of KINDS) {

@@ -12,7 +12,9 @@ import type { BenchPaths, ProxyRow, ProxySetting, RunningProxy } from "./proxy.t
 import { HTTP_RULES, type HttpRule } from "./rules.ts";
 
 const PORT = 9003;
-/** Envoy's default circuit breaker (1024) is above every shape's connections; said here to stay so. */
+/**
+ * Envoy's default circuit breaker (1024) is above every shape's connections; said here to stay so.
+ */
 const CONNECTIONS_MAX = 8192;
 const API = "type.googleapis.com/envoy.extensions";
 

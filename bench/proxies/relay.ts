@@ -1,5 +1,6 @@
 /**
- * The bare epoll relay (relay.c): the practical limit of a user-space proxy, since it parses nothing.
+ * The bare epoll relay (relay.c): the practical limit of a user-space proxy, since it parses
+ * nothing.
  */
 import { join } from "node:path";
 import { run, start } from "../process.ts";

@@ -1,7 +1,8 @@
 /**
- * Imker as it is deployed: two pods of a real agent, an HTTP policy, connections handed to the proxy
- * by the datapath, flow records read by the agent. CPU is that of the proxy alone; the agent, which
- * turns every record into a flow, shares the core of client and server and shows in the machine's.
+ * Imker as it is deployed: two pods of a real agent, an HTTP policy, connections handed to the
+ * proxy by the datapath, flow records read by the agent. CPU is that of the proxy alone; the agent,
+ * which turns every record into a flow, shares the core of client and server and shows in the
+ * machine's.
  */
 import { join } from "node:path";
 import { AgentNode } from "../agent-node.ts";

@@ -1,4 +1,7 @@
-/** The agent's parts as the admin API wants them (host/admin/types.ts). Joins views, decides nothing. */
+/**
+ * The agent's parts as the admin API wants them (host/admin/types.ts). Joins views, decides
+ * nothing.
+ */
 import { create } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { AdminBackend, AgentStatus, FlowQuery, IdentityView } from "../admin/types.ts";

@@ -1,4 +1,7 @@
-/** What this kernel and this process can do, asked of the kernel itself, with advice where it cannot. */
+/**
+ * What this kernel and this process can do, asked of the kernel itself, with advice where it
+ * cannot.
+ */
 import { isNativeError, type Native } from "../native/index.ts";
 import type { Feature } from "./types.ts";
 

@@ -244,7 +244,9 @@ export class KernelDatapath implements Datapath {
       .reduce((sum, { packets }) => sum + packets, 0);
   }
 
-  /** Packets and bytes by reason since the map was made: 0 forwarded, 1 lost events, else dropped. */
+  /**
+   * Packets and bytes by reason since the map was made: 0 forwarded, 1 lost events, else dropped.
+   */
   metrics(): MetricRow[] {
     return readPerCpuRows(this.#native, this.#maps.fd("metrics")).map(({ key, value }) =>
       decodeMetric(key, value),

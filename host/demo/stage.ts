@@ -74,7 +74,8 @@ export class Stage {
 
   /**
    * Starts the agent in the node's namespace, detached (with --keep it must outlive the demo), and
-   * resolves with a client when it answers. Throws CliError with the end of its log when it does not.
+   * resolves with a client when it answers. Throws CliError with the end of its log when it does
+   * not.
    */
   async startAgent(): Promise<ApiClient> {
     const log = openSync(join(this.runDir, "agent.log"), "a", 0o600);

@@ -49,7 +49,9 @@ export class EndpointManager {
     this.#log = deps.log.child({ part: "endpoint" });
   }
 
-  /** Takes up what the last agent left: rows are written again, endpoints without link forgotten. */
+  /**
+   * Takes up what the last agent left: rows are written again, endpoints without link forgotten.
+   */
   async restore(): Promise<void> {
     for (const row of this.#deps.store.list("endpoints/")) {
       const record = JSON.parse(row.value) as EndpointRecord;

@@ -72,7 +72,8 @@ export class PluginCatalog {
   }
 
   /**
-   * @throws PluginError when there is no such plugin (or version), PluginRuleError (runtime/isolate)
+   * @throws PluginError when there is no such plugin (or version), PluginRuleError
+   * (runtime/isolate)
    *   when the plugin refuses a rule, PatternError (runtime/regex) for a bad expression.
    */
   compile(l7: L7Rules, handleOf: PatternNumbering): CompiledRules {

@@ -82,7 +82,9 @@ function isInit(identity: Identity): boolean {
   );
 }
 
-/** Identities of the same peer groups have the same entries: each combination is worked out once. */
+/**
+ * Identities of the same peer groups have the same entries: each combination is worked out once.
+ */
 function entriesOf({ any, groups }: DirectionContributions, direction: Direction): ResolvedEntry[] {
   const anyCells = cellsOf(any);
   const anyEntries = anyPeerEntries(anyCells, direction);

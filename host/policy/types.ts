@@ -43,7 +43,9 @@ export interface L7Rules {
   plugin: string;
   /** Optional pinned version (`NAME@VERSION`). */
   version?: string;
-  /** ORed; a rule is fields ANDed; a rule without fields matches everything. Repeated keys allowed. */
+  /**
+   * ORed; a rule is fields ANDed; a rule without fields matches everything. Repeated keys allowed.
+   */
   rules: readonly (readonly { key: string; value: string }[])[];
 }
 

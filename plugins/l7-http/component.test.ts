@@ -1,7 +1,7 @@
 /**
- * The component as a component: its size, that it asks for nothing but the contract's host, and that
- * it runs through jco's transpiler (an implementation of the canonical ABI that is not ours) with
- * the results of the fast lifter.
+ * The component as a component: its size, that it asks for nothing but the contract's host, and
+ * that it runs through jco's transpiler (an implementation of the canonical ABI that is not ours)
+ * with the results of the fast lifter.
  */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,7 +1,7 @@
 /**
- * One line of a header or trailer section (RFC 9112, 5), strictly: a token, a colon at once, a value
- * without control characters, CR LF. What other parsers forgive (obs-fold, bare LF, space before the
- * colon) is refused, because two parsers that disagree on it see two different messages.
+ * One line of a header or trailer section (RFC 9112, 5), strictly: a token, a colon at once, a
+ * value without control characters, CR LF. What other parsers forgive (obs-fold, bare LF, space
+ * before the colon) is refused, because two parsers that disagree on it see two different messages.
  */
 import type { Memory } from "../../runtime/sdk/memory.ts";
 import { type Charset, TOKEN } from "./charset.ts";

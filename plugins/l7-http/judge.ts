@@ -1,7 +1,7 @@
 /**
  * Whether a request may pass: the rules of every stage, asked about the path in its one normal
- * spelling. An encoded slash may be a slash to one server and a character to another, so such a path
- * must be allowed in both readings.
+ * spelling. An encoded slash may be a slash to one server and a character to another, so such a
+ * path must be allowed in both readings.
  */
 import { CallBuffer } from "../../runtime/sdk/call-buffer.ts";
 import type { Stage } from "../../runtime/sdk/plugin.ts";

@@ -1,6 +1,6 @@
 /**
- * The request direction: takes requests apart, has them judged, forwards or discards them with their
- * bodies, and queues what each will be answered with.
+ * The request direction: takes requests apart, has them judged, forwards or discards them with
+ * their bodies, and queues what each will be answered with.
  */
 import {
   CLOSE_FINISHED,

@@ -1,8 +1,8 @@
 /**
  * The response direction: pairs responses with the requests they answer, follows their framing so
  * that the next one begins where it should, and lets the plugin's own answers in between. Data of
- * known length moves unseen but for its last byte: with that the plugin is called, and so knows that
- * the response is complete and that an answer may follow.
+ * known length moves unseen but for its last byte: with that the plugin is called, and so knows
+ * that the response is complete and that an answer may follow.
  */
 import { CLOSE_FINISHED, CLOSE_MALFORMED, END_CLOSED, END_OPEN } from "../../runtime/sdk/output.ts";
 import type { Call } from "../../runtime/sdk/plugin.ts";

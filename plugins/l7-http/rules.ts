@@ -1,7 +1,7 @@
 /**
  * HTTP rules: which keys there are, how they become a rule table, and how a request is asked about.
- * Matching is Cilium's: path (with query), method and host are RE2 full matches of the bytes as they
- * are; header names without case, values exact, repeated fields joined by a comma.
+ * Matching is Cilium's: path (with query), method and host are RE2 full matches of the bytes as
+ * they are; header names without case, values exact, repeated fields joined by a comma.
  */
 import { equalIgnoringCase } from "../../runtime/sdk/ascii.ts";
 import type { Memory } from "../../runtime/sdk/memory.ts";

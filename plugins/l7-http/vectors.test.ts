@@ -1,4 +1,6 @@
-/** Every vector of testdata/, natively and sandboxed, at many cuts: the outcome is always the same. */
+/**
+ * Every vector of testdata/, natively and sandboxed, at many cuts: the outcome is always the same.
+ */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";

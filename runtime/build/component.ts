@@ -1,7 +1,7 @@
 /**
- * A core module to a component of the world `imker:l7/l7-plugin`: names the exports as the canonical
- * ABI wants, sees to it that the module is initialised before anything else runs (the contract has
- * no start functions), and lets jco embed the WIT and wrap it.
+ * A core module to a component of the world `imker:l7/l7-plugin`: names the exports as the
+ * canonical ABI wants, sees to it that the module is initialised before anything else runs (the
+ * contract has no start functions), and lets jco embed the WIT and wrap it.
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";

@@ -1,6 +1,6 @@
 /**
- * `node runtime/build/main.ts plugins/NAME --out DIR`: builds one plugin. Writes DIR/plugin.wasm (the
- * component) and DIR/plugin.json (its manifest, checked).
+ * `node runtime/build/main.ts plugins/NAME --out DIR`: builds one plugin. Writes DIR/plugin.wasm
+ * (the component) and DIR/plugin.json (its manifest, checked).
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";

@@ -1,13 +1,16 @@
 /**
  * The control protocol between agent (client) and proxy (server): one JSON message a line over the
  * unix stream socket `<run-dir>/proxy.sock`. Every request has a `seq` and gets exactly one reply
- * with that `seq`, in order. The proxy goes on from its last confirmed state when the agent is away.
+ * with that `seq`, in order. The proxy goes on from its last confirmed state when the agent is
+ * away.
  */
 import type { Manifest } from "./manifest.ts";
 
 export const CONTROL_PROTOCOL = 1;
 
-/** Content-addressed and immutable: the id is never used for other bytes (assigned by the agent). */
+/**
+ * Content-addressed and immutable: the id is never used for other bytes (assigned by the agent).
+ */
 export interface RuleSet {
   /** 1.. 2^32-1; the id that policy map entries and handoff rows carry. */
   id: number;
@@ -40,7 +43,9 @@ export interface ProxyState {
 
 export type ControlRequest =
   | { seq: number; kind: "hello"; protocol: number }
-  /** Answered when every worker has the state; rule sets no longer named are dropped once unused. */
+  /**
+   * Answered when every worker has the state; rule sets no longer named are dropped once unused.
+   */
   | { seq: number; kind: "state"; state: ProxyState }
   /** Live connections of these endpoints look their verdict up again in the policy map. */
   | { seq: number; kind: "reevaluate"; endpoints: number[] }

@@ -41,7 +41,9 @@ export const manifestSchema = z
       .object({
         /** Linear memory of one instance, in 64 KiB pages. */
         memoryPagesMax: z.number().int().min(1).max(1024),
-        /** Fuel of one call: base + perByte × bytes given. One unit is about one wasm instruction. */
+        /**
+         * Fuel of one call: base + perByte × bytes given. One unit is about one wasm instruction.
+         */
         fuelBase: z.number().int().min(1000).max(1_000_000_000),
         fuelPerByte: z.number().int().min(0).max(100_000),
       })

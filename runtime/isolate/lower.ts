@@ -1,8 +1,8 @@
 /**
  * The slow half of the canonical ABI for world l7-plugin: rules, compiled rule sets and connection
  * facts into guest memory, results and strings out of it. Runs on control calls only, so it may
- * allocate. Layouts: a rule field is key, value, pattern tag at 16, payload at 20, 28 bytes; a stage
- * is point at 0, rule set at 4, 8 bytes.
+ * allocate. Layouts: a rule field is key, value, pattern tag at 16, payload at 20, 28 bytes; a
+ * stage is point at 0, rule set at 4, 8 bytes.
  */
 import type { GuestMemory } from "./guest-memory.ts";
 import { contractFault } from "./guest-memory.ts";

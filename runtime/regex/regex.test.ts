@@ -1,4 +1,6 @@
-/** Every matcher of the folder on one vector file, against RE2 in JavaScript, and on hostile input. */
+/**
+ * Every matcher of the folder on one vector file, against RE2 in JavaScript, and on hostile input.
+ */
 import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { RE2JS } from "re2js";

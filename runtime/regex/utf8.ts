@@ -1,7 +1,7 @@
 /**
  * Code points to UTF-8: a set of code points becomes a tree of byte ranges, each path of which is
- * one to four bytes long (RFC 3629). Only well-formed UTF-8 is in it: overlong forms, surrogates and
- * stray bytes match no class, as in RE2.
+ * one to four bytes long (RFC 3629). Only well-formed UTF-8 is in it: overlong forms, surrogates
+ * and stray bytes match no class, as in RE2.
  */
 import type { CodePoints } from "./code-points.ts";
 

@@ -26,7 +26,9 @@ export function equalIgnoringCase(memory: Memory, a: i32, b: i32, length: i32): 
   return true;
 }
 
-/** Address of the first CR LF in a range; `end` when there is none (also when it stops at the CR). */
+/**
+ * Address of the first CR LF in a range; `end` when there is none (also when it stops at the CR).
+ */
 export function findCrlf(memory: Memory, from: i32, end: i32): i32 {
   let at = from;
   while (at < end) {

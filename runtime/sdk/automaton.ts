@@ -16,8 +16,8 @@ const CLASS_MAP: i32 = 12;
 const ACCEPTING: i32 = 268;
 
 /**
- * Whether `length` bytes at `table` are a whole automaton: sizes as the header says, every class and
- * next state within bounds. Check once, when rules are compiled; `automatonMatches` trusts it.
+ * Whether `length` bytes at `table` are a whole automaton: sizes as the header says, every class
+ * and next state within bounds. Check once, when rules are compiled; `automatonMatches` trusts it.
  */
 export function automatonValid(memory: Memory, table: i32, length: i32): bool {
   if (length < ACCEPTING || memory.i32(table) !== MAGIC) return false;

@@ -1,8 +1,8 @@
 /**
  * Bytes that live as long as one call: one block that every call uses again from its start, so that
- * the path of a message allocates nothing. The host's parameters (`cabi_realloc`) stand in one, bytes
- * that a plugin makes up to inject in another. What does not fit goes to blocks of its own, which
- * live until the next call begins; then the block grows to what that call needed.
+ * the path of a message allocates nothing. The host's parameters (`cabi_realloc`) stand in one,
+ * bytes that a plugin makes up to inject in another. What does not fit goes to blocks of its own,
+ * which live until the next call begins; then the block grows to what that call needed.
  */
 import type { Memory } from "./memory.ts";
 

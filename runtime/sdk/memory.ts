@@ -1,8 +1,8 @@
 /// <reference path="./portable.d.ts" />
 /**
  * The linear memory a plugin works in, run natively: addresses into one growable buffer. In the
- * sandbox the build replaces this file by runtime/build/assembly/memory.as, whose methods are single
- * machine instructions. Reads and writes outside the memory throw here as they trap there.
+ * sandbox the build replaces this file by runtime/build/assembly/memory.as, whose methods are
+ * single machine instructions. Reads and writes outside the memory throw here as they trap there.
  */
 
 const MEMORY_BYTES_START = 1 << 20;
@@ -128,7 +128,9 @@ export class Memory {
     this.bytes.set(this.encoder.encode(text), at);
   }
 
-  /** In the sandbox: collects garbage when enough was allocated. Only with no object on the stack. */
+  /**
+   * In the sandbox: collects garbage when enough was allocated. Only with no object on the stack.
+   */
   settle(): void {}
 
   private classOf(length: i32): i32 {

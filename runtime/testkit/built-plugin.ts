@@ -1,4 +1,7 @@
-/** The component of a plugin folder for tests: built from the sources as they are, once for each state. */
+/**
+ * The component of a plugin folder for tests: built from the sources as they are, once for each
+ * state.
+ */
 import { createHash } from "node:crypto";
 import {
   existsSync,

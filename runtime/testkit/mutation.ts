@@ -1,4 +1,6 @@
-/** Seeded mutation of byte strings, for bounded fuzzing in a test: the same seed, the same bytes. */
+/**
+ * Seeded mutation of byte strings, for bounded fuzzing in a test: the same seed, the same bytes.
+ */
 
 /** Numbers of 0..1, the same for the same seed (mulberry32). */
 export function seededRandom(seed: number): () => number {

@@ -51,7 +51,9 @@ const TYPES_IPV6: Readonly<Record<string, number>> = {
   ExtendedEchoReply: 161,
 };
 
-/** Number of an ICMP type given as number, digits or name; undefined if the family has none such. */
+/**
+ * Number of an ICMP type given as number, digits or name; undefined if the family has none such.
+ */
 export function icmpTypeNumber(family: "IPv4" | "IPv6", type: string | number): number | undefined {
   if (typeof type === "string" && !/^[0-9]+$/.test(type)) {
     const names = family === "IPv6" ? TYPES_IPV6 : TYPES_IPV4;

@@ -1,4 +1,6 @@
-/** Schema of the peers of a rule: endpoints, address prefixes, entities, nodes, groups, services. */
+/**
+ * Schema of the peers of a rule: endpoints, address prefixes, entities, nodes, groups, services.
+ */
 import { z } from "zod";
 import { parsePrefix, prefixContains } from "../../identity/cidr.ts";
 import { acrossFields, itemsOf, textField, textOf } from "./field.ts";

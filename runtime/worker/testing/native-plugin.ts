@@ -187,8 +187,8 @@ export type RawOperation = readonly [kind: number, n: number, direction?: number
  *     TRAP          throws
  *     RAW json      returns these operations
  *
- * Every complete line is emitted as a record. A response that begins with `LONG n` passes with the n
- * bytes behind that line unseen.
+ * Every complete line is emitted as a record. A response that begins with `LONG n` passes with the
+ * n bytes behind that line unseen.
  */
 export class LineInstance extends NativeInstance {
   readonly seen: SeenCall[] = [];
