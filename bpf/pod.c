@@ -50,6 +50,9 @@ static __always_inline int from_pod_check(struct __sk_buff *skb, struct packet *
 		if (exempt != LINK_CONTROL_NONE)
 			return exempt;
 	}
+	/* Not far enough to know whose it is. */
+	if (error == -DROP_INVALID)
+		return error;
 	if (!endpoint_owns(endpoint, &packet->tuple.source))
 		return -DROP_INVALID_SIP;
 	return error ? error : LINK_CONTROL_NONE;
@@ -112,6 +115,23 @@ int pod_egress(struct __sk_buff *skb)
 }
 
 /*
+ * The client that the proxy speaks for. A mark holds 24 bits of its identity, which leaves out the
+ * bit of identities that only this node knows: its address has the whole of it.
+ */
+static __always_inline __u32 to_pod_client(const struct address *source, __u32 mark)
+{
+	const struct endpoint *local = endpoint_by_address(source);
+	const struct config *current = config_get();
+	__u32 marked = mark >> 16 | (mark & 0xff) << 16, known = 0;
+
+	if (local)
+		known = local->identity;
+	else if (current)
+		known = ipcache_identity(source, current);
+	return !marked || (known & 0xffffff) == marked ? known : marked;
+}
+
+/*
  * Sent by one of the proxy's sockets: policy was applied to the client's packets. An entry that
  * the proxy's own choice of source port calls for is made here, so that answers find the proxy.
  */
@@ -125,7 +145,7 @@ __noinline int to_pod_from_proxy(struct __sk_buff *skb, struct flow *flow)
 	if (!flow)
 		return -DROP_INVALID;
 	packet = &flow->packet;
-	flow->source_identity = mark >> 16 | (mark & 0xff) << 16;
+	flow->source_identity = to_pod_client(&packet->tuple.source, mark);
 	if (packet->tuple.protocol != IPPROTO_TCP)
 		return TC_ACT_OK;
 	flow->now = bpf_ktime_get_coarse_ns();

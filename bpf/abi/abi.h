@@ -34,7 +34,7 @@
 /* skb->mark: IIIIIIII IIIIIIII XXXXMMMM CCCCCCCC; identity = C << 16 | I, magic in M. */
 #define MARK_MAGIC_MASK 0x0F00
 #define MARK_MAGIC_TO_PROXY 0x0200 /* routed to the local table: deliver to the proxy */
-#define MARK_MAGIC_PROXY 0x0A00	   /* sent by the proxy: policy was applied, identity is in the mark */
+#define MARK_MAGIC_PROXY 0x0A00    /* sent by the proxy: policy applied, identity in the mark */
 
 /* Reserved identities (Cilium's numbers). */
 #define IDENTITY_UNKNOWN 0
@@ -81,7 +81,7 @@ struct endpoint {
 
 struct policy_key {
 	__u32 prefixlen; /* 40: all protocols; 48: one protocol, all ports; 48+n: n port bits */
-	__u32 identity;	 /* peer; 0 is any */
+	__u32 identity;  /* peer; 0 is any */
 	__u8 direction;
 	__u8 protocol; /* IPPROTO_*, 0 is any */
 	__be16 port;   /* destination port; ICMP type << 8 for ICMP */
@@ -118,7 +118,7 @@ struct tuple {
  * ct: LRU hash under the canonical tuple (ends ordered by address, then port), so one look-up
  * finds a connection from either side. Written by the datapath.
  */
-#define CT_FLAG_PROXIED 1	    /* handed to the proxy when it was opened; stays so */
+#define CT_FLAG_PROXIED 1          /* handed to the proxy when it was opened; stays so */
 #define CT_FLAG_ORIGIN_IS_SECOND 2 /* the canonical tuple is the original one turned round */
 #define CT_FLAG_SEEN_REPLY 4
 #define CT_FLAG_ORIGIN_CLOSED 8
@@ -126,7 +126,7 @@ struct tuple {
 
 struct ct_value {
 	__u64 expires_ns; /* CLOCK_MONOTONIC */
-	__u32 epoch;	  /* config.epoch when policy last allowed it */
+	__u32 epoch;      /* config.epoch when policy last allowed it */
 	__u32 flags;
 	__u32 source_identity;
 	__u32 destination_identity;
@@ -141,9 +141,9 @@ struct ct_value {
 struct handoff {
 	__u32 source_identity;
 	__u32 destination_identity;
-	__u32 egress_rules;  /* rule set ids; 0: that side has no L7 rules */
+	__u32 egress_rules; /* rule set ids; 0: that side has no L7 rules */
 	__u32 ingress_rules;
-	__u16 egress_endpoint;	/* local endpoint whose egress policy applies; 0: none */
+	__u16 egress_endpoint;  /* local endpoint whose egress policy applies; 0: none */
 	__u16 ingress_endpoint; /* local endpoint whose ingress policy applies; 0: none */
 	__u32 egress_cookie;
 	__u32 ingress_cookie;
@@ -151,8 +151,8 @@ struct handoff {
 
 /*
  * listeners: sockmap, slot = worker * 2 + (IPv6 ? 1 : 0); filled by the proxy. An empty slot is
- * DROP_NO_PROXY. config (array, one row) is written by the agent, but for proxy_workers, which the proxy
- * writes in proxy_config (array, one row) when all its workers listen.
+ * DROP_NO_PROXY. config (array, one row) is written by the agent, but for proxy_workers, which the
+ * proxy writes in proxy_config (array, one row) when all its workers listen.
  */
 #define LISTENER_SLOTS 128
 
@@ -201,18 +201,18 @@ struct proxy_config {
 struct event {
 	__u64 time_ns; /* CLOCK_MONOTONIC */
 	__u8 type;
-	__u8 sub_type; /* drop: reason (positive, 130..); trace: observation point */
+	__u8 sub_type;  /* drop: reason (positive, 130..); trace: observation point */
 	__u8 direction; /* POLICY_INGRESS or POLICY_EGRESS, where it was observed */
-	__u8 reason;	/* trace: REASON_*; verdict: MATCH_* */
+	__u8 reason;    /* trace: REASON_*; verdict: MATCH_* */
 	__s32 verdict;
 	__u32 source_identity;
 	__u32 destination_identity;
 	__u32 ifindex;
 	__u32 cookie;
-	__u32 length; /* bytes of the packet */
+	__u32 length;   /* bytes of the packet */
 	__u16 endpoint; /* local endpoint that observed it; 0 none */
 	__u8 tcp_flags;
-	__u8 is_reply; /* 0 no, 1 yes, 2 unknown */
+	__u8 is_reply;      /* 0 no, 1 yes, 2 unknown */
 	struct tuple tuple; /* as in the packet; ICMP: source_port = type << 8 | code */
 	__u8 source_mac[6];
 	__u8 destination_mac[6];
@@ -255,7 +255,7 @@ struct metrics_value {
 #define DROP_PROXY_UNKNOWN_PROTO 180
 #define DROP_POLICY_DENY 181
 #define DROP_EP_NOT_READY 203
-#define DROP_NO_PROXY 220	     /* redirect, but no proxy worker listens */
+#define DROP_NO_PROXY 220        /* redirect, but no proxy worker listens */
 #define DROP_PROXIED_CHANGED 221 /* not proxied when opened, policy now wants the proxy: reset */
 
 #endif

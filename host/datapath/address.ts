@@ -29,7 +29,8 @@ function writeIpv6(bytes: Uint8Array, offset: number, text: string): void {
   let groups = text;
   if (text.includes(".")) {
     const [a = 0, b = 0, c = 0, d = 0] = ipv4Bytes(text.slice(dotted));
-    groups = `${text.slice(0, dotted)}${((a << 8) | b).toString(16)}:${((c << 8) | d).toString(16)}`;
+    const [high, low] = [(a << 8) | b, (c << 8) | d];
+    groups = `${text.slice(0, dotted)}${high.toString(16)}:${low.toString(16)}`;
   }
   const [head = "", tail] = groups.split("::");
   const left = head === "" ? [] : head.split(":");
