@@ -6,8 +6,8 @@
  *     header, 32 bytes: "IRTB", u32 bytes of the block, u32 rules, u32 patterns,
  *       u32 offset of conditions, u32 offset of patterns, 8 bytes zero
  *     u32[rules + 1] first condition of each rule    u32[] pattern of each condition
- *     pattern, 24 bytes: u8 kind, u8 subject, u16 0, u32 a, u32 length of a, u32 b, u32 length of b,
- *       u32 memo: the last message's number × 2 + result
+ *     pattern, 24 bytes: u8 kind, u8 subject, u16 0, u32 a, u32 length of a, u32 b,
+ *       u32 length of b, u32 memo: the last message's number × 2 + result
  */
 import { automatonMatches } from "./automaton.ts";
 import type { Host } from "./host.ts";

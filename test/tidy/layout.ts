@@ -2,12 +2,12 @@
  * How a file looks from outside: its name, its length, the width of its lines, and the paragraph it
  * opens with.
  */
-import { type Finding, isData, isTest, lineAt, type Source, type Tree } from "./source.ts";
+import { type Finding, isData, lineAt, type Source, type Tree } from "./source.ts";
 
 const LINES_MAX = 500;
 const COLUMNS_MAX = 100;
 const TAB_COLUMNS = 8;
-const DATA_CHARACTERS_MIN = 20;
+const TEXT_CHARACTERS_MIN = 24;
 const OPENING_WORDS_MIN = 4;
 
 const CODE = /\.(ts|c|h|cc)$/;
@@ -35,16 +35,21 @@ function columnsOf(line: string): number {
   return columns;
 }
 
-/** Lines of a test that hold a long string: expected texts and vectors are data, not code. */
-function dataLinesOf(source: Source): Set<number> {
-  const data = new Set<number>();
-  if (!isTest(source.path)) return data;
+/**
+ * Lines that are mostly a text: a message is not broken, so that it can be searched for, nor is the
+ * expectation of a test. The formatter leaves them alone as well.
+ */
+function textLinesOf(source: Source): Set<number> {
+  const characters = new Map<number, number>();
   for (const { start, text } of source.scan.strings) {
-    if (text.length < DATA_CHARACTERS_MIN) continue;
     const first = lineAt(source, start);
-    for (let line = first; line <= first + text.split("\n").length - 1; line++) data.add(line);
+    text.split("\n").forEach((part, index) => {
+      const line = first + index;
+      characters.set(line, (characters.get(line) ?? 0) + part.length);
+    });
   }
-  return data;
+  const lines = [...characters].filter(([, count]) => count >= TEXT_CHARACTERS_MIN);
+  return new Set(lines.map(([line]) => line));
 }
 
 export function linesAreNarrow(tree: Tree): Finding[] {
@@ -52,12 +57,12 @@ export function linesAreNarrow(tree: Tree): Finding[] {
   for (const source of tree.sources) {
     const { path, lines } = source;
     if (!WIDTH_CHECKED.test(path) || isData(path)) continue;
-    const dataLines = dataLinesOf(source);
+    const textLines = textLinesOf(source);
     lines.forEach((line, index) => {
       const columns = columnsOf(line);
       // A link cannot be broken.
       if (columns <= COLUMNS_MAX || /https?:\/\/\S{60}/.test(line)) return;
-      if (dataLines.has(index + 1)) return;
+      if (textLines.has(index + 1)) return;
       findings.push({
         path,
         line: index + 1,

@@ -72,13 +72,14 @@ const LAYOUT: Case[] = [
     texts: {
       "host/a.ts": `ok\n${"x".repeat(101)}`,
       "host/b.ts": "x".repeat(100),
+      "host/f.ts": `f("short", ${"x".repeat(100)});`,
       "bpf/a.c": `\t${"x".repeat(93)}`,
       "host/c.ts": `// https://example.org/${"x".repeat(100)}`,
       "host/testdata/d.ts": "x".repeat(300),
-      "host/e.test.ts": `const text = "${"x".repeat(100)}";\n// ${"x".repeat(100)}`,
+      "host/e.ts": `const text = "${"x".repeat(100)}";\n// ${"x".repeat(100)}`,
       "docs/e.md": "x".repeat(300),
     },
-    finds: ["host/a.ts:2", "bpf/a.c:1", "host/e.test.ts:2"],
+    finds: ["host/a.ts:2", "host/f.ts:1", "bpf/a.c:1", "host/e.ts:2"],
   },
   {
     name: "a file without an opening paragraph",

@@ -198,13 +198,15 @@ export function verdictText(flow: Flow, options: FormatOptions): string {
   const name = enumName(VerdictSchema, flow.verdict);
   if (flow.eventType?.type !== EVENT_TYPE.policyVerdict) return name;
   const isEgress = flow.trafficDirection === TrafficDirection.EGRESS;
+  const allowedBy = isEgress ? flow.egressAllowedBy : flow.ingressAllowedBy;
+  const deniedBy = isEgress ? flow.egressDeniedBy : flow.ingressDeniedBy;
   switch (flow.verdict) {
     case Verdict.FORWARDED:
     case Verdict.REDIRECTED:
-      return `ALLOWED${policyText(isEgress ? flow.egressAllowedBy : flow.ingressAllowedBy, options)}`;
+      return `ALLOWED${policyText(allowedBy, options)}`;
     case Verdict.DROPPED:
     case Verdict.ERROR:
-      return `DENIED${policyText(isEgress ? flow.egressDeniedBy : flow.ingressDeniedBy, options)}`;
+      return `DENIED${policyText(deniedBy, options)}`;
     case Verdict.AUDIT:
       return "AUDITED";
     default:

@@ -27,7 +27,8 @@ export function refuseOtherParser(a: Parser, b: Parser, direction: Direction, ke
   const pinned = left.version !== undefined && right.version !== undefined;
   if (samePlugin && (!pinned || left.version === right.version)) return;
   const { protocol, port, prefix } = portKeyParts(key);
-  const place = `${direction} protocol ${protocol} port ${port}${prefix === 16 ? "" : `/${prefix}`}`;
+  const range = prefix === 16 ? "" : `/${prefix}`;
+  const place = `${direction} protocol ${protocol} port ${port}${range}`;
   const policies = [a.origin, b.origin].filter((origin) => origin !== undefined);
   throw new PolicyConflictError(
     `Cannot merge L7 rules for ${place}: ${policyName(a.origin)} asks for ${parserName(a)}, ` +
