@@ -33,6 +33,7 @@ import { FlowRing } from "./hubble/ring.ts";
 import { IdentityAllocator } from "./identity/allocator.ts";
 import { podLabels } from "./identity/pod-labels.ts";
 import { IDENTITY } from "./identity/reserved.ts";
+import { Ipcache } from "./ipcache/ipcache.ts";
 import { type AgentOptions, agentPidFile, databaseFile } from "./options.ts";
 import { PluginCatalog } from "./plugin/catalog.ts";
 import { ProxySupervisor } from "./proxy/supervisor.ts";
@@ -79,8 +80,9 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
   const identities = await startIdentities(base, store);
   const datapath = life.own(createDatapath({ bpffs: options.bpffs }));
   datapath.start();
-  nameNodePrefixes(datapath);
-  const endpoints = createEndpoints(base, { store, datapath, identities });
+  const ipcache = new Ipcache(datapath);
+  nameNodePrefixes(ipcache);
+  const endpoints = createEndpoints(base, { store, datapath, ipcache, identities });
   await endpoints.restore();
 
   const names = { endpoints, identities, planner, catalog, cluster: options.cluster };
@@ -92,6 +94,7 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
     {
       log,
       kernel: datapath,
+      ipcache,
       proxy,
       ruleSets,
       onEnforced: (endpoint, revision) => endpoints.policyEnforced(endpoint, revision),
@@ -107,9 +110,12 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
   });
   policies.restore();
   await proxy.start();
-  await policies.refresh().catch((error: unknown) => {
+  try {
+    await policies.refresh();
+    ipcache.prune();
+  } catch (error) {
     log.error({ error }, "the stored policies are not in force yet");
-  });
+  }
   datapath.commit();
   for (const device of options.devices) datapath.attachNetdev(device);
 
@@ -140,12 +146,13 @@ async function startIdentities({ options, life }: Base, store: Store): Promise<I
 
 function createEndpoints(
   { options, log }: Base,
-  parts: { store: Store; datapath: Datapath; identities: IdentityAllocator },
+  parts: { store: Store; datapath: Datapath; ipcache: Ipcache; identities: IdentityAllocator },
 ): EndpointManager {
   return new EndpointManager({
     log,
     store: parts.store,
     datapath: parts.datapath,
+    ipcache: parts.ipcache,
     network: createPodNetwork(),
     identities: {
       acquire: (pod) => parts.identities.acquire(podLabels({ ...pod, cluster: options.cluster })),
@@ -157,10 +164,10 @@ function createEndpoints(
 }
 
 /** The node's own addresses, and what an address that nothing names is. */
-function nameNodePrefixes(datapath: Datapath): void {
-  for (const prefix of nodePrefixes()) datapath.upsertIpcache(prefix, IDENTITY.host);
-  datapath.upsertIpcache("0.0.0.0/0", IDENTITY.worldIpv4);
-  datapath.upsertIpcache("::/0", IDENTITY.worldIpv6);
+function nameNodePrefixes(ipcache: Ipcache): void {
+  for (const prefix of nodePrefixes()) ipcache.upsert("node", prefix, IDENTITY.host);
+  ipcache.upsert("default", "0.0.0.0/0", IDENTITY.worldIpv4);
+  ipcache.upsert("default", "::/0", IDENTITY.worldIpv6);
 }
 
 function startObserving(

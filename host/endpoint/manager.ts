@@ -5,6 +5,7 @@
  */
 import type { Logger } from "pino";
 import type { Datapath } from "../datapath/types.ts";
+import type { Ipcache } from "../ipcache/ipcache.ts";
 import type { PolicySubject } from "../policy/types.ts";
 import type { Store } from "../store/store.ts";
 import { AddressError, type AddressPool } from "./ipam.ts";
@@ -23,7 +24,8 @@ const PROTOCOL_NUMBER = { TCP: 6, UDP: 17, SCTP: 132 } as const;
 export interface EndpointManagerDeps {
   log: Logger;
   store: Store;
-  datapath: Datapath;
+  datapath: Pick<Datapath, "upsertEndpoint" | "deleteEndpoint">;
+  ipcache: Ipcache;
   network: PodNetwork;
   identities: IdentitySource;
   ipv4: AddressPool;
@@ -121,8 +123,8 @@ export class EndpointManager {
     const { record } = entry;
     this.#entries.delete(id);
     for (const address of [record.ipv4, record.ipv6]) this.#byAddress.delete(address);
-    this.#deps.datapath.deleteIpcache(`${record.ipv4}/32`);
-    this.#deps.datapath.deleteIpcache(`${record.ipv6}/128`);
+    this.#deps.ipcache.delete("endpoint", `${record.ipv4}/32`);
+    this.#deps.ipcache.delete("endpoint", `${record.ipv6}/128`);
     this.#deps.datapath.deleteEndpoint(id);
     this.#deps.network.remove(record);
     this.#deps.ipv4.release(record.ipv4);
@@ -207,16 +209,16 @@ export class EndpointManager {
       },
     });
     for (const address of [record.ipv4, record.ipv6]) this.#byAddress.set(address, current);
-    const { datapath } = this.#deps;
+    const { datapath, ipcache } = this.#deps;
     datapath.upsertEndpoint({ ...current });
-    datapath.upsertIpcache(`${record.ipv4}/32`, identity.id);
-    datapath.upsertIpcache(`${record.ipv6}/128`, identity.id);
+    ipcache.upsert("endpoint", `${record.ipv4}/32`, identity.id);
+    ipcache.upsert("endpoint", `${record.ipv6}/128`, identity.id);
   }
 
   #forget(record: EndpointRecord): void {
     this.#deps.datapath.deleteEndpoint(record.id);
-    this.#deps.datapath.deleteIpcache(`${record.ipv4}/32`);
-    this.#deps.datapath.deleteIpcache(`${record.ipv6}/128`);
+    this.#deps.ipcache.delete("endpoint", `${record.ipv4}/32`);
+    this.#deps.ipcache.delete("endpoint", `${record.ipv6}/128`);
     this.#deps.network.remove(record);
     this.#deps.store.delete(`endpoints/${record.id}`);
   }

@@ -43,9 +43,11 @@ describe("Enforcer", () => {
             if (refuse === "kernel") throw new Error("map full");
             steps.push(`map ${endpoint}`);
           },
-          upsertIpcache: (prefix, identity) => steps.push(`ipcache ${prefix}=${identity}`),
-          deleteIpcache: (prefix) => steps.push(`ipcache -${prefix}`),
           bumpEpoch: () => steps.push("epoch"),
+        },
+        ipcache: {
+          upsert: (_source, prefix, identity) => steps.push(`ipcache ${prefix}=${identity}`),
+          delete: (_source, prefix) => steps.push(`ipcache -${prefix}`),
         },
         proxy: {
           setState: async (state) => {

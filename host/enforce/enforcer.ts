@@ -7,11 +7,12 @@
  */
 import type { Logger } from "pino";
 import type { RuleSets } from "./rule-sets.ts";
-import type { Enforcement, KernelSide, Plan, ProxySide } from "./types.ts";
+import type { Enforcement, KernelSide, Plan, PrefixSide, ProxySide } from "./types.ts";
 
 export interface EnforcerDeps {
   log: Logger;
   kernel: KernelSide;
+  ipcache: PrefixSide;
   proxy: ProxySide;
   ruleSets: RuleSets;
   /** The endpoint's map now holds this revision. */
@@ -102,16 +103,16 @@ export class Enforcer {
 
   /** Maps know the new identities before an address gets one, and lose them only afterwards. */
   #switchPrefixes(prefixes: ReadonlyMap<string, number>): void {
-    const { kernel } = this.#deps;
+    const { kernel, ipcache } = this.#deps;
     let changed = false;
     for (const [prefix, identity] of prefixes) {
       if (this.#prefixes.get(prefix) === identity) continue;
-      kernel.upsertIpcache(prefix, identity);
+      ipcache.upsert("policy", prefix, identity);
       changed = true;
     }
     for (const prefix of this.#prefixes.keys()) {
       if (prefixes.has(prefix)) continue;
-      kernel.deleteIpcache(prefix);
+      ipcache.delete("policy", prefix);
       changed = true;
     }
     this.#prefixes = new Map(prefixes);

@@ -12,9 +12,13 @@ export interface ProxySide {
 /** The kernel as the enforcer sees it; host/datapath. */
 export interface KernelSide {
   setPolicy(endpoint: number, entries: readonly PolicyMapEntry[]): void;
-  upsertIpcache(prefix: string, identity: number): void;
-  deleteIpcache(prefix: string): void;
   bumpEpoch(): void;
+}
+
+/** Prefixes that policies name; host/ipcache. */
+export interface PrefixSide {
+  upsert(source: "policy", prefix: string, identity: number): void;
+  delete(source: "policy", prefix: string): void;
 }
 
 /** One endpoint's policy map, ready to be written. */

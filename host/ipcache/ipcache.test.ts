@@ -1,0 +1,44 @@
+/** The kernel's map always holds the strongest claim to a prefix. */
+import { beforeEach, expect, it } from "vitest";
+import { Ipcache } from "./ipcache.ts";
+
+let rows: Map<string, number>;
+let ipcache: Ipcache;
+
+beforeEach(() => {
+  rows = new Map();
+  ipcache = new Ipcache({
+    upsertIpcache: (prefix, identity) => void rows.set(prefix, identity),
+    deleteIpcache: (prefix) => void rows.delete(prefix),
+    listIpcache: () => [...rows].map(([prefix, identity]) => ({ prefix, identity })),
+  });
+});
+
+it("a policy's CIDR never takes a pod's address", () => {
+  ipcache.upsert("endpoint", "10.0.0.2/32", 256);
+  ipcache.upsert("policy", "10.0.0.2/32", 1 << 24);
+  expect(rows.get("10.0.0.2/32")).toBe(256);
+  ipcache.delete("endpoint", "10.0.0.2/32");
+  expect(rows.get("10.0.0.2/32")).toBe(1 << 24);
+  ipcache.delete("policy", "10.0.0.2/32");
+  expect(rows.size).toBe(0);
+});
+
+it("a pod takes an address that a policy named first, and losing the policy changes nothing", () => {
+  ipcache.upsert("policy", "fd00:0::2/128", 1 << 24);
+  ipcache.upsert("endpoint", "fd00::2/128", 256);
+  ipcache.delete("policy", "fd00::2/128");
+  expect([...rows]).toEqual([["fd00::2/128", 256]]);
+});
+
+it("prune() removes exactly what nobody claims", () => {
+  rows.set("10.1.0.0/16", 77);
+  rows.set("10.0.0.0/8", 78);
+  ipcache.upsert("policy", "10.0.0.0/8", 78);
+  expect(ipcache.prune()).toBe(1);
+  expect([...rows.keys()]).toEqual(["10.0.0.0/8"]);
+});
+
+it("refuses what is not a prefix", () => {
+  expect(() => ipcache.upsert("policy", "10.0.0.1", 1)).toThrow("not a CIDR");
+});

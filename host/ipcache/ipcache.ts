@@ -1,0 +1,73 @@
+/**
+ * Which identity an address prefix has, when several parts of the agent have a say: a pod's address
+ * stays the pod's even if a policy names the same prefix as a CIDR. The kernel's map holds only the
+ * winner of each prefix.
+ */
+import { formatPrefix, parsePrefix } from "../identity/cidr.ts";
+
+/** Highest first. */
+const SOURCES = ["endpoint", "node", "policy", "default"] as const;
+export type IpcacheSource = (typeof SOURCES)[number];
+
+/** The kernel's map; host/datapath. */
+export interface IpcacheMap {
+  upsertIpcache(prefix: string, identity: number): void;
+  deleteIpcache(prefix: string): void;
+  listIpcache(): { prefix: string; identity: number }[];
+}
+
+export class Ipcache {
+  readonly #map: IpcacheMap;
+  readonly #claims = new Map<string, Map<IpcacheSource, number>>();
+
+  constructor(map: IpcacheMap) {
+    this.#map = map;
+  }
+
+  upsert(source: IpcacheSource, prefix: string, identity: number): void {
+    const key = canonical(prefix);
+    const claims = this.#claims.get(key) ?? new Map<IpcacheSource, number>();
+    const before = winner(claims);
+    claims.set(source, identity);
+    this.#claims.set(key, claims);
+    const after = winner(claims);
+    if (after !== undefined && after !== before) this.#map.upsertIpcache(key, after);
+  }
+
+  /** What the source did not claim is not an error. */
+  delete(source: IpcacheSource, prefix: string): void {
+    const key = canonical(prefix);
+    const claims = this.#claims.get(key);
+    if (claims === undefined || !claims.delete(source)) return;
+    const next = winner(claims);
+    if (next === undefined) {
+      this.#claims.delete(key);
+      this.#map.deleteIpcache(key);
+    } else {
+      this.#map.upsertIpcache(key, next);
+    }
+  }
+
+  /** Removes what an earlier agent left in the kernel and nobody claims. Once, when all have. */
+  prune(): number {
+    const stale = this.#map
+      .listIpcache()
+      .filter(({ prefix }) => !this.#claims.has(canonical(prefix)));
+    for (const { prefix } of stale) this.#map.deleteIpcache(prefix);
+    return stale.length;
+  }
+}
+
+function winner(claims: ReadonlyMap<IpcacheSource, number>): number | undefined {
+  for (const source of SOURCES) {
+    const identity = claims.get(source);
+    if (identity !== undefined) return identity;
+  }
+  return undefined;
+}
+
+function canonical(prefix: string): string {
+  const parsed = parsePrefix(prefix);
+  if (parsed === undefined) throw new Error(`Cannot use the prefix "${prefix}": not a CIDR`);
+  return formatPrefix(parsed);
+}
