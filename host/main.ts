@@ -20,8 +20,8 @@ import { PolicyFolder } from "./agent/policy-folder.ts";
 import { recordsAfterPackets } from "./agent/record-order.ts";
 import { createDatapath, createPodNetwork } from "./datapath/index.ts";
 import type { Datapath } from "./datapath/types.ts";
+import { Endpoints } from "./endpoint/endpoints.ts";
 import { AddressPool } from "./endpoint/ipam.ts";
-import { EndpointManager } from "./endpoint/manager.ts";
 import { Enforcer } from "./enforce/enforcer.ts";
 import { Planner } from "./enforce/planner.ts";
 import { PolicyService } from "./enforce/policies.ts";
@@ -147,8 +147,8 @@ async function startIdentities({ options, life }: Base, store: Store): Promise<I
 function createEndpoints(
   { options, log }: Base,
   parts: { store: Store; datapath: Datapath; ipcache: Ipcache; identities: IdentityAllocator },
-): EndpointManager {
-  return new EndpointManager({
+): Endpoints {
+  return new Endpoints({
     log,
     store: parts.store,
     datapath: parts.datapath,

@@ -6,7 +6,7 @@ import { create } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { AdminBackend, AgentStatus, FlowQuery, IdentityView } from "../admin/types.ts";
 import type { Datapath } from "../datapath/types.ts";
-import type { EndpointManager } from "../endpoint/manager.ts";
+import type { Endpoints } from "../endpoint/endpoints.ts";
 import type { Enforcer } from "../enforce/enforcer.ts";
 import type { Planner } from "../enforce/planner.ts";
 import type { PolicyService } from "../enforce/policies.ts";
@@ -23,7 +23,7 @@ export interface BackendDeps {
   version: string;
   node: string;
   startedAt: Date;
-  endpoints: EndpointManager;
+  endpoints: Endpoints;
   policies: PolicyService;
   enforcer: Enforcer;
   identities: IdentityAllocator;

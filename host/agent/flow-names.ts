@@ -1,6 +1,6 @@
 /** Answers what flows ask of the agent (host/hubble/getters.ts), from the agent's own parts. */
 import { readFileSync } from "node:fs";
-import type { EndpointManager } from "../endpoint/manager.ts";
+import type { Endpoints } from "../endpoint/endpoints.ts";
 import type { Planner } from "../enforce/planner.ts";
 import type { FlowEndpoint } from "../hubble/flow-facts.ts";
 import type { FlowGetters } from "../hubble/getters.ts";
@@ -9,7 +9,7 @@ import { formatLabel } from "../identity/label.ts";
 import type { PluginCatalog } from "../plugin/catalog.ts";
 
 export interface FlowNamesDeps {
-  endpoints: EndpointManager;
+  endpoints: Endpoints;
   identities: IdentityAllocator;
   planner: Planner;
   catalog: PluginCatalog;
@@ -52,7 +52,7 @@ function endpointByIp(
   };
 }
 
-function createInterfaceNames(endpoints: EndpointManager): (index: number) => string {
+function createInterfaceNames(endpoints: Endpoints): (index: number) => string {
   const names = new Map<number, string>();
   return (index) => {
     const known = names.get(index);

@@ -1,3 +1,4 @@
+/** The labels, prefixes, reserved numbers and allocation of identities. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { IdentityAllocator } from "./allocator.ts";

@@ -21,7 +21,7 @@ import {
 const ENDPOINT_ID_MAX = 65_535;
 const PROTOCOL_NUMBER = { TCP: 6, UDP: 17, SCTP: 132 } as const;
 
-export interface EndpointManagerDeps {
+export interface EndpointsDeps {
   log: Logger;
   store: Store;
   datapath: Pick<Datapath, "upsertEndpoint" | "deleteEndpoint">;
@@ -38,15 +38,15 @@ interface Entry {
   policyRevision: number;
 }
 
-export class EndpointManager {
-  readonly #deps: EndpointManagerDeps;
+export class Endpoints {
+  readonly #deps: EndpointsDeps;
   readonly #log: Logger;
   readonly #entries = new Map<number, Entry>();
   readonly #byAddress = new Map<string, EndpointRecord>();
   /** Ids of endpoints being made, so that two requests at once do not share one. */
   readonly #reserved = new Set<number>();
 
-  constructor(deps: EndpointManagerDeps) {
+  constructor(deps: EndpointsDeps) {
     this.#deps = deps;
     this.#log = deps.log.child({ part: "endpoint" });
   }
