@@ -34,23 +34,24 @@ export function patternShape(source: string): PatternShape {
       end -= 2;
     }
   }
+  // Runs of plain characters are taken whole: building a text by characters costs far more.
   let text = "";
+  let run = from;
   let at = from;
   while (at < end) {
-    let code = source.charCodeAt(at);
+    const code = source.charCodeAt(at);
     if (code === 92) {
+      if (at + 1 === end || !isPunctuation(source.charCodeAt(at + 1))) return result;
+      text += source.substring(run, at);
+      run = at + 1;
       at++;
-      if (at === end) return result;
-      code = source.charCodeAt(at);
-      if (!isPunctuation(code)) return result;
     } else if (!isPlain(code)) {
       return result;
     }
-    text += String.fromCharCode(code);
     at++;
   }
   result.shape = shape;
-  result.text = text;
+  result.text = text + source.substring(run, end);
   return result;
 }
 

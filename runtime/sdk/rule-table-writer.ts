@@ -14,6 +14,7 @@ import {
   KIND_NAMED_PRESENT,
   KIND_PREFIX,
   KIND_PRESENT,
+  SUBJECTS_MAX,
   TABLE_HEADER_BYTES,
   TABLE_MAGIC,
   TABLE_PATTERN_BYTES,
@@ -139,7 +140,7 @@ export class RuleTableWriter {
   }
 
   private add(pattern: Pattern, text: string): void {
-    const key = `${pattern.kind} ${pattern.subject} ${text}`;
+    const key = String.fromCharCode(pattern.kind * SUBJECTS_MAX + pattern.subject) + text;
     let index = this.patterns.length;
     if (this.known.has(key)) {
       index = this.known.get(key) as i32;
