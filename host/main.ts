@@ -13,7 +13,7 @@ import { BUILD, checkEnvironment } from "./agent/environment.ts";
 import { EventPump } from "./agent/event-pump.ts";
 import { createFlowNames } from "./agent/flow-names.ts";
 import { Lifetime } from "./agent/lifetime.ts";
-import { listenAdmin } from "./agent/listen.ts";
+import { listenAdmin, refuseSecondAgent } from "./agent/listen.ts";
 import { nodePrefixes } from "./agent/node-addresses.ts";
 import { createPatternCheck } from "./agent/pattern-check.ts";
 import { PolicyFolder } from "./agent/policy-folder.ts";
@@ -54,6 +54,7 @@ interface Base {
 /** Runs until SIGTERM, SIGINT or a stop request. Throws EnvironmentError before it starts. */
 export async function runAgent(options: AgentOptions): Promise<void> {
   checkEnvironment();
+  await refuseSecondAgent(options.socket);
   for (const folder of [options.runDir, options.stateDir]) {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
   }

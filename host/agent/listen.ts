@@ -6,13 +6,16 @@ import { createAdaptorServer } from "@hono/node-server";
 import type { Hono } from "hono";
 import { EnvironmentError } from "./environment.ts";
 
-/** @throws EnvironmentError when another agent answers on the socket already. */
+/** @throws EnvironmentError when an agent answers on the socket already. */
+export async function refuseSecondAgent(socket: string): Promise<void> {
+  if (!(await answers(socket))) return;
+  throw new EnvironmentError(
+    `Cannot run the agent: another one answers on ${socket}; stop it, or choose ` +
+      "--run-dir, --state-dir and --bpffs",
+  );
+}
+
 export async function listenAdmin(app: Hono, socket: string): Promise<Server> {
-  if (await answers(socket)) {
-    throw new EnvironmentError(
-      `Cannot listen on ${socket}: another agent is running there; stop it or choose --run-dir`,
-    );
-  }
   rmSync(socket, { force: true });
   const server = createAdaptorServer({ fetch: app.fetch }) as Server;
   // Between bind and chmod nobody else may get in.
