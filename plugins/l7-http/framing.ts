@@ -33,6 +33,7 @@ export class FramingWords {
   readonly close: Word;
   readonly keepAlive: Word;
   readonly h2c: Word;
+  readonly traceparent: Word;
 
   constructor(memory: Memory) {
     this.contentLength = new Word(memory, "content-length");
@@ -45,6 +46,7 @@ export class FramingWords {
     this.close = new Word(memory, "close");
     this.keepAlive = new Word(memory, "keep-alive");
     this.h2c = new Word(memory, "h2c");
+    this.traceparent = new Word(memory, "traceparent");
   }
 }
 

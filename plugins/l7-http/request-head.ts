@@ -64,6 +64,9 @@ export class RequestHead {
   /** Offset and length of the effective host: Host, or the target's authority. */
   host: i32 = 0;
   hostLength: i32 = 0;
+  /** Offset and length of the first traceparent (W3C Trace Context); length 0: none. */
+  trace: i32 = 0;
+  traceLength: i32 = 0;
   expect: bool = false;
   /** An upgrade that may be passed on was asked for. */
   upgrade: bool = false;
@@ -95,6 +98,7 @@ export class RequestHead {
     this.expect = false;
     this.upgrade = false;
     this.cutLength = 0;
+    this.traceLength = 0;
     this.host = 0;
     this.hostLength = 0;
     this.framing.reset();
@@ -191,6 +195,10 @@ export class RequestHead {
       this.hostLength = line.valueLength;
     } else if (line.nameLength === words.expect.length && is(memory, line, words.expect)) {
       this.expect = true;
+    } else if (line.nameLength === words.traceparent.length && this.traceLength === 0) {
+      if (!is(memory, line, words.traceparent)) return true;
+      this.trace = line.value - start;
+      this.traceLength = line.valueLength;
     } else if (line.nameLength === words.upgrade.length && is(memory, line, words.upgrade)) {
       // One Upgrade line, so that one cut is enough.
       if (this.hasUpgrade) return false;

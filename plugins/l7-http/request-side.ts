@@ -42,6 +42,7 @@ export const REQUEST_METHOD: i32 = 0;
 export const REQUEST_PATH: i32 = 1;
 export const REQUEST_HOST: i32 = 2;
 export const REQUEST_PROTOCOL: i32 = 3;
+export const REQUEST_TRACEPARENT: i32 = 4;
 
 /** A step moved more than is there. */
 const BEYOND: i32 = -1;
@@ -243,6 +244,9 @@ export class RequestSide {
       if (head.host > 0) record.span(REQUEST_HOST, offset + head.host, head.hostLength);
       const protocol = offset + head.target + head.targetLength + 1;
       record.span(REQUEST_PROTOCOL, protocol, PROTOCOL_BYTES);
+      if (head.traceLength > 0) {
+        record.span(REQUEST_TRACEPARENT, offset + head.trace, head.traceLength);
+      }
     }
     if (verdict === ALLOWED) record.emit(RECORD_REQUEST, FORWARDED, 0, exchange);
     else if (verdict === UNREADABLE) record.emit(RECORD_REQUEST, ERROR, 0, exchange);

@@ -9,9 +9,12 @@ import {
   readdirSync,
   readFileSync,
   renameSync,
+  rmSync,
+  statSync,
   writeFileSync,
 } from "node:fs";
 import { basename, join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { buildPlugin } from "../build/build.ts";
 import { instantiate, prepareImage } from "../isolate/index.ts";
@@ -23,26 +26,55 @@ export const ROOT: string = fileURLToPath(new URL("../..", import.meta.url));
 
 const SOURCES = ["runtime/sdk", "runtime/build", "runtime/build/assembly", "plugins/wire"];
 
-/** The component of `plugins/<name>`. */
+/** A build that takes longer was killed: its lock is void. */
+const BUILD_MS_MAX = 120_000;
+const WAIT_MS = 100;
+
+/** The component of `plugins/<name>`. Test files run side by side: one builds, the others wait. */
 export async function builtComponent(folder: string): Promise<Uint8Array> {
+  const cache = join(ROOT, ".build/testkit");
+  const file = join(cache, `${basename(folder)}-${sourceHash(folder)}.wasm`);
+  const lock = `${file}.lock`;
+  mkdirSync(cache, { recursive: true });
+  while (!existsSync(file)) {
+    if (!takeLock(lock)) {
+      await setTimeout(WAIT_MS);
+      continue;
+    }
+    try {
+      const { component } = await buildPlugin(ROOT, folder);
+      writeFileSync(`${file}.part`, component);
+      renameSync(`${file}.part`, file);
+    } finally {
+      rmSync(lock, { recursive: true, force: true });
+    }
+  }
+  return readFileSync(file);
+}
+
+function takeLock(lock: string): boolean {
+  try {
+    mkdirSync(lock);
+    return true;
+  } catch {
+    const made = statSync(lock, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+    if (made > 0 && Date.now() - made > BUILD_MS_MAX)
+      rmSync(lock, { recursive: true, force: true });
+    return false;
+  }
+}
+
+function sourceHash(folder: string): string {
   const hash = createHash("sha256");
   for (const source of [...SOURCES.map((path) => join(ROOT, path)), folder]) {
     if (!existsSync(source)) continue;
     for (const entry of readdirSync(source, { withFileTypes: true })) {
-      if (!entry.isFile() || entry.name.endsWith(".test.ts")) continue;
+      if (!/\.(as|json|ts)$/.test(entry.name) || entry.name.endsWith(".test.ts")) continue;
       hash.update(entry.name).update(readFileSync(join(source, entry.name)));
     }
   }
   hash.update(readFileSync(join(ROOT, "runtime/contract/l7.wit")));
-  const cache = join(ROOT, ".build/testkit");
-  const file = join(cache, `${basename(folder)}-${hash.digest("hex").slice(0, 16)}.wasm`);
-  if (existsSync(file)) return readFileSync(file);
-  const { component } = await buildPlugin(ROOT, folder);
-  mkdirSync(cache, { recursive: true });
-  // Test files run side by side: nobody may see half of it.
-  writeFileSync(`${file}.${process.pid}`, component);
-  renameSync(`${file}.${process.pid}`, file);
-  return component;
+  return hash.digest("hex").slice(0, 16);
 }
 
 /** The component as an image for `instantiateImage`. */
