@@ -8,9 +8,7 @@ import { loadState, parseState, saveState } from "./state-file.ts";
 const STATE: ProxyState = {
   revision: 3,
   plugins: [],
-  ruleSets: [
-    { id: 1, plugin: "p", compiled: "AAEC", patterns: [{ handle: 4, source: "a+" }] },
-  ],
+  ruleSets: [{ id: 1, plugin: "p", compiled: "AAEC", patterns: [{ handle: 4, source: "a+" }] }],
 };
 
 let folder = "";
