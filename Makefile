@@ -50,7 +50,7 @@ $(BUILD)/gen.stamp: $(shell find host/hubble/proto -name '*.proto') host/hubble/
 	if [ -n "$^" ]; then cd host/hubble && ../../node_modules/.bin/buf generate proto --template buf.gen.yaml; fi
 	touch $@
 
-PLUGIN_TOOLS := $(wildcard runtime/build/*.ts runtime/sdk/*.ts runtime/contract/*) package-lock.json
+PLUGIN_TOOLS := $(wildcard runtime/build/*.ts runtime/build/assembly/*.as runtime/sdk/*.ts runtime/contract/*) package-lock.json
 .SECONDEXPANSION:
 $(BUILD)/plugins/%/plugin.wasm: plugins/%/plugin.json $$(filter-out %.test.ts,$$(wildcard plugins/$$*/*.ts plugins/wire/*.ts)) $(PLUGIN_TOOLS)
 	@mkdir -p $(@D)
