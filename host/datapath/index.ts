@@ -14,17 +14,10 @@ import {
   type RingBuffer,
 } from "../native/index.ts";
 import {
-  decodeConfig,
-  decodeCt,
-  decodeEndpoint,
   decodeEvent,
   decodeIpcacheKey,
   decodeMetric,
   decodeNumber,
-  decodeTuple,
-  encodeAddress,
-  encodeConfig,
-  encodeEndpoint,
   encodeIpcacheKey,
   encodeIpcacheValue,
   encodeNumber,
@@ -32,13 +25,16 @@ import {
   METRIC_EVENTS_LOST,
   type MetricRow,
 } from "./abi.ts";
+import { copyConnections, listConnections } from "./ct-table.ts";
+import { listRows, putRows, removeRows } from "./endpoint-rows.ts";
 import { DatapathError, loadError } from "./errors.ts";
 import { isBpffs, probeFeatures } from "./features.ts";
 import { Links, type ProgramName } from "./links.ts";
-import { type MapName, PinnedMaps, readNumberRow, readPerCpuRows, readRows } from "./maps.ts";
+import { type MapName, PinnedMaps, readPerCpuRows, readRows } from "./maps.ts";
 import { openHostSide, VethNetwork } from "./pod-network.ts";
 import { readPolicy, writePolicy } from "./policy-map.ts";
 import { installRouting, uninstallRouting } from "./routing.ts";
+import { raiseEpoch, writeSettings } from "./settings.ts";
 import type {
   CtRow,
   Datapath,
@@ -56,7 +52,6 @@ export { DatapathError } from "./errors.ts";
 const EVENTS_PER_READ = 256;
 const IDENTITY_WORLD = 2;
 const ANY = 0;
-const CONFIG_ROW = 0;
 const ENDPOINT_ID_MAX = 65_535;
 
 /* The object that uses every map comes first: it makes them, the others borrow. */
@@ -115,7 +110,11 @@ export class KernelDatapath implements Datapath {
       );
     this.#maps.adopt();
     for (const name of OBJECTS) this.#load(name);
-    this.#writeConfig();
+    writeSettings(this.#native, this.#maps.fd("config"), {
+      worldIpv4: this.#options.worldIpv4 ?? IDENTITY_WORLD,
+      worldIpv6: this.#options.worldIpv6 ?? IDENTITY_WORLD,
+      traceEstablished: this.#options.traceEstablished ?? false,
+    });
     installRouting();
     this.#links.attachNetns(this.#programs().proxy_lookup);
     this.#ring = new this.#native.RingBuffer(this.#maps.fd("events"), LAYOUT.event.size);
@@ -156,19 +155,14 @@ export class KernelDatapath implements Datapath {
   upsertEndpoint(endpoint: DatapathEndpoint): void {
     if (!Number.isInteger(endpoint.id) || endpoint.id < 1 || endpoint.id > ENDPOINT_ID_MAX)
       throw new RangeError(`Cannot add endpoint ${endpoint.id}: ids are 1..${ENDPOINT_ID_MAX}`);
-    this.#dropStaleRows(endpoint);
-    const row = encodeEndpoint(endpoint);
-    const { ifindex, ifname } = endpoint;
-    this.#native.mapUpdate(this.#maps.fd("interfaces"), encodeNumber(ifindex), row, ANY);
-    for (const address of addressesOf(endpoint))
-      this.#native.mapUpdate(this.#maps.fd("endpoints"), encodeAddress(address), row, ANY);
+    putRows(this.#native, this.#maps, endpoint);
     this.bumpEpoch();
     this.#links.sweep();
     const programs = this.#programs();
-    let fresh = false;
+    const { ifindex, ifname } = endpoint;
     for (const program of ["pod_egress", "pod_ingress"] as const)
-      fresh = this.#links.attach({ ifname, program }, ifindex, programs[program]) || fresh;
-    if (fresh) openHostSide(endpoint);
+      this.#links.attach({ ifname, program }, ifindex, programs[program]);
+    if (!this.#native.interfaceIsUp(ifname)) openHostSide(endpoint);
   }
 
   /**
@@ -176,20 +170,14 @@ export class KernelDatapath implements Datapath {
    * nothing, one whose programs are gone could do anything.
    */
   deleteEndpoint(id: number): void {
-    for (const endpoint of this.listEndpoints().filter((one) => one.id === id)) {
-      this.#native.mapDelete(this.#maps.fd("interfaces"), encodeNumber(endpoint.ifindex));
-      for (const address of addressesOf(endpoint)) this.#forgetAddress(address, id);
-    }
+    removeRows(this.#native, this.#maps, id);
     this.#native.mapDelete(this.#maps.fd("policies"), encodeNumber(id));
     this.bumpEpoch();
     this.#links.sweep();
   }
 
   listEndpoints(): DatapathEndpoint[] {
-    const names = this.#links.interfaceNames();
-    return readRows(this.#native, this.#maps.fd("interfaces")).map(({ key, value }) =>
-      decodeEndpoint(value, names.get(decodeNumber(key)) ?? ""),
-    );
+    return listRows(this.#native, this.#maps, this.#links.interfaceNames());
   }
 
   attachNetdev(ifname: string): void {
@@ -210,15 +198,11 @@ export class KernelDatapath implements Datapath {
   }
 
   listCt(): CtRow[] {
-    const now = process.hrtime.bigint();
-    return readRows(this.#native, this.#maps.fd("ct"))
-      .map(({ key, value }) => decodeCt(key, value, now))
-      .filter((row) => row.expiresInSeconds > 0);
+    return listConnections(this.#native, this.#maps.fd("ct"));
   }
 
   bumpEpoch(): void {
-    const row = this.#readConfig();
-    this.#putConfig({ ...row, epoch: (row.epoch + 1) >>> 0 });
+    raiseEpoch(this.#native, this.#maps.fd("config"));
   }
 
   readEvents(max: number, deliver: (event: DatapathEvent) => void): number {
@@ -306,66 +290,14 @@ export class KernelDatapath implements Datapath {
     };
   }
 
-  #readConfig(): ReturnType<typeof decodeConfig> {
-    const bytes = readNumberRow(this.#native, this.#maps.fd("config"), CONFIG_ROW);
-    return decodeConfig(bytes ?? new Uint8Array(LAYOUT.config.size));
-  }
-
-  #putConfig(row: ReturnType<typeof decodeConfig>): void {
-    const fd = this.#maps.fd("config");
-    this.#native.mapUpdate(fd, encodeNumber(CONFIG_ROW), encodeConfig(row), ANY);
-  }
-
-  /** A fresh map starts at the time, so that no entry of an older one agrees by chance. */
-  #writeConfig(): void {
-    const { epoch } = this.#readConfig();
-    this.#putConfig({
-      epoch: epoch === 0 ? Math.floor(Date.now() / 1000) >>> 0 : (epoch + 1) >>> 0,
-      worldIpv4: this.#options.worldIpv4 ?? IDENTITY_WORLD,
-      worldIpv6: this.#options.worldIpv6 ?? IDENTITY_WORLD,
-      traceEstablished: this.#options.traceEstablished ?? false,
-    });
-  }
-
-  /** Addresses or an interface that this endpoint had before and has no more. */
-  #dropStaleRows(endpoint: DatapathEndpoint): void {
-    const kept = new Set(addressesOf(endpoint));
-    for (const old of this.listEndpoints().filter((one) => one.id === endpoint.id)) {
-      if (old.ifindex !== endpoint.ifindex)
-        this.#native.mapDelete(this.#maps.fd("interfaces"), encodeNumber(old.ifindex));
-      for (const address of addressesOf(old))
-        if (!kept.has(address)) this.#forgetAddress(address, endpoint.id);
-    }
-  }
-
-  /** Its connections go with it: the next pod of that address must not inherit them. */
-  #forgetAddress(address: string, id: number): void {
-    const key = encodeAddress(address);
-    const row = new Uint8Array(LAYOUT.endpoint.size);
-    const fd = this.#maps.fd("endpoints");
-    if (this.#native.mapLookup(fd, key, row) && decodeEndpoint(row, "").id !== id) return;
-    this.#native.mapDelete(fd, key);
-    const ct = this.#maps.fd("ct");
-    for (const connection of readRows(this.#native, ct)) {
-      const { source, destination } = decodeTuple(connection.key);
-      if (source === address || destination === address) this.#native.mapDelete(ct, connection.key);
-    }
-  }
-
   /** After a change of the map's version alone, live connections are known to the new programs. */
   #copyOlderCt(): void {
     const older = this.#maps.openOlder("ct");
     if (older === undefined) return;
     try {
-      for (const { key, value } of readRows(this.#native, older))
-        if (!this.#native.mapLookup(this.#maps.fd("ct"), key, new Uint8Array(value.length)))
-          this.#native.mapUpdate(this.#maps.fd("ct"), key, value, ANY);
+      copyConnections(this.#native, older, this.#maps.fd("ct"));
     } finally {
       this.#native.closeFd(older);
     }
   }
-}
-
-function addressesOf(endpoint: DatapathEndpoint): string[] {
-  return [endpoint.ipv4, endpoint.ipv6].filter((address) => address !== undefined);
 }

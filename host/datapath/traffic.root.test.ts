@@ -222,6 +222,17 @@ describe.each(families)("IPv$family", ({ at, node: nodeAddress, outside, family 
     expect(row).toMatchObject({ proxied: true, source: client[at], sourceIdentity: CLIENT });
   });
 
+  test("hands over handshakes with SYN cookies, and a megabyte each way", async () => {
+    sh(`nsenter --net=${node.netns} sysctl -qw net.ipv4.tcp_syncookies=2`);
+    await startRelay();
+    await node.datapath("setPolicy", 2, [redirectClient]);
+    const { id, greeting } = await peers.client.open(server[at], PORT);
+    sh(`nsenter --net=${node.netns} sysctl -qw net.ipv4.tcp_syncookies=1`);
+    expect(greeting).toMatch(`hello ${client[at]} `);
+    const bulk = "0123456789abcdef".repeat(65_536);
+    expect((await peers.client.exchange(id, bulk)) === bulk).toBe(true);
+  });
+
   test("hands over once when both ends ask for it", async () => {
     const { accepted } = await startRelay();
     await node.datapath("setPolicy", 1, [

@@ -96,6 +96,7 @@ export interface Native {
   probeHelper(programType: number, helper: number): boolean;
   fileSystemType(path: string): number;
   interfaceIndex(name: string): number;
+  interfaceIsUp(name: string): boolean;
   possibleCpus(): number;
 }
 

@@ -5,10 +5,13 @@
 #include <bpf/libbpf.h>
 #include <fcntl.h>
 #include <net/if.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstring>
 
 namespace imker
 {
@@ -73,6 +76,20 @@ Napi::Value InterfaceIndex(const Napi::CallbackInfo &info)
 	return Napi::Number::New(info.Env(), if_nametoindex(TextOf(info, 0).c_str()));
 }
 
+/* (name) → is the interface there and up */
+Napi::Value InterfaceIsUp(const Napi::CallbackInfo &info)
+{
+	std::string name = TextOf(info, 0);
+	ifreq request = {};
+	strncpy(request.ifr_name, name.c_str(), sizeof(request.ifr_name) - 1);
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		ThrowErrno(info.Env(), errno, "open socket");
+	int error = ioctl(fd, SIOCGIFFLAGS, &request);
+	close(fd);
+	return Napi::Boolean::New(info.Env(), !error && (request.ifr_flags & IFF_UP));
+}
+
 /* How many values a look-up in a per-CPU map gives. */
 Napi::Value PossibleCpus(const Napi::CallbackInfo &info)
 {
@@ -93,6 +110,7 @@ void RegisterSystem(Napi::Env env, Napi::Object exports)
 	exports.Set("probeHelper", Napi::Function::New<ProbeHelper>(env));
 	exports.Set("fileSystemType", Napi::Function::New<FileSystemType>(env));
 	exports.Set("interfaceIndex", Napi::Function::New<InterfaceIndex>(env));
+	exports.Set("interfaceIsUp", Napi::Function::New<InterfaceIsUp>(env));
 	exports.Set("possibleCpus", Napi::Function::New<PossibleCpus>(env));
 }
 

@@ -62,9 +62,14 @@ export class TestNode {
     }
   }
 
-  async start(mapVersions: Record<string, number> = {}): Promise<void> {
+  /** The process only; the datapath is not started. */
+  launch(mapVersions: Record<string, number> = {}): void {
     const args = [this.bpffs, this.name, JSON.stringify(mapVersions)];
     this.#client = new LineClient(this.netns, "node-process.ts", args);
+  }
+
+  async start(mapVersions: Record<string, number> = {}): Promise<void> {
+    this.launch(mapVersions);
     await this.call("datapath", "start");
   }
 

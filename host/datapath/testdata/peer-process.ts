@@ -84,6 +84,27 @@ async function close(id: number, how: "fin" | "reset"): Promise<string> {
   return state?.failure ?? "no such socket";
 }
 
+/** A try that had no greeting within 300 ms counts as not served. */
+async function hammer(host: string, port: number, durationMs: number): Promise<string> {
+  const tries: Promise<boolean>[] = [];
+  for (const end = performance.now() + durationMs; performance.now() < end; ) {
+    tries.push(
+      new Promise((resolve) => {
+        const socket = connect({ host, port });
+        const finish = (served: boolean): void => {
+          socket.destroy();
+          resolve(served);
+        };
+        socket.on("data", () => finish(true)).on("error", () => finish(false));
+        setTimeout(() => finish(false), 300);
+      }),
+    );
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  const served = await Promise.all(tries);
+  return `${served.filter((one) => one).length}/${tries.length}`;
+}
+
 function udp(host: string, port: number, text: string, timeoutMs: number): Promise<string> {
   const socket = createSocket(host.includes(":") ? "udp6" : "udp4");
   return new Promise((resolve) => {
@@ -112,6 +133,8 @@ function answer(request: PeerRequest): Promise<string> {
       return exchange(request.id, request.text, request.timeoutMs);
     case "close":
       return close(request.id, request.how);
+    case "hammer":
+      return hammer(request.host, request.port, request.durationMs);
     case "udp":
       return udp(request.host, request.port, request.text, request.timeoutMs);
     default:

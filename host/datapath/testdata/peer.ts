@@ -16,6 +16,7 @@ export type PeerRequest =
     }
   | { kind: "exchange"; id: number; text: string; timeoutMs: number }
   | { kind: "close"; id: number; how: "fin" | "reset" }
+  | { kind: "hammer"; host: string; port: number; durationMs: number }
   | { kind: "udp"; host: string; port: number; text: string; timeoutMs: number };
 
 const PATIENCE_MS = 3_000;
@@ -59,6 +60,17 @@ export class Peer {
 
   close(id: number, how: "fin" | "reset" = "fin"): Promise<string> {
     return this.#ask({ kind: "close", id, how });
+  }
+
+  /** Opens a connection every 10 ms: "SERVED/TRIED". */
+  async hammer(
+    host: string,
+    port: number,
+    durationMs: number,
+  ): Promise<{ served: number; tried: number }> {
+    const answer = await this.#ask({ kind: "hammer", host, port, durationMs });
+    const [served = 0, tried = 0] = answer.split("/").map(Number);
+    return { served, tried };
   }
 
   udp(host: string, port: number, text: string, denied = false): Promise<string> {
