@@ -50,7 +50,7 @@ static int map_open(const char *name)
 static int map_do(int command, int fd, const void *key, void *value)
 {
 	union bpf_attr attr = {
-		.map_fd = fd, .key = (uintptr_t)key, .value = (uintptr_t)value, .flags = BPF_ANY};
+	    .map_fd = fd, .key = (uintptr_t)key, .value = (uintptr_t)value, .flags = BPF_ANY};
 
 	return bpf_call(command, &attr);
 }
@@ -140,7 +140,8 @@ static int connect_upstream(const struct sockaddr_storage *client,
 
 static void relay(int client, int server)
 {
-	struct pollfd ends[2] = {{.fd = client, .events = POLLIN}, {.fd = server, .events = POLLIN}};
+	struct pollfd ends[2] = {{.fd = client, .events = POLLIN},
+				 {.fd = server, .events = POLLIN}};
 	static _Thread_local char buffer[RELAY_BYTES];
 
 	while (ends[0].events || ends[1].events) {
