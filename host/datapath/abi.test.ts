@@ -1,4 +1,6 @@
-/** The table of offsets against the type information of the built objects; encoders there and back. */
+/**
+ * The table of offsets against the type information of the built objects; encoders there and back.
+ */
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";

@@ -1,4 +1,6 @@
-/** Rules from policy to verdict: compiling, refusing, loading in time, patterns the host matches. */
+/**
+ * Rules from policy to verdict: compiling, refusing, loading in time, patterns the host matches.
+ */
 import { describe, expect, test } from "vitest";
 import type { HostImports, PluginInstance } from "../../runtime/isolate/types.ts";
 import { builtImage, instantiateImage } from "../../runtime/testkit/built-plugin.ts";

@@ -1,4 +1,7 @@
-/** What an author sees when a plugin cannot be built. That it can be is what every plugin's tests show. */
+/**
+ * What an author sees when a plugin cannot be built. That it can be is what every plugin's tests
+ * show.
+ */
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";

@@ -1,7 +1,7 @@
 /**
- * Recognises the regular expressions that need no automaton: a plain text, or a plain text with `.*`
- * behind it. They are most of what policies hold, and comparing bytes is far cheaper than running
- * an automaton. Holds only for values of printable ASCII, where `.` is every byte.
+ * Recognises the regular expressions that need no automaton: a plain text, or a plain text with
+ * `.*` behind it. They are most of what policies hold, and comparing bytes is far cheaper than
+ * running an automaton. Holds only for values of printable ASCII, where `.` is every byte.
  */
 
 /** The expression needs its automaton. */

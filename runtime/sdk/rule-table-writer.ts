@@ -1,6 +1,6 @@
 /**
- * Makes the block of bytes that rule-table.ts evaluates, from the rules of one policy. Equal patterns
- * become one; regular expressions that are a plain text become a comparison.
+ * Makes the block of bytes that rule-table.ts evaluates, from the rules of one policy. Equal
+ * patterns become one; regular expressions that are a plain text become a comparison.
  */
 import { automatonValid } from "./automaton.ts";
 import type { Memory } from "./memory.ts";
