@@ -28,12 +28,12 @@ export function run(argv: readonly string[], options: RunOptions = {}): string {
     .filter((line) => line.trim() !== "" && !/^Command failed -:\d+$/.test(line))
     .filter((line) => options.tolerate === undefined || !options.tolerate.test(line));
   const tolerated = options.tolerate !== undefined && complaints.length === 0;
-  if (done.error !== undefined || (done.status !== 0 && !tolerated))
-    throw new DatapathError(
-      "command-failed",
-      `Cannot run ${full.join(" ")}: ${done.error?.message ?? (complaints.join("; ") || `exit ${done.status}`)}`,
-      { cause: done.error },
-    );
+  if (done.error !== undefined || (done.status !== 0 && !tolerated)) {
+    const reason = done.error?.message ?? (complaints.join("; ") || `exit ${done.status}`);
+    throw new DatapathError("command-failed", `Cannot run ${full.join(" ")}: ${reason}`, {
+      cause: done.error,
+    });
+  }
   return done.stdout;
 }
 

@@ -294,6 +294,26 @@ describe.each(families)("IPv$family", ({ at, node: nodeAddress, outside, family 
     expect(await peers.client.exchange(id, "gone")).toMatch(/ECONNRESET|EPIPE|closed/);
   });
 
+  test("knows a proxied connection again whose entry was evicted", async () => {
+    await startRelay();
+    await node.datapath("setPolicy", 1, [egressAll]);
+    await node.datapath("setPolicy", 2, [redirectClient]);
+    const { id } = await peers.client.open(server[at], PORT, { localPort: 40_005 });
+    for (const text of ["first", "second"]) {
+      await node.call("test", "forgetCt");
+      expect(await peers.client.exchange(id, text)).toBe(text);
+    }
+    const row = (await node.datapath("listCt")).find(({ sourcePort }) => sourcePort === 40_005);
+    expect(row).toMatchObject({ proxied: true, source: client[at], destination: server[at] });
+    // Not even a policy that would let it pass raw now makes it raw.
+    await node.datapath("setPolicy", 2, ALLOW_ALL);
+    await node.call("test", "forgetCt");
+    expect(await peers.client.exchange(id, "third")).toBe("third");
+    expect(
+      (await node.datapath("listCt")).find(({ sourcePort }) => sourcePort === 40_005)?.proxied,
+    ).toBe(true);
+  });
+
   test("resets a raw connection when policy now wants the proxy", async () => {
     await node.datapath("setPolicy", 2, [allowClient]);
     const { id } = await peers.client.open(server[at], PORT);

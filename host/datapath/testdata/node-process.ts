@@ -4,7 +4,9 @@
  * prefix of interface names, and map versions as JSON.
  */
 import { createInterface } from "node:readline";
+import { loadNative } from "../../native/index.ts";
 import { createDatapath, createPodNetwork } from "../index.ts";
+import { readRows } from "../maps.ts";
 import type { DatapathEvent } from "../types.ts";
 
 const [bpffs = "", prefix = "", mapVersions = "{}"] = process.argv.slice(2);
@@ -18,6 +20,13 @@ const targets: Record<string, object> = {
       const events: DatapathEvent[] = [];
       datapath.readEvents(10_000, (event) => events.push(event));
       return events;
+    },
+    /** As if the kernel had evicted every connection. */
+    forgetCt: () => {
+      const native = loadNative();
+      const ct = native.objectGet(`${bpffs}/maps/ct@1`) ?? -1;
+      for (const { key } of readRows(native, ct)) native.mapDelete(ct, key);
+      native.closeFd(ct);
     },
   },
 };
