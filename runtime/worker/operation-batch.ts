@@ -13,7 +13,7 @@ import {
 } from "../isolate/types.ts";
 
 /** Shorter copies are cheaper byte by byte than through a view. */
-const COPY_LOOP_BYTES_MAX = 48;
+const COPY_LOOP_BYTES_MAX = 32;
 const TWO_32 = 0x1_0000_0000;
 /** More than a double counts exactly is more than anybody sends. */
 const BYTES_MAX = Number.MAX_SAFE_INTEGER;

@@ -10,7 +10,7 @@ import type { RecordView } from "../isolate/types.ts";
 const FIELD_BYTES_MAX = 8192;
 const FIELD_HEADER_BYTES = 8;
 /** Shorter copies are cheaper byte by byte than through a view. */
-const COPY_LOOP_BYTES_MAX = 48;
+const COPY_LOOP_BYTES_MAX = 32;
 /** A batch is sent when it is this full … */
 const FLUSH_BYTES = 64 * 1024;
 /** … or this old: one system call a request would cost more than the record itself. */
