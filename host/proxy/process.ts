@@ -29,7 +29,7 @@ export function proxyCommand(options: ProxyProcessOptions): [string, string[]] {
     ["--workers", String(options.workers)],
   ].flat();
   return options.runtime === "node"
-    ? [process.execPath, [main, ...flags]]
+    ? [process.execPath, ["--max-semi-space-size=1", main, ...flags]]
     : [join(PROJECT, "node_modules", ".bin", "deno"), ["run", "--no-prompt", "-A", main, ...flags]];
 }
 
