@@ -1,3 +1,4 @@
+/** The protobuf API: numbers and names that clients of Hubble rely on. */
 import type { DescEnum, DescMessage } from "@bufbuild/protobuf";
 import { describe, expect, test } from "vitest";
 import * as flow from "./gen/flow/flow_pb.ts";

@@ -82,7 +82,8 @@ test(`${RUNS} mutated connections from seed ${SEED}`, { timeout: 120_000 }, () =
   for (let run = 0; run < RUNS; run++) {
     const vector = { stages: RULES, steps: connection(mutator) };
     const piece = mutator.pick([1, 2, 3, 5, 17, 64, 1000]);
-    const label = `run ${run}, pieces of ${piece}: ${JSON.stringify(vector.steps.map(describeStep))}`;
+    const steps = JSON.stringify(vector.steps.map(describeStep));
+    const label = `run ${run}, pieces of ${piece}: ${steps}`;
     const whole = native.run(vector, 1_000_000);
     expect(native.run(vector, piece), label).toEqual(whole);
     expect(wasm.run(vector, piece), label).toEqual(whole);

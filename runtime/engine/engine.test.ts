@@ -1,3 +1,4 @@
+/** The engine addon alone: its layout, its argument checks and its limits, without a namespace. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";

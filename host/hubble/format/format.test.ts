@@ -1,3 +1,4 @@
+/** Compact, dictionary and JSON text of flows, line for line as the hubble CLI prints them. */
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { describe, expect, test } from "vitest";
 import { FlowSchema, LostEventSource, TrafficDirection, Verdict } from "../gen/flow/flow_pb.ts";
