@@ -6,6 +6,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { PluginCatalog } from "../../host/plugin/catalog.ts";
+import { type ProxyRuntime, runtimeCommand } from "../../host/proxy/process.ts";
 import type { ProxyState } from "../../runtime/contract/control.ts";
 import { RunError } from "../errors.ts";
 import { run, start } from "../process.ts";
@@ -19,9 +20,7 @@ const PLUGIN = "l7-http";
 const RULE_SET = 1;
 const NEEDED = [".build/native/engine.node", `.build/plugins/${PLUGIN}/plugin.wasm`];
 
-type Runtime = "node" | "deno";
-
-function staticRow(runtime: Runtime): ProxyRow {
+function staticRow(runtime: ProxyRuntime): ProxyRow {
   return {
     name: `imker-${runtime}`,
     enforces: true,
@@ -34,13 +33,15 @@ function staticRow(runtime: Runtime): ProxyRow {
 
 export const imkerRows: readonly ProxyRow[] = [staticRow("node"), staticRow("deno")];
 
-async function startStatic(runtime: Runtime, setting: ProxySetting): Promise<RunningProxy> {
+async function startStatic(runtime: ProxyRuntime, setting: ProxySetting): Promise<RunningProxy> {
   const { paths, folder } = setting;
   const listen = `${ADDRESS.proxyToClient}:${PORT}`;
   const stateFile = join(folder, "state.json");
   writeFileSync(stateFile, JSON.stringify(compileState(paths.root)));
   const proxy = start(`imker-${runtime}`, setting.placement, [
-    ...runtimeCommand(runtime, paths.root),
+    // As ./imker does it, and so the agent that starts the proxy in production.
+    ...["env", `NODE_COMPILE_CACHE=${join(paths.root, ".build", "compile-cache")}`],
+    ...runtimeCommand(runtime),
     ...["--run-dir", folder, "--state-dir", folder, "--workers", "1"],
     ...["--static", `${listen}=${setting.upstream}`, "--state", stateFile],
   ]);
@@ -64,12 +65,6 @@ async function startStatic(runtime: Runtime, setting: ProxySetting): Promise<Run
       await proxy.stop();
     },
   };
-}
-
-function runtimeCommand(runtime: Runtime, root: string): string[] {
-  const main = join(root, "runtime", "main.ts");
-  const bin = join(root, "node_modules", ".bin", runtime);
-  return runtime === "node" ? [bin, main] : [bin, "run", "--no-prompt", "-A", main];
 }
 
 /** What the agent would send: the plugin, and the three rules compiled by it. */

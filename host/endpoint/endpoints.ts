@@ -3,6 +3,7 @@
  * store. It never lets traffic pass by itself: a new endpoint has no policy map, so the datapath
  * drops everything until the enforcer has written one.
  */
+import { existsSync } from "node:fs";
 import type { Logger } from "pino";
 import type { Datapath } from "../datapath/types.ts";
 import type { Ipcache } from "../ipcache/ipcache.ts";
@@ -43,8 +44,8 @@ export class Endpoints {
   readonly #log: Logger;
   readonly #entries = new Map<number, Entry>();
   readonly #byAddress = new Map<string, EndpointRecord>();
-  /** Ids of endpoints being made, so that two requests at once do not share one. */
-  readonly #reserved = new Set<number>();
+  /** Ids and names of endpoints being made, so that two requests at once do not share one. */
+  readonly #reserved = new Set<number | string>();
 
   constructor(deps: EndpointsDeps) {
     this.#deps = deps;
@@ -71,14 +72,20 @@ export class Endpoints {
 
   /** @throws EndpointError, AddressError, and what the network or the kernel says. */
   async create(spec: EndpointSpec): Promise<Endpoint> {
-    if (this.find(spec.namespace, spec.name) !== undefined) {
+    const fullName = `${spec.namespace}/${spec.name}`;
+    if (this.find(spec.namespace, spec.name) !== undefined || this.#reserved.has(fullName)) {
+      throw new EndpointError(409, `Cannot add endpoint ${fullName}: it exists; delete it first`);
+    }
+    if (spec.netns !== undefined && !existsSync(spec.netns)) {
       throw new EndpointError(
-        409,
-        `Cannot add endpoint ${spec.namespace}/${spec.name}: it exists; delete it first`,
+        400,
+        `Cannot add endpoint ${fullName}: there is no network namespace ${spec.netns}; ` +
+          "make it with 'ip netns add', or let imker make one (--create)",
       );
     }
     const id = this.#freeId();
-    const undo: (() => void | Promise<void>)[] = [() => void this.#reserved.delete(id)];
+    this.#reserved.add(fullName);
+    const undo: (() => void | Promise<void>)[] = [];
     try {
       const identity = await this.#deps.identities.acquire(spec);
       undo.push(() => this.#deps.identities.release(identity.id));
@@ -108,11 +115,13 @@ export class Endpoints {
       undo.push(() => this.#deps.store.delete(`endpoints/${id}`));
       await this.#install(record);
       await this.#deps.identities.release(identity.id); // #install holds its own reference.
-      this.#reserved.delete(id);
       return this.#show(this.#entry(id));
     } catch (error) {
       for (const step of undo.reverse()) await step();
       throw error;
+    } finally {
+      this.#reserved.delete(id);
+      this.#reserved.delete(fullName);
     }
   }
 

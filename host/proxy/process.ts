@@ -19,25 +19,33 @@ export interface ProxyProcessOptions {
 
 const PROJECT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 
-/** Program and arguments that run the proxy in the foreground. */
-export function proxyCommand(options: ProxyProcessOptions): [string, string[]] {
+/** V8 lets a heap grow fourfold between collections unless it is told to mind a small maximum. */
+const NODE_FLAGS = ["--max-semi-space-size=1", "--max-old-space-size=1024"];
+
+/** Program and leading arguments that run the proxy; the proxy's own options follow. */
+export function runtimeCommand(runtime: ProxyRuntime): [string, ...string[]] {
   const main = join(PROJECT, "runtime", "main.ts");
+  return runtime === "node"
+    ? [process.execPath, ...NODE_FLAGS, main]
+    : [join(PROJECT, "node_modules", ".bin", "deno"), "run", "--no-prompt", "-A", main];
+}
+
+/** The command line that runs the proxy in the foreground. */
+export function proxyCommand(options: ProxyProcessOptions): [string, ...string[]] {
   const flags = [
     ["--run-dir", options.runDir],
     ["--state-dir", options.stateDir],
     ["--bpffs", options.bpffs],
     ["--workers", String(options.workers)],
   ].flat();
-  return options.runtime === "node"
-    ? [process.execPath, ["--max-semi-space-size=1", main, ...flags]]
-    : [join(PROJECT, "node_modules", ".bin", "deno"), ["run", "--no-prompt", "-A", main, ...flags]];
+  return [...runtimeCommand(options.runtime), ...flags];
 }
 
 /** Spawns it detached and returns its pid. Throws when the program cannot be started. */
 export function startProxyProcess(options: ProxyProcessOptions): number {
   const log = openSync(join(options.runDir, "proxy.log"), "a", 0o600);
   try {
-    const [program, args] = proxyCommand(options);
+    const [program, ...args] = proxyCommand(options);
     const child = spawn(program, args, {
       detached: true,
       stdio: ["ignore", log, log],

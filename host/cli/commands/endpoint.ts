@@ -73,9 +73,9 @@ function addAdd(endpoint: Command, context: CliContext): void {
       if (options.create && options.netns !== undefined) {
         throw new CliError(EXIT.user, "Cannot use --create and --netns together: choose one");
       }
-      const { create: _create, label, port, ...rest } = options;
+      const { name, namespace, label, netns, ipv4, ipv6, port } = options;
       await context.withClient(command, async (client) => {
-        const body = { ...rest, labels: label, ports: port };
+        const body = { name, namespace, labels: label, netns, ipv4, ipv6, ports: port };
         const made = await client.call<Endpoint>("POST", "/v1/endpoints", body);
         context.print(command, made, details);
       });

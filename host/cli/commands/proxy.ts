@@ -28,7 +28,7 @@ export function addProxyCommands(program: Command, context: CliContext): void {
       new Option("--runtime <name>", "what runs it").choices(["node", "deno"]).default("node"),
     )
     .action(async (options: ProxyOptions) => {
-      const [file, args] = proxyCommand(options);
+      const [file, ...args] = proxyCommand(options);
       const child = spawn(file, args, { stdio: "inherit" });
       for (const signal of ["SIGINT", "SIGTERM"] as const) {
         process.on(signal, () => child.kill(signal));
