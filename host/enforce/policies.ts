@@ -17,13 +17,12 @@ import {
   parsePolicyFile,
   resolvePolicy,
   SelectorCache,
-  validateForApply,
 } from "../policy/index.ts";
-import { translate } from "../policy/translate/index.ts";
 import type { PolicySubject } from "../policy/types.ts";
 import type { Store } from "../store/store.ts";
 import type { Enforcer } from "./enforcer.ts";
 import type { Planner } from "./planner.ts";
+import { problemOf, type ReadPolicies, readPolicyFiles } from "./policy-reader.ts";
 import type { RuleSets } from "./rule-sets.ts";
 import type { Plan } from "./types.ts";
 
@@ -150,35 +149,9 @@ export class PolicyService {
     await this.#enforceSoon();
   }
 
-  #read(files: PolicyFile[]): { documents: PolicyDocument[]; errors: PolicyProblem[] } {
-    const errors: PolicyProblem[] = [];
-    const documents: PolicyDocument[] = [];
-    for (const { file, text } of files) {
-      const parsed = parsePolicyFile(text, file, this.#deps.parsing);
-      const problems = [
-        ...parsed.errors,
-        ...parsed.documents.flatMap((document) => validateForApply(document)),
-        ...parsed.documents.flatMap((document) => this.#checkRules(document)),
-      ];
-      if (problems.length === 0) documents.push(...parsed.documents);
-      errors.push(...problems);
-    }
-    return { documents, errors };
-  }
-
-  /** Asks the plugins whether they take the rules, so that a refusal names its document. */
-  #checkRules(document: PolicyDocument): PolicyProblem[] {
-    if (validateForApply(document).length > 0) return [];
-    for (const rule of translate(document, { cluster: this.#deps.cluster, revision: 0 })) {
-      for (const { l7 } of rule.items.flatMap((item) => item.ports ?? [])) {
-        try {
-          if (l7 !== undefined) this.#deps.ruleSets.check(l7.rules);
-        } catch (error) {
-          return [problemOf(document, error)];
-        }
-      }
-    }
-    return [];
+  #read(files: PolicyFile[]): ReadPolicies {
+    const { parsing, cluster, ruleSets } = this.#deps;
+    return readPolicyFiles(files, { parsing, cluster, checkRules: (l7) => ruleSets.check(l7) });
   }
 
   /** Computes with the change; only if that works does it become the wanted state. */
@@ -280,10 +253,4 @@ export class PolicyService {
 
 function named(document: PolicyDocument): { kind: string; namespace: string; name: string } {
   return { kind: document.kind, namespace: document.namespace, name: document.name };
-}
-
-function problemOf(document: PolicyDocument, error: unknown): PolicyProblem {
-  const { file, document: index } = document.source;
-  const message = error instanceof Error ? error.message : String(error);
-  return { file, document: index, path: "", message, expected: "", ...document.source.locate([]) };
 }

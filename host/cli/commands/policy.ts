@@ -1,5 +1,4 @@
 /** `imker policy …`: the policies of this node. */
-import { readFileSync } from "node:fs";
 import type { Command } from "commander";
 import type {
   AppliedPolicy,
@@ -10,17 +9,18 @@ import type {
 } from "../../admin/types.ts";
 import { type CliContext, table, wantsJson } from "../context.ts";
 import { CliError, EXIT } from "../errors.ts";
+import { readPolicyInput } from "../policy-input.ts";
 
 export function addPolicyCommands(program: Command, context: CliContext): void {
   const policy = program.command("policy").description("network policies");
   policy
     .command("apply")
     .description("put policies in force; nothing of a file with an error is applied")
-    .requiredOption("-f, --filename <file...>", "YAML files, or - for standard input")
+    .requiredOption("-f, --filename <path...>", "YAML files, folders of them, or - for stdin")
     .option("--wait", "return when kernel and proxy enforce them")
     .action(async (options: { filename: string[]; wait?: boolean }, command: Command) => {
       const path = `/v1/policies${options.wait ? "?wait=true" : ""}`;
-      const result = await send(context, command, path, options.filename);
+      const result = await send(context, command, path, readPolicyInput(options.filename));
       context.print(command, result, (value) =>
         value.applied
           .map((one) => `${displayName(one)} applied (revision ${one.revision})\n`)
@@ -30,10 +30,10 @@ export function addPolicyCommands(program: Command, context: CliContext): void {
     });
   policy
     .command("validate")
-    .description("check policy files without applying them")
-    .argument("<file...>", "YAML files, or - for standard input")
-    .action(async (files: string[], _options: unknown, command: Command) => {
-      const result = await send(context, command, "/v1/policies/validate", files);
+    .description("check policy files without applying them, by the agent if one is reachable")
+    .argument("<path...>", "YAML files, folders of them, or - for stdin")
+    .action(async (paths: string[], _options: unknown, command: Command) => {
+      const result = await validate(context, command, readPolicyInput(paths));
       context.print(command, result, (value) =>
         value.applied.map((one) => `${displayName(one)} is valid\n`).join(""),
       );
@@ -93,13 +93,28 @@ function select(all: PolicyView[], name: string): PolicyView[] {
   return found;
 }
 
+/** An agent knows its plugins; without one, those of this tree decide. */
+async function validate(
+  context: CliContext,
+  command: Command,
+  files: PolicyFile[],
+): Promise<ApplyResult> {
+  try {
+    return await send(context, command, "/v1/policies/validate", files);
+  } catch (error) {
+    if (!(error instanceof CliError) || error.code !== EXIT.unreachable) throw error;
+    // Loading the policy language takes a while; the other commands must not pay for it.
+    const { validateLocally } = await import("../local-validate.ts");
+    return validateLocally(files);
+  }
+}
+
 async function send(
   context: CliContext,
   command: Command,
   path: string,
-  names: string[],
+  files: PolicyFile[],
 ): Promise<ApplyResult> {
-  const files = names.map(readPolicyFile);
   return context.withClient(command, async (client) => {
     const reply = await client.send("POST", path, { files });
     if (reply.status === 200 || reply.status === 422) return reply.body as ApplyResult;
@@ -109,14 +124,6 @@ async function send(
       detail ?? `HTTP status ${reply.status}`,
     );
   });
-}
-
-function readPolicyFile(name: string): PolicyFile {
-  try {
-    return { file: name, text: readFileSync(name === "-" ? 0 : name, "utf8") };
-  } catch (cause) {
-    throw new CliError(EXIT.user, `Cannot read ${name}: ${(cause as Error).message}`, { cause });
-  }
 }
 
 function failOnErrors(context: CliContext, command: Command, errors: PolicyFileError[]): void {
