@@ -4,8 +4,19 @@
  */
 import { z } from "zod";
 
-/** Names of the fields a record may carry, in the order of their `key` on the wire. */
-const recordShape = z.object({ fields: z.array(z.string().min(1)).max(256) }).strict();
+const recordShape = z
+  .object({
+    /** Names of the fields a record may carry, in the order of their `key` on the wire. */
+    fields: z.array(z.string().min(1)).max(256),
+    /**
+     * One line for people: `{field}` is that field's value, a part in `[ ]` is left out when a field
+     * in it is missing. Without it a flow shows `<Name> Fields: map[…]`, as Hubble does.
+     */
+    summary: z.string().max(256).optional(),
+    /** Fields that hold secrets: masked wherever bytes or values are kept. */
+    sensitive: z.array(z.string().min(1)).max(256).optional(),
+  })
+  .strict();
 
 export const manifestSchema = z
   .object({
@@ -34,6 +45,11 @@ export const manifestSchema = z
             })
             .strict(),
         ),
+        /**
+         * JSON Schema (2020-12) of one rule as the policy writes it, for nested values and for what
+         * `fields` cannot say. Without it a rule is a map of the keys above to strings.
+         */
+        schema: z.record(z.string(), z.unknown()).optional(),
       })
       .strict(),
     records: z.object({ request: recordShape, response: recordShape }).strict(),

@@ -13,12 +13,12 @@
  * Body of `record`: u16 number of fields, then each: u16 key, u8 type (0 text, 1 number), u8 zero,
  * u32 length, bytes (a number is 8 bytes). Body of the others: JSON (UTF-8), types below.
  */
-export const FRAME = { open: 1, record: 2, close: 3, fault: 4, lost: 5 } as const;
+export const FRAME = { open: 1, record: 2, close: 3, fault: 4, lost: 5, log: 6 } as const;
 
 /** kind of a `record` frame. */
 export const RECORD_KIND = { request: 0, response: 1 } as const;
-/** verdict of a `record` frame. */
-export const RECORD_VERDICT = { forwarded: 0, denied: 1, error: 2 } as const;
+/** verdict of a `record` frame. `audit`: the rules deny it, the mode lets it pass. */
+export const RECORD_VERDICT = { forwarded: 0, denied: 1, error: 2, audit: 3 } as const;
 
 export const FRAME_HEADER_BYTES = 24;
 
@@ -46,7 +46,11 @@ export interface CloseBody {
     | "unreachable"
     | "policy"
     | "fault"
-    | "drained";
+    | "drained"
+    /** The version that served it is being replaced; closed at a message boundary. */
+    | "retired"
+    /** No version of its plugin can serve, and its failure policy is closed. */
+    | "no_plugin";
 }
 
 /** Body of `fault`: a plugin trapped, ran out of fuel or returned nonsense. */
@@ -55,6 +59,13 @@ export interface FaultBody {
   message: string;
   /** Connections closed with the instance. */
   connections: number;
+}
+
+/** Body of `log`: a line that a plugin wrote. */
+export interface LogBody {
+  plugin: { name: string; version: string; digest: string };
+  level: "debug" | "info" | "warn" | "error";
+  message: string;
 }
 
 /** Body of `lost`. */
