@@ -9,12 +9,13 @@ import { setImmediate } from "node:timers/promises";
 import { type Logger, pino } from "pino";
 import { createAdminApp } from "./admin/app.ts";
 import { createBackend } from "./agent/backend.ts";
+import { checkOptions } from "./agent/check-options.ts";
 import { BUILD, checkEnvironment } from "./agent/environment.ts";
 import { EventPump } from "./agent/event-pump.ts";
 import { createFlowNames } from "./agent/flow-names.ts";
 import { Lifetime } from "./agent/lifetime.ts";
 import { listenAdmin, refuseSecondAgent } from "./agent/listen.ts";
-import { nodePrefixes } from "./agent/node-addresses.ts";
+import { NodeAddresses } from "./agent/node-addresses.ts";
 import { createPatternCheck } from "./agent/pattern-check.ts";
 import { PolicyFolder } from "./agent/policy-folder.ts";
 import { recordsAfterPackets } from "./agent/record-order.ts";
@@ -34,6 +35,7 @@ import { IdentityAllocator } from "./identity/allocator.ts";
 import { podLabels } from "./identity/pod-labels.ts";
 import { IDENTITY } from "./identity/reserved.ts";
 import { Ipcache } from "./ipcache/ipcache.ts";
+import { loadNative } from "./native/index.ts";
 import { type AgentOptions, agentPidFile, databaseFile } from "./options.ts";
 import { PluginCatalog } from "./plugin/catalog.ts";
 import { ProxySupervisor } from "./proxy/supervisor.ts";
@@ -43,6 +45,7 @@ import type { Store } from "./store/store.ts";
 
 export const AGENT_VERSION = "0.1.0";
 const IDENTITY_COLLECT_MS = 60_000;
+const NODE_ADDRESSES_MS = 5_000;
 
 /** What every part is made with. */
 interface Base {
@@ -54,6 +57,7 @@ interface Base {
 /** Runs until SIGTERM, SIGINT or a stop request. Throws EnvironmentError before it starts. */
 export async function runAgent(options: AgentOptions): Promise<void> {
   checkEnvironment();
+  checkOptions(options, (name) => loadNative().interfaceIndex(name));
   await refuseSecondAgent(options.socket);
   for (const folder of [options.runDir, options.stateDir]) {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
@@ -82,7 +86,7 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
   const datapath = life.own(createDatapath({ bpffs: options.bpffs }));
   datapath.start();
   const ipcache = new Ipcache(datapath);
-  nameNodePrefixes(ipcache);
+  nameNodePrefixes(base, ipcache);
   const endpoints = createEndpoints(base, { store, datapath, ipcache, identities });
   await endpoints.restore();
 
@@ -165,8 +169,10 @@ function createEndpoints(
 }
 
 /** The node's own addresses, and what an address that nothing names is. */
-function nameNodePrefixes(ipcache: Ipcache): void {
-  for (const prefix of nodePrefixes()) ipcache.upsert("node", prefix, IDENTITY.host);
+function nameNodePrefixes({ life }: Base, ipcache: Ipcache): void {
+  const addresses = new NodeAddresses(ipcache);
+  addresses.refresh();
+  life.every(NODE_ADDRESSES_MS, async () => addresses.refresh());
   ipcache.upsert("default", "0.0.0.0/0", IDENTITY.worldIpv4);
   ipcache.upsert("default", "::/0", IDENTITY.worldIpv6);
 }

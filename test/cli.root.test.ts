@@ -1,6 +1,6 @@
 /**
- * The command line as a script uses it: `--json` wherever it stands, the documented shapes, one line
- * for what went wrong, and the exit codes.
+ * The command line as a script uses it: `--json` wherever it stands, the documented shapes, one
+ * line for what went wrong, and the exit codes.
  */
 import { execFile } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -149,6 +149,9 @@ describe("what went wrong is one line and an exit code", () => {
     ["a policy with an error", ["policy", "apply", "-f", brokenFile], 1, /metadata/],
     ["the same, only looked at", ["policy", "validate", folder], 1, /broken\.yaml/],
     ["a policy that is not there", ["policy", "delete", "nope"], 1, /Cannot find policy "nope"/],
+    ["a pool that is none", ["agent", "--ipv4-pool", "foo"], 1, /--ipv4-pool: .*expected a CIDR/],
+    ["a policy folder that is not there", ["agent", "--policy-dir", "/no"], 1, /no such folder/],
+    ["a device that is not there", ["agent", "--device", "no0"], 2, /no such interface/],
     ["a second agent", ["agent", "--run-dir", "/run/imker-t-cli"], 2, /another one answers/],
   ])("%s", async (_name, args, code, message) => {
     const outcome = await imker(...socket, ...args);

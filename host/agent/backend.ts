@@ -4,6 +4,7 @@
  */
 import { create } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
+import { ProblemError } from "../admin/problem.ts";
 import type { AdminBackend, AgentStatus, FlowQuery, IdentityView } from "../admin/types.ts";
 import type { Datapath } from "../datapath/types.ts";
 import type { Endpoints } from "../endpoint/endpoints.ts";
@@ -45,7 +46,10 @@ export function createBackend(deps: BackendDeps): AdminBackend {
       list: () => policies.list(),
       validate: (files) => policies.validate(files),
       apply: (files, wait) => policies.apply(files, wait),
-      delete: (kind, namespace, name, wait) => policies.delete(kind, namespace, name, wait),
+      delete: async (kind, namespace, name, wait) => {
+        refuseOwned(deps, kind, namespace, name);
+        return policies.delete(kind, namespace, name, wait);
+      },
     },
     identities: () => identityViews(deps),
     flows: (query, signal) => flows(deps, query, signal),
@@ -61,6 +65,23 @@ export function createBackend(deps: BackendDeps): AdminBackend {
     upgradeProxy: (drainSeconds) => proxy.upgrade(drainSeconds * 1000),
     stop: () => deps.stop(),
   };
+}
+
+/** A policy of the watched folder would come back with the next change of a file. */
+function refuseOwned(
+  { policies, folder }: BackendDeps,
+  kind: string,
+  namespace: string,
+  name: string,
+): void {
+  const view = policies
+    .list()
+    .find((one) => one.kind === kind && one.namespace === namespace && one.name === name);
+  if (view === undefined || folder?.owns(view.source) !== true) return;
+  throw new ProblemError(
+    409,
+    `Cannot delete ${kind} ${namespace}/${name}: ${view.source} keeps it in force; remove it there`,
+  );
 }
 
 function endpointBackend({
@@ -140,6 +161,8 @@ async function* flows(
 ): AsyncGenerator<string> {
   // A request just answered has left its events in the kernel's ring; they belong to the answer.
   pump.drain();
+  // To the API 0 means all.
+  if (query.last === 0 && !query.follow) return;
   const request = create(GetFlowsRequestSchema, {
     number: BigInt(query.last ?? 0),
     follow: query.follow,

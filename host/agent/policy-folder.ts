@@ -37,6 +37,11 @@ export class PolicyFolder {
     return this.#errors;
   }
 
+  /** Whether a policy of this source is kept in force by a file here. */
+  owns(source: string): boolean {
+    return source.startsWith(`${this.#folder}/`);
+  }
+
   close(): void {
     clearTimeout(this.#timer);
     this.#watcher.close();
@@ -74,7 +79,7 @@ export class PolicyFolder {
       `${one.kind}/${one.namespace}/${one.name}`;
     const applied = new Set(result.applied.map(keyOf));
     for (const view of this.#deps.list()) {
-      const ours = view.source.startsWith(`${this.#folder}/`);
+      const ours = this.owns(view.source);
       const kept =
         applied.has(keyOf(view)) || (present.has(view.source) && refused.has(view.source));
       if (ours && !kept) await this.#deps.remove(view.kind, view.namespace, view.name, true);

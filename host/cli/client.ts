@@ -66,10 +66,12 @@ export class ApiClient {
       });
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause);
+      const hint = /\bEACCES\b/.test(reason)
+        ? "only its owner may (run it as root)"
+        : "is it running ('imker agent')? Use --socket for another path";
       throw new CliError(
         EXIT.unreachable,
-        `Cannot reach the agent at ${this.#socket}: ${reason}; ` +
-          "is it running ('imker agent')? Use --socket for another path",
+        `Cannot reach the agent at ${this.#socket}: ${reason}; ${hint}`,
         { cause },
       );
     }

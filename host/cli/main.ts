@@ -11,10 +11,14 @@ import { addProxyCommands } from "./commands/proxy.ts";
 import { addStatusCommands } from "./commands/status.ts";
 import { addUninstallCommand } from "./commands/uninstall.ts";
 import { type CliContext, createContext, SOCKET_DEFAULT } from "./context.ts";
-import { CliError, EXIT } from "./errors.ts";
+import { CliError, EXIT, type ExitCode } from "./errors.ts";
 
 /** By name, so that the other commands need not load what throws them. */
-const ENVIRONMENT_ERRORS = new Set(["EnvironmentError", "DatapathError"]);
+const EXIT_OF_ERROR = new Map<string, ExitCode>([
+  ["OptionError", EXIT.user],
+  ["EnvironmentError", EXIT.environment],
+  ["DatapathError", EXIT.environment],
+]);
 
 /** Everything `imker` understands. */
 export function createProgram(context: CliContext): Command {
@@ -72,12 +76,11 @@ export async function runCli(argv: string[], context: CliContext): Promise<numbe
       context.err(`imker: ${error.message}\n`);
       return error.code;
     }
-    // Errors of the agent and the datapath say what is wrong with the machine and what to do.
-    if (error instanceof Error && ENVIRONMENT_ERRORS.has(error.name)) {
-      context.err(`imker: ${error.message}\n`);
-      return EXIT.environment;
-    }
-    throw error;
+    // Errors of the agent and the datapath say what is wrong and what to do.
+    const code = error instanceof Error ? EXIT_OF_ERROR.get(error.name) : undefined;
+    if (!(error instanceof Error) || code === undefined) throw error;
+    context.err(`imker: ${error.message}\n`);
+    return code;
   }
 }
 

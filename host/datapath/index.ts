@@ -106,7 +106,8 @@ export class KernelDatapath implements Datapath {
     if (!isBpffs(this.#native, this.#options.bpffs))
       throw new DatapathError(
         "no-bpffs",
-        `Cannot start: ${this.#options.bpffs} is on no BPF file system; mount -t bpf bpf /sys/fs/bpf`,
+        `Cannot start: ${this.#options.bpffs} is on no BPF file system; mount -t bpf bpf ` +
+          "/sys/fs/bpf (under 'ip netns exec', which hides it, use 'nsenter --net=' instead)",
       );
     this.#maps.adopt();
     for (const name of OBJECTS) this.#load(name);

@@ -43,6 +43,8 @@ export interface DemoOutcome {
   results: DemoResult[];
   /** GetFlowsResponse protojson lines, oldest first. */
   flows: string[];
+  /** Of the pod `web`. */
+  webAddress: string;
 }
 
 interface Running {
@@ -54,7 +56,7 @@ interface Running {
 export async function runDemo(options: DemoOptions): Promise<DemoOutcome> {
   const stage = demoStage(options.runtime);
   if (stage.exists()) {
-    options.progress("removing what an earlier demo left");
+    options.progress("removing the demo that runs here already, or what is left of it");
     await stage.remove();
   }
   const interrupted = (): void => {
@@ -134,7 +136,7 @@ async function judge(running: Running, options: DemoOptions): Promise<DemoOutcom
   results.push(...(await judgeAll(running, LIVE_CHANGE.checks)));
   const flows: string[] = [];
   for await (const line of running.client.lines(`/v1/flows?last=${FLOWS_SHOWN}`)) flows.push(line);
-  return { results, flows };
+  return { results, flows, webAddress: running.pods.get("web")?.ipv4 ?? "" };
 }
 
 async function judgeAll(running: Running, checks: readonly DemoCheck[]): Promise<DemoResult[]> {

@@ -25,6 +25,10 @@ describe("AddressPool", () => {
     expect(() => pool.take("10.0.0.1")).toThrow("not an IPv6 address");
   });
 
+  it.each(["10.0.0.0", "10.0.0.1", "10.0.0.255"])("keeps %s back", (address) => {
+    expect(() => new AddressPool("10.0.0.0/24").take(address)).toThrow("keeps it back");
+  });
+
   it.each(["10.0.0.0", "10.0.0.0/33", "10.0.0.0/31", "x/8", "fd00::/127"])("refuses %s", (cidr) => {
     expect(() => new AddressPool(cidr)).toThrow("Cannot use the pool");
   });

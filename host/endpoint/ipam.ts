@@ -66,6 +66,9 @@ export class AddressPool {
     if (!prefixContains(this.#network, parsed)) {
       throw new AddressError(`Cannot use ${address}: it is outside the pool ${this.cidr}`);
     }
+    if (parsed.address < this.#first || parsed.address > this.#last) {
+      throw new AddressError(`Cannot use ${address}: the pool ${this.cidr} keeps it back`);
+    }
     if (this.#used.has(address)) throw new AddressError(`Cannot use ${address}: it is taken`);
     return address;
   }

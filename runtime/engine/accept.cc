@@ -294,17 +294,23 @@ bool Relay::admit(Listener &listener, int client, const sockaddr_storage &peer)
 	return true;
 }
 
-/* A socket on its way to the upstream, or -1. */
+/*
+ * A socket on its way to the upstream, or -1. It has the client's address and port, unless the port
+ * is taken (a connection of the same tuple is dying), or the upstream is the node itself: then its
+ * SYN would not leave the node, and the stack would give it to the client's socket, which has the
+ * same tuple.
+ */
 int Relay::connect_upstream(const Listener &listener, const sockaddr_storage &upstream,
 			    const sockaddr_storage &client, const Facts &facts)
 {
 	if (!listener.transparent)
 		return start_connection(upstream, nullptr, 0);
 	uint32_t mark = identity_mark(facts.source_identity);
-	int fd = start_connection(upstream, &client, mark);
-	if (fd >= 0 || (errno != EADDRINUSE && errno != EADDRNOTAVAIL))
-		return fd;
-	/* The client's port is taken (a connection of the same tuple is dying): any other. */
+	if (facts.destination_identity != IDENTITY_HOST) {
+		int fd = start_connection(upstream, &client, mark);
+		if (fd >= 0 || (errno != EADDRINUSE && errno != EADDRNOTAVAIL))
+			return fd;
+	}
 	counters_[COUNT_PORT_CHANGED]++;
 	sockaddr_storage from = client;
 	if (from.ss_family == AF_INET)

@@ -24,7 +24,9 @@ export function addDemoCommand(program: Command, context: CliContext): void {
     .action(async (flags: DemoFlags & { down?: boolean }, command: Command) => {
       const { demoStage, runDemo } = await import("../../demo/run.ts");
       if (flags.down) {
-        await demoStage(flags.runtime).remove();
+        const stage = demoStage(flags.runtime);
+        context.err(stage.exists() ? "demo: removing it\n" : "demo: there is none\n");
+        await stage.remove();
         return;
       }
       const outcome = await runDemo({
@@ -36,7 +38,7 @@ export function addDemoCommand(program: Command, context: CliContext): void {
         context.out(`${JSON.stringify({ results: outcome.results }, undefined, 2)}\n`);
       } else {
         context.out(report(outcome));
-        if (flags.keep) context.out(keptText(demoStage(flags.runtime).socket));
+        if (flags.keep) context.out(keptText(demoStage(flags.runtime).socket, outcome.webAddress));
       }
       if (!outcome.results.every((result) => result.pass)) process.exitCode = EXIT.user;
     });
@@ -54,13 +56,13 @@ function report({ results, flows }: DemoOutcome): string {
   ].join("");
 }
 
-function keptText(socket: string): string {
+function keptText(socket: string, webAddress: string): string {
   return `
 It goes on running. The admin API listens on ${socket}:
   export IMKER_SOCKET=${socket}
   ./imker status
   ./imker endpoint list
-  ./imker endpoint exec frontend -- curl -i http://<address of web>:8080/products
+  ./imker endpoint exec frontend -- curl -i http://${webAddress}:8080/products
   ./imker observe -f
   ./imker demo --down
 `;

@@ -1,0 +1,41 @@
+/** What can be wrong with the agent's options, found before anything is started or touched. */
+import { statSync } from "node:fs";
+import { AddressError, AddressPool } from "../endpoint/ipam.ts";
+import type { AgentOptions } from "../options.ts";
+import { EnvironmentError } from "./environment.ts";
+
+/** The caller's mistake; the message names the option. */
+export class OptionError extends Error {
+  override readonly name = "OptionError";
+}
+
+/**
+ * `interfaceIndex`: of this network namespace, 0 when there is none of that name.
+ * @throws OptionError, or EnvironmentError for an interface that is not there.
+ */
+export function checkOptions(
+  options: AgentOptions,
+  interfaceIndex: (name: string) => number,
+): void {
+  checkPool("--ipv4-pool", options.ipv4Pool);
+  checkPool("--ipv6-pool", options.ipv6Pool);
+  const { policyDir, devices } = options;
+  if (policyDir !== undefined && statSync(policyDir, { throwIfNoEntry: false }) === undefined) {
+    throw new OptionError(`Cannot use --policy-dir ${policyDir}: there is no such folder`);
+  }
+  for (const device of devices) {
+    if (interfaceIndex(device) !== 0) continue;
+    throw new EnvironmentError(
+      `Cannot use --device ${device}: no such interface; 'ip link' lists those there are`,
+    );
+  }
+}
+
+function checkPool(option: string, cidr: string): void {
+  try {
+    new AddressPool(cidr);
+  } catch (cause) {
+    if (!(cause instanceof AddressError)) throw cause;
+    throw new OptionError(`${option}: ${cause.message}`, { cause });
+  }
+}
