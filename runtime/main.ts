@@ -10,6 +10,7 @@ import { destination, pino } from "pino";
 import { ENGINE_PATH, type EngineAddon, loadEngine } from "./engine/index.ts";
 import { prepareImage } from "./isolate/index.ts";
 import { HELP, OptionsError, type ProxyOptions, parseOptions } from "./proxy/options.ts";
+import { preparePlugin } from "./proxy/prepare-plugin.ts";
 import { connectionsMax, dropPrivileges } from "./proxy/privileges.ts";
 import { ProxyProcess } from "./proxy/proxy-process.ts";
 import { StateHistory } from "./proxy/state-change.ts";
@@ -87,7 +88,10 @@ async function run(options: ProxyOptions): Promise<void> {
     log,
     options,
     workers,
-    history: new StateHistory({ prepareImage, createMatcher }),
+    history: new StateHistory({
+      preparePlugin: (version) => preparePlugin({ prepareImage }, version),
+      createMatcher,
+    }),
     announceWorkers: (count) => announce(addon, options.bpffs, count),
     hello: describeSelf(),
     exit,

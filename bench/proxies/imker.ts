@@ -75,8 +75,13 @@ function compileState(root: string): ProxyState {
     { key: "path", value: path },
   ]);
   let patterns = 0;
-  const compiled = catalog.compile({ plugin: PLUGIN, rules }, () => ++patterns);
-  return { revision: 1, plugins: catalog.versions(), ruleSets: [{ id: RULE_SET, ...compiled }] };
+  const form = catalog.compile({ plugin: PLUGIN, rules }, () => ++patterns);
+  return {
+    revision: 1,
+    plugins: catalog.versions(),
+    services: [{ plugin: PLUGIN, active: form.digest }],
+    ruleSets: [{ id: RULE_SET, plugin: PLUGIN, mode: "enforce", failure: "closed", forms: [form] }],
+  };
 }
 
 function loadCatalog(folder: string): PluginCatalog {

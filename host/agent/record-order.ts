@@ -19,6 +19,9 @@ export function recordsAfterPackets(sink: RecordSink, pump: EventPump): RecordSi
       pump.catchUp();
       sink.fault(fault);
     },
+    log(line) {
+      sink.log(line);
+    },
     lost(worker, cause, count) {
       sink.lost(worker, cause, count);
     },

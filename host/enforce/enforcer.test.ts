@@ -30,6 +30,7 @@ describe("Enforcer", () => {
     // Only what the enforcer asks of them; the real ones are covered end to end.
     const ruleSets = {
       plugins: () => [],
+      services: () => [],
       select: (numbers: Iterable<number>) => [...numbers].map((id) => ({ id })),
       retain: () => {},
     } as unknown as RuleSets;

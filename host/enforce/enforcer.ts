@@ -81,6 +81,7 @@ export class Enforcer {
     await proxy.setState({
       revision: ++this.#proxyRevision,
       plugins: ruleSets.plugins(),
+      services: ruleSets.services(),
       ruleSets: ruleSets.select(numbers),
     });
   }

@@ -1,8 +1,9 @@
 /**
- * L7 rule sets by number. Content decides the number (plugin digest + rules), so equal rules of
- * many endpoints are one rule set, and a number never changes its meaning.
+ * L7 rule sets by number. Content decides the number (plugin reference, mode, failure policy and
+ * rules; docs/decisions/0009), so equal rules of many endpoints are one rule set, and a number
+ * never changes its meaning.
  */
-import type { PluginVersion, RuleSet } from "../../runtime/contract/control.ts";
+import type { PluginVersion, RuleSet, Service } from "../../runtime/contract/control.ts";
 import type { PluginCatalog } from "../plugin/catalog.ts";
 import type { L7Rules } from "../policy/types.ts";
 import { Numbering } from "../store/numbering.ts";
@@ -22,11 +23,12 @@ export class RuleSets {
 
   /** Compiles on first sight. Throws what PluginCatalog.compile throws. */
   numberOf(l7: L7Rules): number {
-    const digest = this.#catalog.digestOf(l7.plugin);
-    const number = this.#numbers.numberOf(JSON.stringify([digest, l7.version ?? "", l7.rules]));
+    const plugin = l7.version === undefined ? l7.plugin : `${l7.plugin}@${l7.version}`;
+    const { mode = "enforce", failure = "closed", rules } = l7;
+    const number = this.#numbers.numberOf(JSON.stringify([plugin, mode, failure, rules]));
     if (!this.#compiled.has(number)) {
-      const compiled = this.#catalog.compile(l7, (source) => this.#patterns.numberOf(source));
-      this.#compiled.set(number, { id: number, ...compiled });
+      const form = this.#catalog.compile(l7, (source) => this.#patterns.numberOf(source));
+      this.#compiled.set(number, { id: number, plugin, mode, failure, forms: [form] });
     }
     return number;
   }
@@ -45,6 +47,14 @@ export class RuleSets {
 
   plugins(): PluginVersion[] {
     return this.#catalog.versions();
+  }
+
+  /** Of every installed plugin, by name and by pinned version. */
+  services(): Service[] {
+    return this.#catalog.versions().flatMap(({ digest, manifest: { name, version } }) => [
+      { plugin: name, active: digest },
+      { plugin: `${name}@${version}`, active: digest },
+    ]);
   }
 
   /** Forgets compiled forms that nothing uses; their numbers stay taken. */

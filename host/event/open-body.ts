@@ -2,7 +2,13 @@
  * The JSON bodies of the record stream, checked by hand: a connection may live for one request, so
  * this runs as often as records do, and a schema library costs ten times as much here.
  */
-import type { CloseBody, FaultBody, LostBody, OpenBody } from "../../runtime/contract/records.ts";
+import type {
+  CloseBody,
+  FaultBody,
+  LogBody,
+  LostBody,
+  OpenBody,
+} from "../../runtime/contract/records.ts";
 
 const STAGES_MAX = 2;
 const PORT_MAX = 65_535;
@@ -16,7 +22,10 @@ const CLOSE_REASONS: ReadonlySet<string> = new Set<CloseBody["reason"]>([
   "policy",
   "fault",
   "drained",
+  "retired",
+  "no_plugin",
 ]);
+const LEVELS: ReadonlySet<string> = new Set<LogBody["level"]>(["debug", "info", "warn", "error"]);
 
 /** Undefined when the text is not what `OpenBody` says. */
 export function parseOpenBody(text: string): OpenBody | undefined {
@@ -60,6 +69,15 @@ export function parseFaultBody(text: string): FaultBody | undefined {
   return { plugin, message, connections };
 }
 
+export function parseLogBody(text: string): LogBody | undefined {
+  const body = parseObject(text);
+  const plugin = parsePlugin(body?.plugin);
+  const message = body?.message;
+  const level = body?.level;
+  if (plugin === undefined || typeof message !== "string" || !isLevel(level)) return undefined;
+  return { plugin, level, message };
+}
+
 export function parseLostBody(text: string): LostBody | undefined {
   const frames = parseObject(text)?.frames;
   return isCount(frames, Number.MAX_SAFE_INTEGER) ? { frames } : undefined;
@@ -91,6 +109,10 @@ function isStage(value: unknown): value is OpenBody["stages"][number] {
     isCount(value.ruleSet, U32_MAX) &&
     isCount(value.cookie, U32_MAX)
   );
+}
+
+function isLevel(value: unknown): value is LogBody["level"] {
+  return typeof value === "string" && LEVELS.has(value);
 }
 
 function isCloseReason(value: unknown): value is CloseBody["reason"] {

@@ -99,6 +99,17 @@ describe("frame()", () => {
     expect(events.closes).toMatchObject([{ reason: "policy", time: 5n }]);
   });
 
+  test("lines of plugins are passed on", () => {
+    take(openFrame(1));
+    const line = { plugin: OPEN_BODY.plugin, level: "warn", message: "odd bytes" };
+    take(jsonFrame({ type: FRAME.log, connection: 1, time: 9n }, line));
+    take(jsonFrame({ type: FRAME.log, connection: 7 }, line));
+    expect(events.logs).toMatchObject([
+      { ...line, worker: 3, time: 9n, connection: { id: 1 } },
+      { ...line, connection: undefined },
+    ]);
+  });
+
   test("faults and the worker's losses are passed on", () => {
     take(openFrame(1));
     const fault = { plugin: OPEN_BODY.plugin, message: "out of fuel", connections: 4 };
@@ -112,11 +123,12 @@ describe("frame()", () => {
   test.each([
     ["an unknown type", frame({ type: 9 }, Buffer.alloc(0))],
     ["an unknown kind", frame({ type: FRAME.record, kind: 2, connection: 1 }, BODY)],
-    ["an unknown verdict", frame({ type: FRAME.record, verdict: 3, connection: 1 }, BODY)],
+    ["an unknown verdict", frame({ type: FRAME.record, verdict: 4, connection: 1 }, BODY)],
     ["a broken record body", frame({ type: FRAME.record, connection: 1 }, BODY.subarray(1))],
     ["a close without reason", jsonFrame({ type: FRAME.close, connection: 1 }, {})],
     ["a close for an unknown reason", jsonFrame({ type: FRAME.close }, { reason: "bored" })],
     ["a fault without plugin", jsonFrame({ type: FRAME.fault }, { message: "", connections: 0 })],
+    ["a line of no level", jsonFrame({ type: FRAME.log }, { ...OPEN_BODY, message: "" })],
     ["a negative loss", jsonFrame({ type: FRAME.lost }, { frames: -1 })],
     ["a loss that is no JSON", frame({ type: FRAME.lost }, Buffer.from("{"))],
   ])("%s ends the stream", (_name, bytes) => {
@@ -139,7 +151,7 @@ describe("frame()", () => {
   test("never throws, whatever the frame", () => {
     fc.assert(
       fc.property(
-        fc.nat(6),
+        fc.nat(7),
         fc.uint8Array({ maxLength: 60 }),
         fc.nat(3),
         (type, body, connection) => {

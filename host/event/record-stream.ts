@@ -12,7 +12,13 @@ import {
   RECORD_VERDICT,
 } from "../../runtime/contract/records.ts";
 import type { DecodeBudget } from "./decode-budget.ts";
-import { parseCloseBody, parseFaultBody, parseLostBody, parseOpenBody } from "./open-body.ts";
+import {
+  parseCloseBody,
+  parseFaultBody,
+  parseLogBody,
+  parseLostBody,
+  parseOpenBody,
+} from "./open-body.ts";
 import { checkRecordBody } from "./record-fields.ts";
 import type { L7Record, ProxyConnection, RecordSink } from "./types.ts";
 
@@ -21,7 +27,7 @@ export const CONNECTIONS_PER_WORKER_MAX = 32_768;
 /** Requests waiting for their response; the oldest gives way. */
 export const PENDING_REQUESTS_PER_WORKER_MAX = 16_384;
 const KIND_MAX = RECORD_KIND.response;
-const VERDICT_MAX = RECORD_VERDICT.error;
+const VERDICT_MAX = RECORD_VERDICT.audit;
 /** Makes one safe integer of connection (32 bits) and the low bits of exchange. */
 const EXCHANGE_KEY_SPAN = 2 ** 20;
 
@@ -74,6 +80,8 @@ export class RecordStream {
         return this.#close(bytes, start, bytes.toString("utf8", body, end));
       case FRAME.fault:
         return this.#fault(bytes, start, bytes.toString("utf8", body, end));
+      case FRAME.log:
+        return this.#log(bytes, start, bytes.toString("utf8", body, end));
       case FRAME.lost:
         return this.#lost(bytes.toString("utf8", body, end));
       default:
@@ -178,6 +186,18 @@ export class RecordStream {
     const body = parseFaultBody(text);
     if (body === undefined) return "fault frame is not a FaultBody";
     this.#sink.fault({
+      worker: this.#worker,
+      time: bytes.readBigUInt64LE(start + 16),
+      connection: this.#connections.get(bytes.readUInt32LE(start + 8)),
+      ...body,
+    });
+    return undefined;
+  }
+
+  #log(bytes: Buffer, start: number, text: string): string | undefined {
+    const body = parseLogBody(text);
+    if (body === undefined) return "log frame is not a LogBody";
+    this.#sink.log({
       worker: this.#worker,
       time: bytes.readBigUInt64LE(start + 16),
       connection: this.#connections.get(bytes.readUInt32LE(start + 8)),

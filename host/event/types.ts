@@ -1,9 +1,10 @@
 /**
  * What the proxy reports, decoded: the connection a record belongs to, the record, a plugin's
- * fault, and losses. `flow-builder.ts` (host/hubble) turns these into flows. A record keeps its
- * fields undecoded, because most flows are overwritten in the ring before anybody reads them.
+ * fault or log line, and losses. `flow-builder.ts` (host/hubble) turns these into flows. A record
+ * keeps its fields undecoded, because most flows are overwritten in the ring before anybody reads
+ * them.
  */
-import type { CloseBody, OpenBody } from "../../runtime/contract/records.ts";
+import type { CloseBody, LogBody, OpenBody } from "../../runtime/contract/records.ts";
 
 /** One side of one L7 exchange. */
 export interface L7Record {
@@ -44,6 +45,14 @@ export interface ProxyFault {
   readonly connection: ProxyConnection | undefined;
 }
 
+/** A line that a plugin wrote. */
+export interface ProxyLog extends LogBody {
+  readonly worker: number;
+  readonly time: bigint;
+  /** The connection whose bytes it was handling, if the frame names a known one. */
+  readonly connection: ProxyConnection | undefined;
+}
+
 /** Why records are missing: see `RecordStream` and `RecordClient`. */
 export type LossCause =
   /** The worker could not write them: nobody connected or socket full. */
@@ -57,5 +66,6 @@ export interface RecordSink {
   record(record: L7Record): void;
   closed(connection: ProxyConnection, reason: CloseBody["reason"], time: bigint): void;
   fault(fault: ProxyFault): void;
+  log(line: ProxyLog): void;
   lost(worker: number, cause: LossCause, count: number): void;
 }

@@ -18,7 +18,7 @@ import { GetFlowsResponseSchema } from "./gen/observer/observer_pb.ts";
 import { collectingBuilder, GETTERS, NODE, POLICY_WEB, TIME } from "./testing/fixture.ts";
 
 const { INGRESS, EGRESS } = TrafficDirection;
-const { FORWARDED, DROPPED, ERROR } = Verdict;
+const { AUDIT, FORWARDED, DROPPED, ERROR } = Verdict;
 
 function message(entry: RingEntry | undefined): Flow {
   if (entry?.kind !== "flow") throw new Error("no flow");
@@ -122,6 +122,14 @@ describe("record()", () => {
       [
         [EGRESS, FORWARDED, false],
         [INGRESS, DROPPED, false],
+      ],
+    ],
+    [
+      "one that only mode audit lets pass",
+      [{ ...asked, verdict: RECORD_VERDICT.audit, stage: 1 }],
+      [
+        [EGRESS, FORWARDED, false],
+        [INGRESS, AUDIT, false],
       ],
     ],
     [

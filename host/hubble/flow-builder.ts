@@ -95,6 +95,17 @@ export class FlowBuilder implements RecordSink {
         verdict: Verdict.ERROR,
         summary: `Connection closed: not the protocol of plugin ${connection.open?.plugin.name}`,
       });
+    } else if (reason === "no_plugin") {
+      this.#failure(connection, time, {
+        verdict: Verdict.DROPPED,
+        summary: `Connection refused: no version of plugin ${connection.open?.plugin.name} can serve`,
+      });
+    } else if (reason === "retired") {
+      const { name, version } = connection.open?.plugin ?? {};
+      this.#failure(connection, time, {
+        verdict: Verdict.TRACED,
+        summary: `Connection closed: version ${version} of plugin ${name} is retired`,
+      });
     }
   }
 
@@ -110,6 +121,9 @@ export class FlowBuilder implements RecordSink {
       }),
     );
   }
+
+  /** Lines of plugins are no flows. */
+  log(): void {}
 
   lost(worker: number, _cause: LossCause, count: number): void {
     this.#loss(LostEventSource.OBSERVER_EVENTS_QUEUE, worker + 1, count);

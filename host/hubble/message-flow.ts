@@ -80,7 +80,8 @@ export class MessageFlow extends L7Flow implements FlowFacts {
   }
 
   get deniedBy(): readonly PolicyOrigin[] {
-    return this.verdict === Verdict.DROPPED ? this.#stage.origins : NO_ORIGINS;
+    const denied = this.verdict === Verdict.DROPPED || this.verdict === Verdict.AUDIT;
+    return denied ? this.#stage.origins : NO_ORIGINS;
   }
 
   get message(): MessageFacts {
@@ -150,20 +151,22 @@ export function faultSummary(fault: ProxyFault): string {
 }
 
 /**
- * The verdicts of a record at the stages it reached, in their order: a stage that denied is the
- * last one, and the response to a denied request comes from the stage that denied it. A message
- * that could not be parsed has no verdict of a stage: one ERROR.
+ * The verdicts of a record at the stages it reached, in their order: a stage that denied (in mode
+ * audit: would have) is the last one, and the response to a denied request comes from the stage
+ * that denied it. A message that could not be parsed has no verdict of a stage: one ERROR.
  */
 export function stageVerdicts(record: L7Record, stages: number): Verdict[] {
   if (record.verdict === RECORD_VERDICT.error) return [Verdict.ERROR];
-  const denied = record.verdict === RECORD_VERDICT.denied;
+  const audit = record.verdict === RECORD_VERDICT.audit;
+  const denied = audit || record.verdict === RECORD_VERDICT.denied;
   const { request } = record;
   let last = stages - 1;
   if (denied) last = Math.min(last, record.stage);
   if (request?.verdict === RECORD_VERDICT.denied) last = Math.min(last, request.stage);
   const verdicts: Verdict[] = [];
   for (let stage = 0; stage <= last; stage++) {
-    verdicts.push(denied && stage === last ? Verdict.DROPPED : Verdict.FORWARDED);
+    if (!denied || stage < last) verdicts.push(Verdict.FORWARDED);
+    else verdicts.push(audit ? Verdict.AUDIT : Verdict.DROPPED);
   }
   return verdicts;
 }

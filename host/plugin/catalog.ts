@@ -1,13 +1,13 @@
 /**
- * The plugins this agent can put in force: built components on disk, verified by digest, and the
+ * The plugins this agent can put in force: packages on disk, verified by digest, and the
  * compiling of policy rules to a plugin's own form. Plugins run sandboxed here as they do in the
  * proxy: `compile` is plugin code.
  */
-import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { PluginVersion } from "../../runtime/contract/control.ts";
-import { type Manifest, manifestSchema } from "../../runtime/contract/manifest.ts";
+import type { PluginVersion, RuleForm } from "../../runtime/contract/control.ts";
+import type { Manifest } from "../../runtime/contract/manifest.ts";
+import { readPackage } from "../../runtime/contract/package.ts";
 import { instantiate, prepareImage } from "../../runtime/isolate/index.ts";
 import type { PluginImage, PluginRule } from "../../runtime/isolate/types.ts";
 import { compilePattern, createMatcher } from "../../runtime/regex/index.ts";
@@ -15,13 +15,6 @@ import type { L7Rules } from "../policy/types.ts";
 
 export class PluginError extends Error {
   override readonly name = "PluginError";
-}
-
-/** What the proxy needs of a rule set, before the agent numbers it. */
-export interface CompiledRules {
-  plugin: string;
-  compiled: string;
-  patterns: { handle: number; source: string }[];
 }
 
 /** Gives a pattern its number, unique and stable over the agent's life (and its restarts). */
@@ -35,7 +28,7 @@ interface CatalogEntry {
 export class PluginCatalog {
   readonly #entries = new Map<string, CatalogEntry>();
 
-  /** Loads every `<folder>/<name>/plugin.{json,wasm}`. Throws PluginError naming the bad one. */
+  /** Loads every `<folder>/<name>/plugin.wasm`. Throws PluginError naming the bad one. */
   static load(folder: string): PluginCatalog {
     const catalog = new PluginCatalog();
     for (const name of readdirSync(folder).sort()) catalog.#add(join(folder, name));
@@ -45,12 +38,8 @@ export class PluginCatalog {
   #add(folder: string): void {
     const path = join(folder, "plugin.wasm");
     try {
-      const manifest = manifestSchema.parse(
-        JSON.parse(readFileSync(join(folder, "plugin.json"), "utf8")),
-      );
-      const component = readFileSync(path);
-      const digest = `sha256:${createHash("sha256").update(component).digest("hex")}`;
-      const image = prepareImage(component, { digest, manifest });
+      const { digest, manifest, body } = readPackage(readFileSync(path));
+      const image = prepareImage(body, { digest, manifest });
       this.#entries.set(manifest.name, { version: { digest, manifest, path }, image });
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause);
@@ -76,7 +65,7 @@ export class PluginCatalog {
    * (runtime/isolate)
    *   when the plugin refuses a rule, PatternError (runtime/regex) for a bad expression.
    */
-  compile(l7: L7Rules, handleOf: PatternNumbering): CompiledRules {
+  compile(l7: L7Rules, handleOf: PatternNumbering): RuleForm {
     const entry = this.#entry(l7.plugin);
     const { manifest, digest } = entry.version;
     if (l7.version !== undefined && l7.version !== manifest.version) {
@@ -101,7 +90,7 @@ export class PluginCatalog {
     });
     const compiled = instance.compile(rules);
     return {
-      plugin: digest,
+      digest,
       compiled: Buffer.from(compiled).toString("base64"),
       patterns: [...patterns].map(([handle, source]) => ({ handle, source })),
     };

@@ -3,6 +3,7 @@
  * one endpoint and the L7 rule sets behind its redirects. Nothing here knows of maps, sockets or
  * the admin API.
  */
+import type { FailurePolicy, RuleMode } from "../../runtime/contract/control.ts";
 
 /** A label with its source, as text `source:key=value`, the form every interface shows. */
 export interface Label {
@@ -47,6 +48,10 @@ export interface L7Rules {
    * ORed; a rule is fields ANDed; a rule without fields matches everything. Repeated keys allowed.
    */
   rules: readonly (readonly { key: string; value: string }[])[];
+  /** Default `enforce`. */
+  mode?: RuleMode;
+  /** What becomes of connections that the plugin cannot serve. Default `closed`. */
+  failure?: FailurePolicy;
 }
 
 /** One row of the policy map; the kernel's struct policy_key and policy_value, minus numbering. */

@@ -28,7 +28,7 @@ export class ProxySupervisor {
   readonly #options: ProxyProcessOptions;
   readonly #onUp: (hello: ProxyHello) => void;
   #control: ProxyControl | undefined;
-  #state: ProxyState = { revision: 0, plugins: [], ruleSets: [] };
+  #state: ProxyState = { revision: 0, plugins: [], services: [], ruleSets: [] };
   #confirmed = 0;
   #stopped = false;
   #failures = 0;

@@ -1,13 +1,16 @@
-/** A plugin folder to what is uploaded: the component and its checked manifest. */
+/** A plugin folder to what is uploaded: the package of component and checked manifest. */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Manifest, manifestSchema } from "../contract/manifest.ts";
+import { assemblePackage } from "../contract/package.ts";
 import { BuildError, compilePlugin } from "./compile.ts";
 import { wrapComponent } from "./component.ts";
 
 export interface BuiltPlugin {
   manifest: Manifest;
   component: Uint8Array;
+  /** The package: component and manifest in one file, not signed. */
+  file: Uint8Array;
 }
 
 /**
@@ -17,7 +20,8 @@ export interface BuiltPlugin {
 export async function buildPlugin(root: string, folder: string): Promise<BuiltPlugin> {
   const manifest = readManifest(join(folder, "plugin.json"));
   const core = await compilePlugin({ root, plugin: folder });
-  return { manifest, component: await wrapComponent(root, core) };
+  const component = await wrapComponent(root, core);
+  return { manifest, component, file: assemblePackage(component, manifest, "") };
 }
 
 function readManifest(file: string): Manifest {

@@ -153,7 +153,7 @@ export interface TrialDifference {
   direction: "request" | "response";
   /** Bytes from the direction's start. */
   offset: number;
-  /** What went apart: an operation's kind or length, injected bytes, a verdict, a record's field. */
+  /** What went apart: an operation's kind or length, injected bytes, a verdict, a field. */
   what: "operation" | "length" | "bytes" | "verdict" | "record" | "close";
   active: string;
   tried: string;
@@ -185,7 +185,7 @@ export interface TrialStatus {
 export interface InstanceStatus {
   worker: number;
   digest: string;
-  /** Worker's key of the tenant: identities of both ends, with a bucket where one has many peers. */
+  /** Worker's key of the tenant: identities of both ends, with a bucket where one is many. */
   tenant: string;
   connections: number;
   memoryBytes: number;

@@ -9,8 +9,8 @@ const recordShape = z
     /** Names of the fields a record may carry, in the order of their `key` on the wire. */
     fields: z.array(z.string().min(1)).max(256),
     /**
-     * One line for people: `{field}` is that field's value, a part in `[ ]` is left out when a field
-     * in it is missing. Without it a flow shows `<Name> Fields: map[…]`, as Hubble does.
+     * One line for people: `{field}` is that field's value, a part in `[ ]` is left out when a
+     * field in it is missing. Without it a flow shows `<Name> Fields: map[…]`, as Hubble does.
      */
     summary: z.string().max(256).optional(),
     /** Fields that hold secrets: masked wherever bytes or values are kept. */

@@ -125,7 +125,7 @@ interface Section {
   payload: Uint8Array;
 }
 
-/** All sections in order, also those of no interest: only what stands before a signature is signed. */
+/** All sections in order, also those of no interest: what stands before a signature is signed. */
 function* sections(bytes: Uint8Array): Generator<Section> {
   let at = PREAMBLE.length;
   while (at < bytes.length) {

@@ -21,6 +21,7 @@ const requestSchema = z.discriminatedUnion("kind", [
     endpoints: z.array(z.number().int().min(1).max(65_535)),
   }),
   z.object({ seq: z.number(), kind: z.literal("status") }),
+  z.object({ seq: z.number(), kind: z.literal("instances") }),
   z.object({ seq: z.number(), kind: z.literal("drain"), timeoutMs: z.number().min(0) }),
 ]);
 

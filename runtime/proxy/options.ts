@@ -43,7 +43,7 @@ Without datapath and privileges, for benchmarks and tests:
                      127.0.0.1:8080=127.0.0.1:9090,egress=1 or [::1]:8080=[::1]:9090.
                      Keys: egress and ingress (rule set ids; egress is the first of the state file
                      when neither is given), source and destination (identities; 1000 and 1001)
-  --state FILE       JSON file with the state: { revision, plugins, ruleSets }
+  --state FILE       JSON file with the state: { revision, plugins, services, ruleSets }
 `;
 
 /** Undefined: help was asked for. Throws OptionsError naming the wrong option. */

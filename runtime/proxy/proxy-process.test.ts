@@ -1,5 +1,4 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { createConnection, createServer, type Server, type Socket } from "node:net";
@@ -7,7 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import type { ControlReply, ProxyState } from "../contract/control.ts";
+import type { ControlReply, ProxyState, RuleSet } from "../contract/control.ts";
+import { assemblePackage, digestOf } from "../contract/package.ts";
 import { FIXTURE_MANIFEST, guestComponent } from "../isolate/guest-fixture.ts";
 
 const PROJECT = join(import.meta.dirname, "..", "..");
@@ -131,12 +131,22 @@ async function freePort(): Promise<number> {
 async function passState(revision: number): Promise<ProxyState> {
   const component = await guestComponent({ onData: PASS_ALL });
   const path = join(folder, "plugin.wasm");
-  writeFileSync(path, component);
-  const digest = `sha256:${createHash("sha256").update(component).digest("hex")}`;
+  const file = assemblePackage(component, FIXTURE_MANIFEST, "");
+  writeFileSync(path, file);
+  const digest = digestOf(file);
   return {
     revision,
     plugins: [{ digest, manifest: FIXTURE_MANIFEST, path }],
-    ruleSets: [{ id: 1, plugin: digest, compiled: "AA==", patterns: [] }],
+    services: [{ plugin: "fixture", active: digest }],
+    ruleSets: [
+      {
+        id: 1,
+        plugin: "fixture",
+        mode: "enforce",
+        failure: "closed",
+        forms: [{ digest, compiled: "AA==", patterns: [] }],
+      },
+    ],
   };
 }
 
@@ -206,18 +216,20 @@ describe.each(["node", "deno"] as const)("the proxy process on %s", (runtime) =>
       const reply = await control.send({ kind: "state", state: { ...state, ...change } });
       return reply.ok ? "accepted" : reply.error;
     };
-    const [plugin] = state.plugins;
-    const fresh = { id: 2, compiled: "", plugin: plugin?.digest ?? "", patterns: [] };
-    expect(await wrong({ ruleSets: [{ ...fresh, plugin: "gone" }] })).toMatch(/plugin gone is not/);
-    expect(
-      await wrong({ ruleSets: [{ ...fresh, patterns: [{ handle: 1, source: "(" }] }] }),
-    ).not.toBe("accepted");
+    const digest = state.plugins[0]?.digest ?? "";
+    const form = { digest, compiled: "", patterns: [] };
+    const fresh: RuleSet = {
+      ...{ id: 2, plugin: "fixture", mode: "enforce", failure: "closed" },
+      forms: [form],
+    };
+    const bad = { ...form, patterns: [{ handle: 1, source: "(" }] };
+    expect(await wrong({ ruleSets: [{ ...fresh, plugin: "gone" }] })).toMatch(/gone is not/);
+    expect(await wrong({ ruleSets: [{ ...fresh, forms: [bad] }] })).not.toBe("accepted");
+    expect(await wrong({ ruleSets: [{ ...fresh, forms: [] }] })).toMatch(/no form for version/);
     const other = `sha256:${"0".repeat(64)}`;
-    expect(
-      await wrong({
-        plugins: [{ manifest: FIXTURE_MANIFEST, digest: other, path: plugin?.path ?? "" }],
-      }),
-    ).toMatch(/not sha256:0000/);
+    expect(await wrong({ services: [{ plugin: "fixture", active: other }] })).toMatch(
+      /sha256:0000.* is not in the state/,
+    );
     expect(await control.send({ kind: "nonsense" })).toMatchObject({ ok: false });
     expect(await control.raw("{")).toMatchObject({ ok: false, seq: 0 });
     expect(await control.send({ kind: "status" })).toMatchObject({ status: { revision: 1 } });

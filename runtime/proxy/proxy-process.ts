@@ -8,6 +8,7 @@ import type { Logger } from "pino";
 import {
   CONTROL_PROTOCOL,
   type ControlRequest,
+  type InstanceStatus,
   type ProxyHello,
   type ProxyState,
   type ProxyStatus,
@@ -29,7 +30,7 @@ export interface ProxyProcessDeps {
   exit: (code: number) => void;
 }
 
-type Answer = { hello?: ProxyHello; status?: ProxyStatus };
+type Answer = { hello?: ProxyHello; status?: ProxyStatus; instances?: InstanceStatus[] };
 
 export class ProxyProcess {
   readonly #deps: ProxyProcessDeps;
@@ -126,6 +127,8 @@ export class ProxyProcess {
         return {};
       case "status":
         return { status: await this.#status() };
+      case "instances":
+        return { instances: [] };
       case "drain":
         this.drain(request.timeoutMs).catch((error: unknown) => {
           this.#deps.log.error({ error: String(error) }, "cannot drain");
@@ -153,6 +156,8 @@ export class ProxyProcess {
       instances: 0,
       rss: process.memoryUsage().rss,
       counters: {},
+      versions: [],
+      trials: [],
     };
     for (const reply of await this.#deps.workers.request({ kind: "status" })) {
       if (reply.status === undefined) continue;

@@ -2,13 +2,20 @@ import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import type { ProxyState } from "../contract/control.ts";
+import type { ProxyState, RuleForm } from "../contract/control.ts";
 import { loadState, parseState, saveState } from "./state-file.ts";
+
+const FORM: RuleForm = {
+  digest: `sha256:${"0".repeat(64)}`,
+  compiled: "AAEC",
+  patterns: [{ handle: 4, source: "a+" }],
+};
 
 const STATE: ProxyState = {
   revision: 3,
   plugins: [],
-  ruleSets: [{ id: 1, plugin: "p", compiled: "AAEC", patterns: [{ handle: 4, source: "a+" }] }],
+  services: [{ plugin: "p", active: null }],
+  ruleSets: [{ id: 1, plugin: "p", mode: "audit", failure: "open", forms: [FORM] }],
 };
 
 let folder = "";
@@ -47,8 +54,14 @@ describe("parseState()", () => {
     ["a rule set 0", { ...STATE, ruleSets: [{ ...STATE.ruleSets[0], id: 0 }] }, /ruleSets.0.id/],
     [
       "rules that are not base64",
-      { ...STATE, ruleSets: [{ ...STATE.ruleSets[0], compiled: "?" }] },
-      /ruleSets.0.compiled/,
+      { ...STATE, ruleSets: [{ ...STATE.ruleSets[0], forms: [{ ...FORM, compiled: "?" }] }] },
+      /ruleSets.0.forms.0.compiled/,
+    ],
+    ["no services", { ...STATE, services: undefined }, /services/],
+    [
+      "a mode that is none",
+      { ...STATE, ruleSets: [{ ...STATE.ruleSets[0], mode: "ask" }] },
+      /ruleSets.0.mode/,
     ],
     [
       "a plugin without digest",

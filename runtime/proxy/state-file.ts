@@ -16,15 +16,53 @@ export class StateError extends Error {
   override readonly name = "StateError";
 }
 
+const digestSchema = z.string().regex(/^sha256:[0-9a-f]{64}$/);
+
+const formSchema = z
+  .object({
+    digest: digestSchema,
+    compiled: z.base64(),
+    patterns: z.array(z.object({ handle: z.number().int().min(0), source: z.string() }).strict()),
+  })
+  .strict();
+
+const trialSchema = z
+  .object({
+    id: z.string(),
+    kind: z.enum(["shadow", "canary"]),
+    digest: digestSchema,
+    share: z.number().int().min(0).max(1000),
+    ruleSets: z.array(z.number().int().min(1).max(0xffff_ffff)),
+    stopOn: z
+      .object({
+        faults: z.number().min(0),
+        differences: z.number().min(0),
+        fuelRatio: z.number().min(0),
+        callMicros: z.number().min(0),
+      })
+      .strict(),
+  })
+  .strict();
+
 const stateSchema = z
   .object({
     revision: z.number().int().min(0),
     plugins: z.array(
       z
         .object({
-          digest: z.string().regex(/^sha256:[0-9a-f]{64}$/),
+          digest: digestSchema,
           manifest: manifestSchema,
           path: z.string().startsWith("/"),
+          drainUntil: z.number().min(0).optional(),
+        })
+        .strict(),
+    ),
+    services: z.array(
+      z
+        .object({
+          plugin: z.string(),
+          active: digestSchema.nullable(),
+          trial: trialSchema.optional(),
         })
         .strict(),
     ),
@@ -33,10 +71,9 @@ const stateSchema = z
         .object({
           id: z.number().int().min(1).max(0xffff_ffff),
           plugin: z.string(),
-          compiled: z.base64(),
-          patterns: z.array(
-            z.object({ handle: z.number().int().min(0), source: z.string() }).strict(),
-          ),
+          mode: z.enum(["enforce", "audit", "observe"]),
+          failure: z.enum(["closed", "open"]),
+          forms: z.array(formSchema),
         })
         .strict(),
     ),
@@ -48,7 +85,7 @@ const fileSchema = z.object({ sha256: z.string(), state: z.unknown() }).strict()
 /** Throws StateError naming the field that is wrong. */
 export function parseState(value: unknown): ProxyState {
   const parsed = stateSchema.safeParse(value);
-  if (parsed.success) return parsed.data;
+  if (parsed.success) return parsed.data as ProxyState;
   const [issue] = parsed.error.issues;
   throw new StateError(`Cannot use the state: ${issue?.path.join(".")}: ${issue?.message}`);
 }

@@ -50,9 +50,9 @@ export class PooledInstance {
   #load(id: number): number {
     const known = this.#loaded.get(id);
     if (known !== undefined) return known;
-    const ruleSet = this.#rules.ruleSet(id);
-    if (ruleSet === undefined) throw new Error(`Cannot load rule set ${id}: it is not there`);
-    const handle = this.instance.load(ruleSet.compiled);
+    const form = this.#rules.form(id, this.image.digest);
+    if (form === undefined) throw new Error(`Cannot load rule set ${id}: it is not there`);
+    const handle = this.instance.load(form.compiled);
     this.#loaded.set(id, handle);
     return handle;
   }

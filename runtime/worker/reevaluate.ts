@@ -12,8 +12,8 @@ export interface ReevaluateDeps {
 }
 
 /**
- * Undefined: denied on either side, or the rules it now needs are not there or are another
- * plugin's. With no L7 rules left on either side both rule sets are 0: everything is allowed, and
+ * Undefined: denied on either side, or the rules it now needs have no form for the version that
+ * serves it. With no L7 rules left on either side both rule sets are 0: everything is allowed, and
  * the plugin still reports it.
  */
 export function reevaluate(
@@ -45,8 +45,8 @@ function sideNow(
     case "allowed":
       return { ...side, ruleSet: 0, cookie: verdict.cookie };
     case "redirect": {
-      const ruleSet = rules.ruleSet(verdict.ruleSet);
-      if (ruleSet?.plugin !== connection.pooled.image.digest) return undefined;
+      const { digest } = connection.pooled.image;
+      if (rules.form(verdict.ruleSet, digest) === undefined) return undefined;
       return { ...side, ruleSet: verdict.ruleSet, cookie: verdict.cookie };
     }
   }

@@ -249,24 +249,23 @@ export class Worker {
   /** The one plugin of these rule sets; undefined, counted and reported when there is none. */
   #imageFor(slot: number, ids: number[]): PluginImage | undefined {
     const { rules, log } = this.#deps;
-    const ruleSets = ids.map((id) => rules.ruleSet(id));
     if (ids.length === 0) {
       this.counters.refused_no_rules++;
       return undefined;
     }
-    const [first, second] = ruleSets;
-    const missing = ruleSets.indexOf(undefined);
-    if (first === undefined || missing >= 0) {
+    const choice = rules.choose(ids);
+    if (choice === "unknown_rules") {
       this.counters.refused_unknown_rules++;
-      log("warn", `Cannot serve connection ${slot}: rule set ${ids[missing]} is not there`);
+      const missing = ids.find((id) => rules.ruleSet(id) === undefined);
+      log("warn", `Cannot serve connection ${slot}: rule set ${missing} is not there`);
       return undefined;
     }
-    if (second !== undefined && second.plugin !== first.plugin) {
+    if (choice === "two_plugins") {
       this.counters.refused_two_plugins++;
       log("warn", `Cannot serve connection ${slot}: its two policies name different plugins`);
       return undefined;
     }
-    return rules.image(first.plugin);
+    return choice.image;
   }
 
   #data(connection: Connection, word: number, offset: number, length: number): void {

@@ -1,6 +1,13 @@
 /** Frames of the record stream for tests, written as the contract says, byte by byte. */
 import { FRAME, FRAME_HEADER_BYTES, type OpenBody } from "../../../runtime/contract/records.ts";
-import type { L7Record, LossCause, ProxyConnection, ProxyFault, RecordSink } from "../types.ts";
+import type {
+  L7Record,
+  LossCause,
+  ProxyConnection,
+  ProxyFault,
+  ProxyLog,
+  RecordSink,
+} from "../types.ts";
 
 export interface FrameHeader {
   type: number;
@@ -66,6 +73,7 @@ export class RecordedEvents implements RecordSink {
   readonly records: L7Record[] = [];
   readonly closes: { connection: ProxyConnection; reason: string; time: bigint }[] = [];
   readonly faults: ProxyFault[] = [];
+  readonly logs: ProxyLog[] = [];
   readonly losses: { worker: number; cause: LossCause; count: number }[] = [];
 
   record(record: L7Record): void {
@@ -78,6 +86,10 @@ export class RecordedEvents implements RecordSink {
 
   fault(fault: ProxyFault): void {
     this.faults.push(fault);
+  }
+
+  log(line: ProxyLog): void {
+    this.logs.push(line);
   }
 
   lost(worker: number, cause: LossCause, count: number): void {

@@ -15,6 +15,7 @@ import type {
   RecordView,
 } from "../../isolate/types.ts";
 import { OPERATION } from "../../isolate/types.ts";
+import type { StateChange } from "../rule-store.ts";
 
 const EMPTY_MODULE = Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0);
 
@@ -282,4 +283,33 @@ export class LineInstance extends NativeInstance {
 /** `line`: LineInstance; anything else passes everything. */
 export function instantiateNative(image: PluginImage, host: HostImports): NativeInstance {
   return image.digest === "line" ? new LineInstance(host) : new NativeInstance(host);
+}
+
+/** Rule sets 1 and 3 of plugin `line`, 2 of plugin `pass`; each plugin has one version. */
+export function nativeState(): StateChange {
+  const plugins = new Map([
+    [1, "line"],
+    [2, "pass"],
+    [3, "line"],
+  ]);
+  return {
+    revision: 1,
+    images: [nativeImage("line"), nativeImage("pass")],
+    ruleSets: [...plugins].map(([id, plugin]) => ({
+      id,
+      plugin,
+      mode: "enforce",
+      failure: "closed",
+    })),
+    forms: [...plugins].map(([ruleSet, digest]) => ({
+      ruleSet,
+      digest,
+      compiled: new TextEncoder().encode(`rules ${ruleSet}`),
+      patterns: [],
+    })),
+    keepPlugins: ["line", "pass"],
+    keepRuleSets: [...plugins.keys()],
+    services: ["line", "pass"].map((plugin) => ({ plugin, active: plugin })),
+    draining: [],
+  };
 }

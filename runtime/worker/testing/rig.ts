@@ -17,7 +17,7 @@ import {
   instantiateNative,
   LineInstance,
   type NativeInstance,
-  nativeImage,
+  nativeState,
 } from "./native-plugin.ts";
 
 /** Rule set ids that every rig has. */
@@ -73,19 +73,7 @@ export class Rig {
     const connectionsMax = options.connectionsMax ?? 4096;
     this.engine = new addon.Engine({ ...memory, connectionsMax, handoffMap: -1 });
     this.rules = new RuleStore(() => () => false);
-    const ruleSet = (id: number, plugin: string) => ({
-      id,
-      plugin,
-      compiled: new TextEncoder().encode(`rules ${id}`),
-      patterns: [],
-    });
-    this.rules.apply({
-      revision: 1,
-      images: [nativeImage("line"), nativeImage("pass")],
-      ruleSets: [ruleSet(1, "line"), ruleSet(2, "pass"), ruleSet(3, "line")],
-      keepPlugins: ["line", "pass"],
-      keepRuleSets: [1, 2, 3],
-    });
+    this.rules.apply(nativeState());
     this.worker = new Worker({
       engine: this.engine,
       memory,
