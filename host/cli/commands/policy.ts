@@ -26,7 +26,7 @@ export function addPolicyCommands(program: Command, context: CliContext): void {
           .map((one) => `${displayName(one)} applied (revision ${one.revision})\n`)
           .join(""),
       );
-      failOnErrors(context, command, result.errors);
+      reportProblems(context, command, result);
     });
   policy
     .command("validate")
@@ -37,7 +37,7 @@ export function addPolicyCommands(program: Command, context: CliContext): void {
       context.print(command, result, (value) =>
         value.applied.map((one) => `${displayName(one)} is valid\n`).join(""),
       );
-      failOnErrors(context, command, result.errors);
+      reportProblems(context, command, result);
     });
   addGet(policy, context);
   addDelete(policy, context);
@@ -126,12 +126,13 @@ async function send(
   });
 }
 
-function failOnErrors(context: CliContext, command: Command, errors: PolicyFileError[]): void {
-  if (errors.length === 0) return;
+/** A warning fails nothing. With --json both stand in what was printed. */
+function reportProblems(context: CliContext, command: Command, result: ApplyResult): void {
   if (!wantsJson(command)) {
-    for (const error of errors) context.err(`${errorLine(error)}\n`);
+    for (const one of result.warnings) context.err(`warning: ${errorLine(one)}\n`);
+    for (const one of result.errors) context.err(`${errorLine(one)}\n`);
   }
-  process.exitCode = EXIT.user;
+  if (result.errors.length > 0) process.exitCode = EXIT.user;
 }
 
 /** `file:line:column: document 2: spec.ingress[0]: message (expected …)` */
