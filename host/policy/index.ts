@@ -15,7 +15,7 @@ export {
   parsePolicyFile,
 } from "./document.ts";
 export { createLookup, OriginCookies, type PolicyDecision, type PolicyPacket } from "./lookup.ts";
-export { type PluginLookup, ruleSchemaOf } from "./plugin-check.ts";
+export type { PluginLookup } from "./plugin-check.ts";
 export {
   formatPluginReference,
   type PluginReference,
@@ -31,6 +31,7 @@ export {
 } from "./repository.ts";
 export { PolicyConflictError, type ResolveOptions, resolvePolicy } from "./resolver.ts";
 export { flattenRule, manifestKey } from "./rule-fields.ts";
+export { ruleSchemaOf } from "./rule-schema.ts";
 export { SelectorCache } from "./selector-cache.ts";
 export { watchesOnly } from "./translate/l7.ts";
 export type * from "./types.ts";

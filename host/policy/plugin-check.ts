@@ -3,7 +3,7 @@
  * values the plugin's schema refuses, patterns that do not compile. A plugin that is not installed
  * is a warning: the policy may come first. The plugin's own `compile` has the last word, later.
  */
-import { z } from "zod";
+import type { z } from "zod";
 import type { Manifest } from "../../runtime/contract/manifest.ts";
 import { l7BlocksOf } from "./l7-blocks.ts";
 import { type PatternCheck, patternProblem } from "./pattern-check.ts";
@@ -20,6 +20,7 @@ import {
   suggestion,
 } from "./problem.ts";
 import { flattenRule, manifestKey } from "./rule-fields.ts";
+import { ruleSchemaOf } from "./rule-schema.ts";
 import { fieldsOf, isRecord, itemsOf, textOf } from "./schema/field.ts";
 import { l7KindOf } from "./schema/l7.ts";
 import { ANNOTATION } from "./schema/metadata.ts";
@@ -114,23 +115,6 @@ function checkRules(
     for (const problem of ruleProblems(rule, manifest, schema, checkPattern)) {
       problems.push({ ...problem, path: [...path, index, ...problem.path] });
     }
-  }
-}
-
-/**
- * The schema of one rule, undefined if the manifest has none. Use it at install too: a schema that
- * cannot be read would refuse every policy.
- * @throws Error naming the keyword that is not supported.
- */
-export function ruleSchemaOf(manifest: Manifest): z.ZodType | undefined {
-  const { schema } = manifest.rules;
-  if (schema === undefined) return undefined;
-  try {
-    // A rule is always an object; without its type `required` and `properties` would say nothing.
-    return z.fromJSONSchema({ type: "object", ...schema });
-  } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new Error(`Cannot read the rule schema of plugin ${manifest.name}: ${reason}`, { cause });
   }
 }
 
