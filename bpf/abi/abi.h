@@ -89,6 +89,11 @@ struct policy_key {
 
 #define POLICY_FLAG_DENY 1
 #define POLICY_FLAG_REDIRECT 2
+/*
+ * With REDIRECT: the proxy only watches. A connection that it cannot have (opened before, or no
+ * worker listens) goes on past it.
+ */
+#define POLICY_FLAG_WATCH 4
 
 /*
  * Which of two matching entries (one for the peer's identity, one for identity 0) decides: the
@@ -97,7 +102,7 @@ struct policy_key {
  */
 struct policy_value {
 	__u32 precedence;
-	__u32 rules;  /* id of the L7 rule set of a redirect, else 0 */
+	__u32 rules;  /* id of a redirect's L7 rule set; 0: none can be had, DROP_NO_PLUGIN */
 	__u32 cookie; /* names the policies behind this entry, resolved by the agent */
 	__u8 flags;
 	__u8 l4_prefixlen; /* prefixlen - 40 */
@@ -257,5 +262,6 @@ struct metrics_value {
 #define DROP_EP_NOT_READY 203
 #define DROP_NO_PROXY 220        /* redirect, but no proxy worker listens */
 #define DROP_PROXIED_CHANGED 221 /* not proxied when opened, policy now wants the proxy: reset */
+#define DROP_NO_PLUGIN 222       /* redirect, but its plugin is not there: no rule set */
 
 #endif

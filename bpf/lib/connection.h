@@ -56,7 +56,8 @@ static __always_inline void connection_favour_host(const struct flow *flow,
 						   struct decision *decision)
 {
 	if (flow->from_host &&
-	    (decision->verdict == -DROP_POLICY || decision->verdict == POLICY_REDIRECT))
+	    (decision->verdict == -DROP_POLICY || decision->verdict == -DROP_NO_PLUGIN ||
+	     decision->verdict == POLICY_REDIRECT))
 		decision->verdict = POLICY_ALLOW;
 }
 
@@ -87,12 +88,16 @@ __noinline int connection_judge_side(struct __sk_buff *skb, struct flow *flow,
 	return decision->verdict;
 }
 
-/* Both sides: POLICY_ALLOW, POLICY_REDIRECT if either wants the proxy, or a drop reason. */
+/*
+ * Both sides: POLICY_ALLOW, POLICY_REDIRECT if either needs the proxy, POLICY_WATCH if a side wants
+ * it and none needs it, or a drop reason.
+ */
 static __always_inline int connection_judge(struct __sk_buff *skb, struct flow *flow,
 					    struct handoff *why, bool announce)
 {
 	struct decision decision = {};
-	int verdict = POLICY_ALLOW, side = connection_identify(flow);
+	bool wanted = false, needed = false;
+	int side = connection_identify(flow);
 
 	if (side < 0)
 		return side;
@@ -103,9 +108,11 @@ static __always_inline int connection_judge(struct __sk_buff *skb, struct flow *
 		side = connection_judge_side(skb, flow, &decision, announce);
 		if (side < 0)
 			return side;
-		if (side == POLICY_REDIRECT)
+		if (side == POLICY_REDIRECT) {
 			why->egress_rules = decision.rules;
-		verdict |= side;
+			wanted = true;
+			needed = !decision.watch;
+		}
 		why->egress_endpoint = flow->observer;
 		why->egress_cookie = decision.cookie;
 	}
@@ -114,13 +121,17 @@ static __always_inline int connection_judge(struct __sk_buff *skb, struct flow *
 		side = connection_judge_side(skb, flow, &decision, announce);
 		if (side < 0)
 			return side;
-		if (side == POLICY_REDIRECT)
+		if (side == POLICY_REDIRECT) {
 			why->ingress_rules = decision.rules;
-		verdict |= side;
+			wanted = true;
+			needed = needed || !decision.watch;
+		}
 		why->ingress_endpoint = flow->observer;
 		why->ingress_cookie = decision.cookie;
 	}
-	return verdict ? POLICY_REDIRECT : POLICY_ALLOW;
+	if (!wanted)
+		return POLICY_ALLOW;
+	return needed ? POLICY_REDIRECT : POLICY_WATCH;
 }
 
 /* The packet is the first that is seen of its connection, in the direction flow->reply says. */
@@ -177,7 +188,7 @@ static __always_inline int connection_open_proxied(struct __sk_buff *skb, struct
 __noinline int connection_open(struct __sk_buff *skb, struct flow *flow)
 {
 	struct handoff why = {};
-	int verdict;
+	int verdict, result;
 
 	if (!flow)
 		return -DROP_INVALID;
@@ -186,8 +197,11 @@ __noinline int connection_open(struct __sk_buff *skb, struct flow *flow)
 	verdict = connection_judge(skb, flow, &why, true);
 	if (verdict < 0)
 		return verdict;
-	if (verdict == POLICY_REDIRECT)
-		return connection_open_proxied(skb, flow, &why);
+	if (verdict != POLICY_ALLOW) {
+		result = connection_open_proxied(skb, flow, &why);
+		if (result > 0 || verdict != POLICY_WATCH)
+			return result;
+	}
 	/* An error is one packet, not a connection whose answers would be allowed. */
 	if (flow->packet.icmp_error)
 		return CONNECTION_FORWARD;

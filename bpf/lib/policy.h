@@ -16,6 +16,7 @@
 
 #define POLICY_ALLOW 0
 #define POLICY_REDIRECT 1
+#define POLICY_WATCH 2 /* of both sides: a redirect that nothing depends on */
 
 struct policy_map {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
@@ -39,7 +40,8 @@ struct decision {
 	__u32 rules;
 	__u32 cookie;
 	__u8 match; /* MATCH_* */
-	__u8 reserved[3];
+	__u8 watch; /* with POLICY_REDIRECT: POLICY_FLAG_WATCH */
+	__u8 reserved[2];
 };
 
 static __always_inline __u8 policy_match(const struct policy_value *entry, bool specific)
@@ -58,6 +60,15 @@ static __always_inline bool policy_prefers(const struct policy_value *wildcard,
 	if (wildcard->precedence != specific->precedence)
 		return wildcard->precedence > specific->precedence;
 	return wildcard->l4_prefixlen > specific->l4_prefixlen;
+}
+
+static __always_inline __s32 policy_verdict(const struct policy_value *entry)
+{
+	if (entry->flags & POLICY_FLAG_DENY)
+		return -DROP_POLICY_DENY;
+	if (!(entry->flags & POLICY_FLAG_REDIRECT))
+		return POLICY_ALLOW;
+	return entry->rules ? POLICY_REDIRECT : -DROP_NO_PLUGIN;
 }
 
 /* key: peer, direction, protocol and port of the packet; prefixlen is set here. */
@@ -84,11 +95,8 @@ static __always_inline void policy_decide(__u32 endpoint, struct policy_key *key
 	decision->cookie = entry->cookie;
 	decision->match = policy_match(entry, entry == specific);
 	decision->rules = entry->rules;
-	if (entry->flags & POLICY_FLAG_DENY)
-		decision->verdict = -DROP_POLICY_DENY;
-	else
-		decision->verdict =
-		    entry->flags & POLICY_FLAG_REDIRECT ? POLICY_REDIRECT : POLICY_ALLOW;
+	decision->watch = !!(entry->flags & POLICY_FLAG_WATCH);
+	decision->verdict = policy_verdict(entry);
 }
 
 #endif

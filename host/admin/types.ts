@@ -31,6 +31,8 @@ export interface AppliedPolicy {
 export interface ApplyResult {
   applied: AppliedPolicy[];
   errors: PolicyFileError[];
+  /** Accepted, but not in force as written: a plugin that is not installed. */
+  warnings: PolicyFileError[];
 }
 
 export interface PolicyView extends AppliedPolicy {

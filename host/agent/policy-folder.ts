@@ -64,9 +64,10 @@ export class PolicyFolder {
       .sort()
       .map((name) => join(this.#folder, name))
       .map((file) => ({ file, text: readFileSync(file, "utf8") }));
-    const result =
-      files.length > 0 ? await this.#deps.apply(files, true) : { applied: [], errors: [] };
+    const nothing: ApplyResult = { applied: [], errors: [], warnings: [] };
+    const result = files.length > 0 ? await this.#deps.apply(files, true) : nothing;
     this.#errors = result.errors;
+    for (const one of result.warnings) this.#deps.log.warn({ ...one }, "policy not in force yet");
     for (const error of result.errors) this.#deps.log.error({ ...error }, "policy file refused");
     await this.#removeGone(result, files);
   }

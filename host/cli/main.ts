@@ -10,6 +10,7 @@ import { addPolicyCommands } from "./commands/policy.ts";
 import { addProxyCommands } from "./commands/proxy.ts";
 import { addStatusCommands } from "./commands/status.ts";
 import { addUninstallCommand } from "./commands/uninstall.ts";
+import { addVisibilityCommands } from "./commands/visibility.ts";
 import { type CliContext, createContext, SOCKET_DEFAULT } from "./context.ts";
 import { CliError, EXIT, type ExitCode } from "./errors.ts";
 
@@ -41,6 +42,7 @@ export function createProgram(context: CliContext): Command {
   addStatusCommands(program, context);
   addEndpointCommands(program, context);
   addPolicyCommands(program, context);
+  addVisibilityCommands(program, context);
   addObserveCommand(program, context);
   addBpfCommands(program, context);
   addUninstallCommand(program, context);

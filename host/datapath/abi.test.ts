@@ -151,6 +151,7 @@ describe("rows", () => {
     ["a protocol", { protocol: 6 }, 8],
     ["a port", { protocol: 6, port: 80, portPrefix: 16 }, 24],
     ["a port range", { protocol: 17, port: 1024, portPrefix: 6 }, 14],
+    ["any protocol, watched", { protocol: 0, watch: true }, 0],
   ])("policy entry of %s there and back", (_name, fields, bits) => {
     const entry: PolicyMapEntry = {
       identity: 300,

@@ -124,6 +124,7 @@ const PROTOCOL_BITS = 8;
 const POLICY_EGRESS = 1;
 const POLICY_FLAG_DENY = 1;
 const POLICY_FLAG_REDIRECT = 2;
+const POLICY_FLAG_WATCH = 4;
 export const CT_FLAG_PROXIED = 1;
 const CT_FLAG_ORIGIN_IS_SECOND = 2;
 const CT_FLAG_SEEN_REPLY = 4;
@@ -233,7 +234,10 @@ export function encodePolicyKey(bytes: Uint8Array, entry: PolicyMapEntry): void 
 export function encodePolicyValue(bytes: Uint8Array, entry: PolicyMapEntry): void {
   const view = viewOf(bytes);
   const layout = LAYOUT.policy_value;
-  const flags = (entry.deny ? POLICY_FLAG_DENY : 0) | (entry.redirect ? POLICY_FLAG_REDIRECT : 0);
+  const flags =
+    (entry.deny ? POLICY_FLAG_DENY : 0) |
+    (entry.redirect ? POLICY_FLAG_REDIRECT : 0) |
+    (entry.watch ? POLICY_FLAG_WATCH : 0);
   view.setUint32(layout.precedence, entry.precedence, LITTLE);
   view.setUint32(layout.rules, entry.ruleSet, LITTLE);
   view.setUint32(layout.cookie, entry.cookie, LITTLE);
@@ -259,6 +263,7 @@ export function decodePolicy(key: Uint8Array, value: Uint8Array): PolicyMapEntry
     redirect: (flags & POLICY_FLAG_REDIRECT) !== 0,
     ruleSet: valueView.getUint32(LAYOUT.policy_value.rules, LITTLE),
     cookie: valueView.getUint32(LAYOUT.policy_value.cookie, LITTLE),
+    ...(flags & POLICY_FLAG_WATCH ? { watch: true } : {}),
   };
 }
 

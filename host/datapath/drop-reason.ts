@@ -86,6 +86,7 @@ const REASONS: Readonly<Record<number, readonly [name: string, text: string]>> =
   205: ["DROP_PUNT_PROXY", "Punt to proxy"],
   220: ["NO_PROXY", "No proxy listens"],
   221: ["PROXIED_CHANGED", "Policy now requires the proxy"],
+  222: ["NO_PLUGIN", "L7 plugin not available"],
 };
 
 /** Never fails: an unknown number is shown as itself. */

@@ -70,6 +70,58 @@ describe.each(families)("$name", (family) => {
       expect([reasons(run), run.ct]).toEqual([[220], []]);
     });
 
+    test("a plugin that is not there: 222 before any hand-over, and a verdict that says so", () => {
+      bench.workers(64);
+      bench.policy(2, [entry({ ...tcp80, redirect: true, ruleSet: 0, cookie: 8 })]);
+      const run = bench.run("pod_egress", syn());
+      expect([run.result, reasons(run), run.ct]).toEqual([SHOT, [222], []]);
+      expect(verdicts(run).at(-1)).toEqual(["ingress", -222, 3, 8]);
+    });
+
+    test("a live connection whose plugin went away: 222 at its next packet", () => {
+      bench.run("pod_egress", syn());
+      bench.policy(2, [entry({ ...tcp80, redirect: true, ruleSet: 0 })]);
+      bench.config(false);
+      expect(reasons(bench.run("pod_egress", syn({ flags: FLAG.ack })))).toEqual([222]);
+    });
+
+    describe("that only watches", () => {
+      const watch = { ...redirect, watch: true };
+
+      test("lets a connection pass while no worker listens, and answers to it", () => {
+        bench.policy(2, [watch]);
+        const run = bench.run("pod_egress", syn());
+        expect([run.result, reasons(run)]).toEqual([REDIRECT, []]);
+        expect(run.ct).toMatchObject([{ proxied: false }]);
+        expect(reasons(pods.fromB(reply()))).toEqual([]);
+      });
+
+      test("leaves alone what was open before it", () => {
+        bench.run("pod_egress", syn());
+        bench.policy(2, [watch]);
+        bench.config(false);
+        const run = bench.run("pod_egress", syn({ flags: FLAG.ack }));
+        expect([run.result, reasons(run)]).toEqual([REDIRECT, []]);
+      });
+
+      test("gives way to the other side that needs the proxy", () => {
+        bench.policy(1, [{ ...watch, direction: "egress" }]);
+        bench.policy(2, [redirect]);
+        expect(reasons(bench.run("pod_egress", syn()))).toEqual([220]);
+        bench.policy(1, [{ ...redirect, direction: "egress" }]);
+        bench.policy(2, [watch]);
+        expect(reasons(bench.run("pod_egress", syn()))).toEqual([220]);
+      });
+
+      test("never brings a proxied connection past its proxy", () => {
+        bench.run("pod_egress", syn());
+        pods.setFlags(CT_PROXIED);
+        bench.policy(2, [watch]);
+        bench.config(false);
+        expect(reasons(bench.run("pod_egress", syn({ flags: FLAG.ack })))).toEqual([178]);
+      });
+    });
+
     test("in mid-stream without socket: 178, answered with a reset", () => {
       bench.policy(2, [redirect]);
       const payload = new Uint8Array(100);
@@ -160,6 +212,7 @@ describe.each(families)("$name", (family) => {
     test.each<[string, PolicyMapEntry[], number[]]>([
       ["is allowed by default", [], []],
       ["is not for the proxy", [entry({ redirect: true })], []],
+      ["does not need a plugin", [entry({ redirect: true, ruleSet: 0 })], []],
       ["is denied by a rule for it", [entry({ identity: HOST, deny: true })], [181]],
       ["is denied by a rule for anyone", [entry({ deny: true })], [181]],
     ])("the node's own connection %s", (_description, policy, drops) => {

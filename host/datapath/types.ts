@@ -30,7 +30,13 @@ export interface PolicyMapEntry {
   precedence: number;
   deny: boolean;
   redirect: boolean;
+  /** Of a redirect; 0: its plugin is not there, what the entry matches is dropped. */
   ruleSet: number;
+  /**
+   * With `redirect`: the proxy only watches. A connection that it cannot have goes on past it.
+   * False if absent.
+   */
+  watch?: boolean;
   cookie: number;
 }
 

@@ -210,6 +210,7 @@ export class Endpoints {
         endpoint: record.id,
         identity,
         namespace: record.namespace,
+        name: record.name,
         namedPorts: record.ports.map((port) => ({
           name: port.name,
           port: port.port,

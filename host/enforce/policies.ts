@@ -10,6 +10,7 @@ import type { IdentityAllocator } from "../identity/allocator.ts";
 import {
   cidrPrefixesOf,
   documentKey,
+  PolicyConflictError,
   type PolicyDocument,
   type PolicyFileDeps,
   type PolicyProblem,
@@ -76,9 +77,13 @@ export class PolicyService {
    */
   restore(): void {
     const { store, parsing } = this.#deps;
+    // Not held against plugins again: a version activated since must not keep the agent from
+    // starting. What no plugin takes shows in `policyConditions`.
+    const language = { ...parsing };
+    delete language.plugins;
     const rows = store.list("policies/").map((row) => JSON.parse(row.value) as PolicyRow);
     for (const { object, file, revision } of rows.sort((a, b) => a.revision - b.revision)) {
-      const { documents, errors } = parsePolicyFile(JSON.stringify(object), file, parsing);
+      const { documents, errors } = parsePolicyFile(JSON.stringify(object), file, language);
       const [error] = errors;
       if (error !== undefined) {
         throw new Error(`Cannot restore the policy of ${file}: ${error.path} ${error.message}`);
@@ -99,9 +104,9 @@ export class PolicyService {
 
   /** Everything that can be said of the files without changing anything. */
   validate(files: PolicyFile[]): ApplyResult {
-    const { documents, errors } = this.#read(files);
+    const { documents, errors, warnings } = this.#read(files);
     const applied = documents.map((document) => ({ ...named(document), revision: 0 }));
-    return { applied, errors };
+    return { applied, errors, warnings };
   }
 
   /**
@@ -109,19 +114,21 @@ export class PolicyService {
    * them, and throws ProblemError 503 when that failed; the policies stay wanted and are retried.
    */
   async apply(files: PolicyFile[], wait: boolean): Promise<ApplyResult> {
-    const { documents, errors } = this.#read(files);
-    if (documents.length === 0) return { applied: [], errors };
+    const { documents, errors, warnings } = this.#read(files);
+    if (documents.length === 0) return { applied: [], errors, warnings };
     const change = (candidate: PolicyRepository): void => {
       candidate.upsertAll(documents);
     };
     const accepted = await this.#serial(() => this.#accept(change, documents));
-    if (accepted.errors.length > 0) return { applied: [], errors: [...errors, ...accepted.errors] };
+    if (accepted.errors.length > 0) {
+      return { applied: [], errors: [...errors, ...accepted.errors], warnings };
+    }
     await this.#enforceOrRetry(wait);
     const applied = documents.map((document) => ({
       ...named(document),
       revision: this.#repository.get(document)?.revision ?? 0,
     }));
-    return { applied, errors };
+    return { applied, errors, warnings };
   }
 
   async delete(
@@ -150,8 +157,8 @@ export class PolicyService {
   }
 
   #read(files: PolicyFile[]): ReadPolicies {
-    const { parsing, cluster, ruleSets } = this.#deps;
-    return readPolicyFiles(files, { parsing, cluster, checkRules: (l7) => ruleSets.check(l7) });
+    const { parsing, ruleSets } = this.#deps;
+    return readPolicyFiles(files, { parsing, checkRules: (l7) => ruleSets.check(l7) });
   }
 
   /** Computes with the change; only if that works does it become the wanted state. */
@@ -164,9 +171,8 @@ export class PolicyService {
     try {
       await this.#plan(candidate, async () => false);
     } catch (error) {
-      const [first] = documents;
-      if (first === undefined) throw error;
-      return { errors: documents.map((document) => problemOf(document, error)) };
+      if (documents.length === 0) throw error;
+      return { errors: toBlame(documents, error).map((document) => problemOf(document, error)) };
     }
     this.#persist(candidate);
     this.#repository = candidate;
@@ -249,6 +255,14 @@ export class PolicyService {
     });
     return result;
   }
+}
+
+/** Those of a conflict, if it is between some of these and others; else all of them. */
+function toBlame(documents: PolicyDocument[], error: unknown): PolicyDocument[] {
+  if (!(error instanceof PolicyConflictError)) return documents;
+  const keys = error.policies.map(documentKey);
+  const found = documents.filter((document) => keys.includes(documentKey(document)));
+  return found.length > 0 ? found : documents;
 }
 
 function named(document: PolicyDocument): { kind: string; namespace: string; name: string } {

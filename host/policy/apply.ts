@@ -40,7 +40,7 @@ export function validateForApply(
         refuse(["spec", "egress", i, "ports", j, "port"], "named ports on egress are");
       }
     }
-  } else refuseInRules(document, features, refuse);
+  } else if (document.kind !== "VisibilityPolicy") refuseInRules(document, features, refuse);
   return problems.map((problem) => locateProblem(problem, document.source));
 }
 

@@ -4,6 +4,7 @@
  */
 import type { z } from "zod";
 import { checkPatterns, type PatternCheck } from "./pattern-check.ts";
+import { checkPlugins, type PluginLookup } from "./plugin-check.ts";
 import {
   type FieldPath,
   type FieldProblem,
@@ -18,11 +19,19 @@ import {
   clusterwideNetworkPolicySchema,
 } from "./schema/cilium.ts";
 import { fieldsOf, itemsOf } from "./schema/field.ts";
+import { type L7Settings, l7SettingsOf } from "./schema/metadata.ts";
 import { type NetworkPolicySpec, networkPolicySchema } from "./schema/network-policy.ts";
+import {
+  VISIBILITY_API_VERSION,
+  type VisibilitySpec,
+  visibilityPolicySchema,
+} from "./schema/visibility.ts";
 import type { PolicyOrigin } from "./types.ts";
 import { type Position, readYaml, type YamlDocument } from "./yaml-file.ts";
 
 export interface PolicyFileDeps {
+  /** Absent: rules are not held against manifests (they were, when the policy was accepted). */
+  plugins?: PluginLookup;
   /** Says what is wrong with a regular expression (RE2), undefined if it compiles. */
   checkPattern: PatternCheck;
   /** Of namespaced documents that name none; `default` if absent. */
@@ -53,6 +62,7 @@ export interface CiliumDocument extends DocumentBase {
   kind: "CiliumNetworkPolicy" | "CiliumClusterwideNetworkPolicy";
   /** `spec`, then `specs`, each with its path in the document. */
   rules: readonly { path: FieldPath; rule: CiliumRule }[];
+  l7: L7Settings;
 }
 
 export interface NetworkPolicyDocument extends DocumentBase {
@@ -60,25 +70,38 @@ export interface NetworkPolicyDocument extends DocumentBase {
   spec: NetworkPolicySpec;
 }
 
-export type PolicyDocument = CiliumDocument | NetworkPolicyDocument;
+export interface VisibilityDocument extends DocumentBase {
+  kind: "VisibilityPolicy";
+  spec: VisibilitySpec;
+}
+
+export type PolicyDocument = CiliumDocument | NetworkPolicyDocument | VisibilityDocument;
 export type PolicyKind = PolicyOrigin["kind"];
 
 const API_VERSIONS: Readonly<Record<PolicyKind, string>> = {
   CiliumNetworkPolicy: "cilium.io/v2",
   CiliumClusterwideNetworkPolicy: "cilium.io/v2",
   NetworkPolicy: "networking.k8s.io/v1",
+  VisibilityPolicy: VISIBILITY_API_VERSION,
 };
 const KINDS = Object.keys(API_VERSIONS);
 
 /**
- * Reads one file of one or more documents. All errors are reported at once; with any error there
- * are no documents, so that nothing of the file can be applied.
+ * What a file holds. With any error there are no documents, so that nothing of the file can be
+ * applied; a warning is about a policy that is accepted but not in force as written.
  */
+export interface ParsedPolicyFile {
+  documents: PolicyDocument[];
+  errors: PolicyProblem[];
+  warnings: PolicyProblem[];
+}
+
+/** Reads one file of one or more documents. All errors are reported at once. */
 export function parsePolicyFile(
   text: string,
   file: string,
   deps: PolicyFileDeps,
-): { documents: PolicyDocument[]; errors: PolicyProblem[] } {
+): ParsedPolicyFile {
   const yaml = readYaml(text);
   const errors: PolicyProblem[] = yaml.errors.map(({ document, message, position }) => ({
     file,
@@ -89,6 +112,7 @@ export function parsePolicyFile(
     ...position,
   }));
   const documents: PolicyDocument[] = [];
+  const warnings: PolicyProblem[] = [];
   for (const [index, document] of yaml.documents.entries()) {
     if (document.value === undefined) continue;
     for (const object of objectsOf(document)) {
@@ -96,6 +120,7 @@ export function parsePolicyFile(
       const result = parseObject(object.value, source, deps);
       if (result.document) documents.push(result.document);
       errors.push(...result.problems.map((problem) => locateProblem(problem, source)));
+      warnings.push(...result.warnings.map((warning) => locateProblem(warning, source)));
     }
   }
   if (errors.length === 0 && yaml.documents.length === 0) {
@@ -103,7 +128,7 @@ export function parsePolicyFile(
   }
   errors.push(...duplicates(documents));
   errors.sort((a, b) => a.document - b.document || (a.line ?? 0) - (b.line ?? 0));
-  return { documents: errors.length > 0 ? [] : documents, errors };
+  return { documents: errors.length > 0 ? [] : documents, errors, warnings };
 }
 
 /** The objects of a document: itself, or the items of a List. */
@@ -115,11 +140,13 @@ function objectsOf(document: YamlDocument): { value: unknown; path: FieldPath }[
   return itemsOf(fields.items).map((value, index) => ({ value, path: ["items", index] }));
 }
 
-function parseObject(
-  value: unknown,
-  source: DocumentSource,
-  deps: PolicyFileDeps,
-): { document?: PolicyDocument; problems: FieldProblem[] } {
+interface ParsedObject {
+  document?: PolicyDocument;
+  problems: FieldProblem[];
+  warnings: FieldProblem[];
+}
+
+function parseObject(value: unknown, source: DocumentSource, deps: PolicyFileDeps): ParsedObject {
   const kind = fieldsOf(value).kind;
   switch (kind) {
     case "CiliumNetworkPolicy":
@@ -127,6 +154,7 @@ function parseObject(
         ...metadataOf(object.metadata, deps, source, value),
         kind,
         rules: rulesOf(object),
+        l7: l7SettingsOf(object.metadata),
       }));
     case "CiliumClusterwideNetworkPolicy":
       return read(clusterwideNetworkPolicySchema, value, deps, (object) => ({
@@ -134,6 +162,7 @@ function parseObject(
         namespace: "",
         kind,
         rules: rulesOf(object),
+        l7: l7SettingsOf(object.metadata),
       }));
     case "NetworkPolicy":
       return read(networkPolicySchema, value, deps, ({ metadata, spec }) => ({
@@ -141,8 +170,14 @@ function parseObject(
         kind,
         spec,
       }));
+    case "VisibilityPolicy":
+      return read(visibilityPolicySchema, value, deps, ({ metadata, spec }) => ({
+        ...metadataOf(metadata, deps, source, value),
+        kind,
+        spec,
+      }));
     default:
-      return { problems: [unknownKind(value, kind)] };
+      return { problems: [unknownKind(value, kind)], warnings: [] };
   }
 }
 
@@ -151,12 +186,18 @@ function read<T>(
   value: unknown,
   deps: PolicyFileDeps,
   build: (object: T) => PolicyDocument,
-): { document?: PolicyDocument; problems: FieldProblem[] } {
+): ParsedObject {
   const result = schema.safeParse(value);
-  const problems = checkPatterns(value, deps.checkPattern);
-  if (result.success && problems.length === 0) return { document: build(result.data), problems };
-  if (result.success) return { problems };
-  return { problems: [...problemsOf(schema, value, result.error).map(nameMissing), ...problems] };
+  const { plugins, checkPattern } = deps;
+  const found = plugins
+    ? checkPlugins(value, { plugins, checkPattern })
+    : { problems: [], warnings: [] };
+  const problems = [...checkPatterns(value, checkPattern), ...found.problems];
+  const { warnings } = found;
+  if (!result.success)
+    problems.unshift(...problemsOf(schema, value, result.error).map(nameMissing));
+  if (!result.success || problems.length > 0) return { problems, warnings };
+  return { document: build(result.data), problems, warnings };
 
   function nameMissing(problem: FieldProblem): FieldProblem {
     if (formatPath(problem.path) !== "metadata.name" || problem.message !== "is required") {
@@ -233,6 +274,14 @@ function duplicates(documents: readonly PolicyDocument[]): PolicyProblem[] {
 /** What makes a document unique in a repository. */
 export function documentKey(document: Pick<PolicyDocument, "kind" | "namespace" | "name">): string {
   return `${document.kind}/${document.namespace}/${document.name}`;
+}
+
+/** For people: `CiliumNetworkPolicy shop/web`. */
+export function policyKeyText(
+  document: Pick<PolicyDocument, "kind" | "namespace" | "name">,
+): string {
+  const { kind, namespace, name } = document;
+  return `${kind} ${namespace === "" ? "" : `${namespace}/`}${name}`;
 }
 
 /** Gives a problem of an object its place in the file. */

@@ -1,14 +1,27 @@
 /** What the rest of the host uses of the policy language. */
 export { type ApplyFeatures, validateForApply } from "./apply.ts";
 export {
+  type PluginState,
+  type PluginStates,
+  type PolicyCondition,
+  policyConditions,
+} from "./condition.ts";
+export {
   documentKey,
+  locateProblem,
   type PolicyDocument,
   type PolicyFileDeps,
   type PolicyKind,
   parsePolicyFile,
 } from "./document.ts";
 export { createLookup, OriginCookies, type PolicyDecision, type PolicyPacket } from "./lookup.ts";
-export type { PolicyProblem } from "./problem.ts";
+export type { PluginLookup } from "./plugin-check.ts";
+export {
+  formatPluginReference,
+  type PluginReference,
+  parsePluginReference,
+} from "./plugin-reference.ts";
+export type { FieldPath, PolicyProblem } from "./problem.ts";
 export {
   cidrPrefixesOf,
   PolicyRefusedError,
@@ -17,5 +30,8 @@ export {
   type StoredPolicy,
 } from "./repository.ts";
 export { PolicyConflictError, type ResolveOptions, resolvePolicy } from "./resolver.ts";
+export { flattenRule, manifestKey } from "./rule-fields.ts";
+export { ruleSchemaOf } from "./rule-schema.ts";
 export { SelectorCache } from "./selector-cache.ts";
+export { watchesOnly } from "./translate/l7.ts";
 export type * from "./types.ts";

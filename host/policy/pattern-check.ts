@@ -2,7 +2,8 @@
  * Checks that the regular expressions of HTTP rules compile. It walks the object as written, right
  * or wrong, so that a bad pattern is reported beside other errors of the file.
  */
-import type { FieldProblem } from "./problem.ts";
+import { l7BlocksOf } from "./l7-blocks.ts";
+import type { FieldPath, FieldProblem } from "./problem.ts";
 import { fieldsOf, itemsOf } from "./schema/field.ts";
 
 /** Says what is wrong with a pattern, undefined if it compiles. */
@@ -12,34 +13,32 @@ const PATTERN_FIELDS = ["path", "method", "host"];
 
 export function checkPatterns(object: unknown, check: PatternCheck): FieldProblem[] {
   const problems: FieldProblem[] = [];
-  const fields = fieldsOf(object);
-  checkRule(fields.spec, ["spec"]);
-  for (const [index, rule] of itemsOf(fields.specs).entries()) checkRule(rule, ["specs", index]);
-  return problems;
-
-  function checkRule(rule: unknown, path: (string | number)[]): void {
-    for (const direction of ["ingress", "egress"]) {
-      for (const [i, item] of itemsOf(fieldsOf(rule)[direction]).entries()) {
-        for (const [j, portRule] of itemsOf(fieldsOf(item).toPorts).entries()) {
-          const http = fieldsOf(fieldsOf(portRule).rules).http;
-          checkHttp(http, [...path, direction, i, "toPorts", j, "rules", "http"]);
-        }
-      }
-    }
-  }
-
-  function checkHttp(http: unknown, path: (string | number)[]): void {
-    for (const [index, rule] of itemsOf(http).entries()) {
+  for (const { path, block } of l7BlocksOf(object)) {
+    for (const [index, rule] of itemsOf(block.http).entries()) {
       for (const field of PATTERN_FIELDS) {
-        const pattern = fieldsOf(rule)[field];
-        const message = typeof pattern === "string" ? check(pattern) : undefined;
-        if (message === undefined) continue;
-        problems.push({
-          path: [...path, index, field],
-          message: `invalid regular expression: ${message}`,
-          expected: "a regular expression (RE2)",
-        });
+        const problem = patternProblem(
+          fieldsOf(rule)[field],
+          [...path, "http", index, field],
+          check,
+        );
+        if (problem) problems.push(problem);
       }
     }
   }
+  return problems;
+}
+
+/** Undefined if it is a pattern that compiles, or no text at all. */
+export function patternProblem(
+  pattern: unknown,
+  path: FieldPath,
+  check: PatternCheck,
+): FieldProblem | undefined {
+  const message = typeof pattern === "string" ? check(pattern) : undefined;
+  if (message === undefined) return undefined;
+  return {
+    path,
+    message: `invalid regular expression: ${message}`,
+    expected: "a regular expression (RE2)",
+  };
 }

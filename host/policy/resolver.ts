@@ -42,6 +42,7 @@ export function resolvePolicy(
   const candidate = toCandidate(subject.identity);
   const rules: Rule[] = [];
   for (const rule of source instanceof PolicyRepository ? source.rules() : source) {
+    if (rule.endpoint !== undefined && rule.endpoint !== subject.name) continue;
     if (selects(rule.subject, candidate)) rules.push(rule);
   }
   const ingress = resolveDirection("ingress", rules, cache, subject, options);
@@ -66,12 +67,16 @@ function resolveDirection(
     (enforcement === "always" ||
       isInit(subject.identity) ||
       rules.some((rule) => rule.defaultDeny[direction]));
-  const applied = enforcement === "never" ? [] : rules;
+  const applied = enforcement === "never" ? rules.filter(onlyWatches) : rules;
   const contributions = collect(applied, direction, cache, subject, { namedPortsOf });
   if (!enforced) {
-    contributions.any.push({ key: ALL_PORTS, level: LEVEL.default, deny: false });
+    contributions.any.push({ key: ALL_PORTS, level: LEVEL.default, verdict: "allow" });
   }
   return { entries: entriesOf(contributions, direction), enforced };
+}
+
+function onlyWatches(rule: Rule): boolean {
+  return rule.items.every(({ watch }) => watch);
 }
 
 /** Endpoints without labels yet are denied by default in both directions. */

@@ -42,6 +42,8 @@ export interface RulePorts {
 export interface RuleItem {
   direction: Direction;
   deny: boolean;
+  /** Allows and denies nothing: what is allowed anyway is handed over with these L7 rules. */
+  watch?: boolean;
   /** ORed; empty selects nobody. */
   peers: readonly Selector[];
   /** ORed; undefined is every protocol and port. */
@@ -51,6 +53,8 @@ export interface RuleItem {
 export interface Rule {
   origin: PolicyOrigin;
   subject: Selector;
+  /** Name of the one endpoint it is for, among those that `subject` selects. */
+  endpoint?: string;
   defaultDeny: Readonly<Record<Direction, boolean>>;
   items: readonly RuleItem[];
 }

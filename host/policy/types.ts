@@ -23,13 +23,19 @@ export interface PolicySubject {
   endpoint: number;
   identity: Identity;
   namespace: string;
+  /** Of the pod in its namespace; a visibility policy may name it. */
+  name?: string;
   /** Named ports of the pod, for named ports in ingress rules. */
   namedPorts: readonly { name: string; port: number; protocol: number }[];
 }
 
 /** Which policy object stands behind a decision; the fields of Hubble's flow.Policy. */
 export interface PolicyOrigin {
-  kind: "CiliumNetworkPolicy" | "CiliumClusterwideNetworkPolicy" | "NetworkPolicy";
+  kind:
+    | "CiliumNetworkPolicy"
+    | "CiliumClusterwideNetworkPolicy"
+    | "NetworkPolicy"
+    | "VisibilityPolicy";
   name: string;
   namespace: string;
   labels: readonly string[];
@@ -44,6 +50,10 @@ export interface L7Rules {
   plugin: string;
   /** Optional pinned version (`NAME@VERSION`). */
   version?: string;
+  /** `enforce` if absent. */
+  mode?: RuleMode;
+  /** `closed` if absent. */
+  failure?: FailurePolicy;
   /**
    * ORed; a rule is fields ANDed; a rule without fields matches everything. Repeated keys allowed.
    */

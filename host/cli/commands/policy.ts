@@ -1,15 +1,10 @@
 /** `imker policy …`: the policies of this node. */
 import type { Command } from "commander";
-import type {
-  AppliedPolicy,
-  ApplyResult,
-  PolicyFile,
-  PolicyFileError,
-  PolicyView,
-} from "../../admin/types.ts";
-import { type CliContext, table, wantsJson } from "../context.ts";
+import type { AppliedPolicy, ApplyResult, PolicyFile, PolicyView } from "../../admin/types.ts";
+import { type CliContext, table } from "../context.ts";
 import { CliError, EXIT } from "../errors.ts";
 import { readPolicyInput } from "../policy-input.ts";
+import { displayName, reportProblems, sendPolicies } from "../policy-result.ts";
 
 export function addPolicyCommands(program: Command, context: CliContext): void {
   const policy = program.command("policy").description("network policies");
@@ -20,13 +15,13 @@ export function addPolicyCommands(program: Command, context: CliContext): void {
     .option("--wait", "return when kernel and proxy enforce them")
     .action(async (options: { filename: string[]; wait?: boolean }, command: Command) => {
       const path = `/v1/policies${options.wait ? "?wait=true" : ""}`;
-      const result = await send(context, command, path, readPolicyInput(options.filename));
+      const result = await sendPolicies(context, command, path, readPolicyInput(options.filename));
       context.print(command, result, (value) =>
         value.applied
           .map((one) => `${displayName(one)} applied (revision ${one.revision})\n`)
           .join(""),
       );
-      failOnErrors(context, command, result.errors);
+      reportProblems(context, command, result);
     });
   policy
     .command("validate")
@@ -37,7 +32,7 @@ export function addPolicyCommands(program: Command, context: CliContext): void {
       context.print(command, result, (value) =>
         value.applied.map((one) => `${displayName(one)} is valid\n`).join(""),
       );
-      failOnErrors(context, command, result.errors);
+      reportProblems(context, command, result);
     });
   addGet(policy, context);
   addDelete(policy, context);
@@ -100,49 +95,11 @@ async function validate(
   files: PolicyFile[],
 ): Promise<ApplyResult> {
   try {
-    return await send(context, command, "/v1/policies/validate", files);
+    return await sendPolicies(context, command, "/v1/policies/validate", files);
   } catch (error) {
     if (!(error instanceof CliError) || error.code !== EXIT.unreachable) throw error;
     // Loading the policy language takes a while; the other commands must not pay for it.
     const { validateLocally } = await import("../local-validate.ts");
     return validateLocally(files);
   }
-}
-
-async function send(
-  context: CliContext,
-  command: Command,
-  path: string,
-  files: PolicyFile[],
-): Promise<ApplyResult> {
-  return context.withClient(command, async (client) => {
-    const reply = await client.send("POST", path, { files });
-    if (reply.status === 200 || reply.status === 422) return reply.body as ApplyResult;
-    const detail = (reply.body as { detail?: string } | undefined)?.detail;
-    throw new CliError(
-      reply.status >= 500 ? EXIT.environment : EXIT.user,
-      detail ?? `HTTP status ${reply.status}`,
-    );
-  });
-}
-
-function failOnErrors(context: CliContext, command: Command, errors: PolicyFileError[]): void {
-  if (errors.length === 0) return;
-  if (!wantsJson(command)) {
-    for (const error of errors) context.err(`${errorLine(error)}\n`);
-  }
-  process.exitCode = EXIT.user;
-}
-
-/** `file:line:column: document 2: spec.ingress[0]: message (expected …)` */
-function errorLine(error: PolicyFileError): string {
-  const place = [error.file, error.line, error.column].filter((part) => part !== undefined);
-  const document = error.document > 0 ? ` document ${error.document + 1}:` : "";
-  const path = error.path === "" ? "" : ` ${error.path}:`;
-  const expected = error.expected === "" ? "" : ` (expected ${error.expected})`;
-  return `${place.join(":")}:${document}${path} ${error.message}${expected}`;
-}
-
-function displayName(one: AppliedPolicy): string {
-  return `${one.kind} ${one.namespace === "" ? "" : `${one.namespace}/`}${one.name}`;
 }

@@ -142,7 +142,7 @@ export function entry(fields: Partial<PolicyMapEntry>): PolicyMapEntry {
     precedence: fields.deny ? 255 : fields.redirect ? 101 : 1,
     deny: false,
     redirect: false,
-    ruleSet: 0,
+    ruleSet: fields.redirect ? 1 : 0,
     cookie: 0,
     ...fields,
   };

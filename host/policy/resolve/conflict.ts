@@ -1,4 +1,6 @@
 /** Policies that contradict each other in a way no precedence settles. */
+import { policyKeyText } from "../document.ts";
+import { formatPluginReference } from "../plugin-reference.ts";
 import type { Direction, RuleL7 } from "../rule.ts";
 import type { PolicyOrigin } from "../types.ts";
 import { type PortKey, portKeyParts } from "./port-key.ts";
@@ -38,10 +40,10 @@ export function refuseOtherParser(a: Parser, b: Parser, direction: Direction, ke
 }
 
 function parserName({ l7: { rules } }: Parser): string {
-  return rules.version === undefined ? rules.plugin : `${rules.plugin}@${rules.version}`;
+  const { plugin: name, version } = rules;
+  return formatPluginReference(version === undefined ? { name } : { name, version });
 }
 
 function policyName(origin: PolicyOrigin | undefined): string {
-  if (!origin) return "no policy";
-  return `${origin.kind} ${origin.namespace === "" ? "" : `${origin.namespace}/`}${origin.name}`;
+  return origin ? policyKeyText(origin) : "no policy";
 }

@@ -23,9 +23,10 @@ export const LEVEL = { default: 0, normal: 1 } as const;
 export interface Contribution {
   key: PortKey;
   level: number;
-  deny: boolean;
+  /** `watch` decides nothing: what the others allow is handed over with its L7 rules. */
+  verdict: "allow" | "deny" | "watch";
   l7?: RuleL7 | undefined;
-  /** Undefined for what no policy asked for (allowed since nothing is enforced). */
+  /** Undefined for what no policy decided: allowed since nothing is enforced, or only watched. */
   origin?: PolicyOrigin;
 }
 
@@ -67,7 +68,7 @@ export function collect(
   return { any, groups: [...groups.values()] };
 
   function addItem(origin: PolicyOrigin, item: RuleItem, peer: Selector): void {
-    const base = { level: LEVEL.normal, deny: item.deny, origin };
+    const base = baseOf(origin, item);
     if (!item.ports) add(peer, { ...base, key: ALL_PORTS });
     for (const { matches, l7 } of item.ports ?? []) {
       for (const match of matches) {
@@ -78,6 +79,11 @@ export function collect(
         for (const key of keysOf(match, subject.namedPorts)) add(peer, { ...base, key, l7 });
       }
     }
+  }
+
+  function baseOf(origin: PolicyOrigin, { deny, watch }: RuleItem): Omit<Contribution, "key"> {
+    if (watch) return { level: LEVEL.normal, verdict: "watch" };
+    return { level: LEVEL.normal, verdict: deny ? "deny" : "allow", origin };
   }
 
   function add(peer: Selector, contribution: Contribution): void {
@@ -118,7 +124,8 @@ export function collect(
     const place = `${key} ${peer.key}`;
     const known = parsers.get(place);
     if (known) refuseOtherParser(known, { l7, origin }, direction, key);
-    else parsers.set(place, { l7, origin });
+    // One that is pinned is what all others must agree with.
+    if (known?.l7.rules.version === undefined) parsers.set(place, { l7, origin });
   }
 }
 

@@ -56,6 +56,7 @@ export function buildEntries(input: {
       ...(any.get(broader) ?? []),
     ]);
     const outcome = decide(covering, direction, key);
+    if (!outcome) continue;
     const without = choose(firstOf(entries, path), firstOf(anyEntries, path));
     const needed =
       without === undefined ||

@@ -14,9 +14,10 @@ import {
 } from "./field.ts";
 import { icmpRuleSchema } from "./icmp.ts";
 import { l7KindOf } from "./l7.ts";
+import { metadataFields } from "./metadata.ts";
 import { egressAllowPeers, egressPeers, ingressPeers } from "./peer.ts";
 import { denyPortRuleSchema, egressPortRuleSchema, ingressPortRuleSchema } from "./port.ts";
-import { dnsLabel, dnsName, endpointSelectorSchema } from "./selector.ts";
+import { endpointSelectorSchema } from "./selector.ts";
 
 const authentication = z.strictObject({
   mode: z.enum(["disabled", "required", "test-always-fail"]),
@@ -187,11 +188,7 @@ export const ciliumNetworkPolicySchema = z
   .strictObject({
     apiVersion: z.literal("cilium.io/v2"),
     kind: z.literal("CiliumNetworkPolicy"),
-    metadata: z.looseObject({
-      name: dnsName,
-      namespace: dnsLabel.optional(),
-      uid: z.string().optional(),
-    }),
+    metadata: z.looseObject(metadataFields),
     spec: namespacedRule.optional(),
     specs: z.array(namespacedRule).optional(),
     status: z.unknown().optional(),
@@ -203,9 +200,8 @@ export const clusterwideNetworkPolicySchema = z
     apiVersion: z.literal("cilium.io/v2"),
     kind: z.literal("CiliumClusterwideNetworkPolicy"),
     metadata: z.looseObject({
-      name: dnsName,
+      ...metadataFields,
       namespace: forbiddenField("a clusterwide policy has no namespace"),
-      uid: z.string().optional(),
     }),
     spec: clusterRule.optional(),
     specs: z.array(clusterRule).optional(),

@@ -3,6 +3,7 @@
  * and the generic `l7proto` + `l7`. Whether a pattern compiles is checked in ../pattern-check.ts.
  */
 import { z } from "zod";
+import { flattenRule } from "../rule-fields.ts";
 import { acrossFields, itemsOf, matching, textField, textOf } from "./field.ts";
 
 const pattern = textField("a regular expression (RE2)");
@@ -69,6 +70,19 @@ const kafkaRule = z
 
 /** As in a plugin's manifest, with an optional pinned version. */
 const PLUGIN = /^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?(@\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?)?$/;
+export const pluginReferenceSchema = textField(
+  "the name of a plugin, NAME or NAME@1.2.3",
+  matching(PLUGIN, "is not the name of a plugin"),
+);
+
+/** What it may hold beyond a map of strings is the plugin's to say (../plugin-check.ts). */
+const pluginRule = z.record(z.string(), z.unknown()).check(
+  acrossFields((fields, report) => {
+    for (const { path, message, expected } of flattenRule(fields).problems) {
+      report([...path], message, expected);
+    }
+  }),
+);
 const KINDS = ["http", "dns", "kafka", "l7proto"] as const;
 
 export const l7RulesSchema = z
@@ -76,11 +90,8 @@ export const l7RulesSchema = z
     http: z.array(httpRule).optional(),
     dns: z.array(fqdnSchema).optional(),
     kafka: z.array(kafkaRule).optional(),
-    l7proto: textField(
-      "the name of a plugin, NAME or NAME@1.2.3",
-      matching(PLUGIN, "is not the name of a plugin"),
-    ).optional(),
-    l7: z.array(z.record(z.string(), z.string())).optional(),
+    l7proto: pluginReferenceSchema.optional(),
+    l7: z.array(pluginRule).optional(),
   })
   .check(
     acrossFields((fields, report) => {

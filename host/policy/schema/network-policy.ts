@@ -4,9 +4,10 @@
  */
 import { z } from "zod";
 import { acrossFields, itemsOf } from "./field.ts";
+import { metadataFields } from "./metadata.ts";
 import { cidrSchema, exceptInside } from "./peer.ts";
 import { endPortSchema, isServiceName, parsePortNumber } from "./port.ts";
-import { dnsLabel, dnsName, plainSelectorSchema } from "./selector.ts";
+import { plainSelectorSchema } from "./selector.ts";
 
 const PORT_EXPECTED = "a number from 1 to 65535 or a port name";
 
@@ -76,11 +77,7 @@ export type NetworkPolicySpec = z.infer<typeof spec>;
 export const networkPolicySchema = z.strictObject({
   apiVersion: z.literal("networking.k8s.io/v1"),
   kind: z.literal("NetworkPolicy"),
-  metadata: z.looseObject({
-    name: dnsName,
-    namespace: dnsLabel.optional(),
-    uid: z.string().optional(),
-  }),
+  metadata: z.looseObject(metadataFields),
   spec,
   status: z.unknown().optional(),
 });

@@ -15,6 +15,7 @@ import {
 } from "../rule.ts";
 import type { CiliumRule, EgressRule, IngressRule } from "../schema/cilium.ts";
 import { type IcmpRule, icmpTypeNumber } from "../schema/icmp.ts";
+import type { L7Settings } from "../schema/metadata.ts";
 import type { CidrRule, Entity } from "../schema/peer.ts";
 import { type PortProtocol, type PortRule, parsePortNumber } from "../schema/port.ts";
 import type { LabelSelector } from "../schema/selector.ts";
@@ -48,7 +49,7 @@ export function translateCilium(
       origin: originOf(document, revision, rule),
       subject: subjectSelector(endpoints, document.namespace),
       defaultDeny: defaultDenyOf(rule),
-      items: itemsOf(rule, scope),
+      items: itemsOf(rule, scope, document.l7),
     };
   });
 }
@@ -77,7 +78,7 @@ interface Item {
   icmps?: readonly IcmpRule[] | undefined;
 }
 
-function itemsOf(rule: CiliumRule, scope: Scope): RuleItem[] {
+function itemsOf(rule: CiliumRule, scope: Scope, l7: L7Settings): RuleItem[] {
   return [
     ...(rule.ingress ?? []).map((item) => toItem(item, ingressPeers(item), "ingress", false)),
     ...(rule.ingressDeny ?? []).map((item) => toItem(item, ingressPeers(item), "ingress", true)),
@@ -91,7 +92,7 @@ function itemsOf(rule: CiliumRule, scope: Scope): RuleItem[] {
     direction: Direction,
     deny: boolean,
   ): RuleItem | undefined {
-    const ports = portsOf(item);
+    const ports = portsOf(item, l7);
     const selectors = selectorsOf(peers, scope);
     if (selectors) return { direction, deny, peers: selectors, ports };
     // No peer field: any peer on these ports. Without ports the item says nothing at all.
@@ -175,10 +176,10 @@ function reservedSelector(name: string): Selector {
 }
 
 /** Undefined: the item names no port, so it is about all of them. */
-function portsOf(item: Item): RulePorts[] | undefined {
+function portsOf(item: Item, settings: L7Settings): RulePorts[] | undefined {
   const ports: RulePorts[] = (item.toPorts ?? []).map((portRule) => {
     const matches = (portRule.ports ?? []).flatMap(portMatches);
-    const l7 = translateL7(portRule.rules);
+    const l7 = translateL7(portRule.rules, settings);
     return l7 ? { matches, l7 } : { matches };
   });
   const icmps = (item.icmps ?? []).map((icmp) => ({ matches: icmpMatches(icmp) }));

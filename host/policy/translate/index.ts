@@ -3,6 +3,7 @@ import type { PolicyDocument } from "../document.ts";
 import type { Rule } from "../rule.ts";
 import { translateCilium } from "./cilium.ts";
 import { translateNetworkPolicy } from "./network-policy.ts";
+import { translateVisibility } from "./visibility.ts";
 
 export interface TranslateOptions {
   /** Name of the local cluster: peers without a cluster label are pods of this one. */
@@ -15,5 +16,6 @@ export function translate(document: PolicyDocument, options: TranslateOptions): 
   const { cluster, revision } = options;
   if (document.kind === "NetworkPolicy")
     return [translateNetworkPolicy(document, cluster, revision)];
+  if (document.kind === "VisibilityPolicy") return [translateVisibility(document, revision)];
   return translateCilium(document, cluster, revision);
 }
