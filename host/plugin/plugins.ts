@@ -1,0 +1,66 @@
+/**
+ * The plugins of this node, put together: packages, trust, lifecycle, and the three sides that look
+ * at them: the enforcer (`view`), the admin API (`backend`), the record stream (`log`).
+ */
+import { join } from "node:path";
+import type { Logger } from "pino";
+import type { InstanceStatus, ProxyStatus } from "../../runtime/contract/control.ts";
+import type { PluginBackend } from "../admin/plugin-types.ts";
+import type { Store } from "../store/store.ts";
+import { createPluginBackend } from "./backend.ts";
+import { createCatalogView, type PluginCatalogView } from "./catalog-view.ts";
+import { InstalledVersions } from "./installed-versions.ts";
+import { machineKey } from "./key-files.ts";
+import { PluginLifecycle } from "./lifecycle.ts";
+import { PackageFiles } from "./package-files.ts";
+import { PluginLog } from "./plugin-log.ts";
+import { Trust } from "./trust.ts";
+
+export interface PluginsDeps {
+  log: Logger;
+  store: Store;
+  stateDir: string;
+  /** Holds `<name>/plugin.wasm` of the plugins that ship with this tree. */
+  shippedDir: string;
+  /** Undefined while there is no proxy. */
+  proxyStatus: () => Promise<ProxyStatus | undefined>;
+  /** Empty while there is no proxy. */
+  proxyInstances: () => Promise<InstanceStatus[]>;
+  /** Makes a form of every rule set in force that asks for `name`. Throws naming the policy. */
+  compileAll: (name: string, digest: string) => void;
+  /** Ids of the rule sets in force that these policies have with `name`. */
+  ruleSetsOf: (name: string, policies: readonly string[]) => number[];
+  /** References (`NAME`, `NAME@VERSION`) of the policies in force. */
+  references: () => Iterable<string>;
+  /** Milliseconds since 1970. */
+  now?: () => number;
+}
+
+export interface Plugins {
+  view: PluginCatalogView;
+  backend: PluginBackend;
+  log: PluginLog;
+  /** Goes on with trials and watches; call once the proxy and the policies are there. */
+  start(): void;
+  close(): void;
+}
+
+/** Takes up what the store knows and installs what ships. Throws when that cannot be installed. */
+export function createPlugins(deps: PluginsDeps): Plugins {
+  const { store, stateDir, proxyStatus, proxyInstances, ruleSetsOf } = deps;
+  const now = deps.now ?? Date.now;
+  const trust = new Trust(store);
+  const files = new PackageFiles(join(stateDir, "plugins"));
+  const installed = new InstalledVersions({ store, files, trust, now });
+  const lifecycle = new PluginLifecycle({ ...deps, versions: installed, trust, now });
+  lifecycle.adoptShipped(installed.installShipped(deps.shippedDir, machineKey(stateDir)));
+  const log = new PluginLog();
+  const parts = { installed, lifecycle, trust, log, now };
+  return {
+    view: createCatalogView({ installed, lifecycle, ruleSetsOf }),
+    backend: createPluginBackend({ ...parts, proxyStatus, proxyInstances }),
+    log,
+    start: () => lifecycle.start(),
+    close: () => lifecycle.close(),
+  };
+}
