@@ -8,7 +8,7 @@ export default defineConfig({
       {
         test: {
           name: "unit",
-          include: ["{bpf,runtime,plugins,host,bench,deploy,test}/**/*.test.ts"],
+          include: ["{bpf,runtime,plugins,examples,docs,host,bench,deploy,test}/**/*.test.ts"],
           exclude: ["**/*.root.test.ts"],
         },
       },
@@ -16,7 +16,7 @@ export default defineConfig({
         // Needs root: real kernel, namespaces, sockets. One file at a time, they share the kernel.
         test: {
           name: "root",
-          include: ["{bpf,runtime,plugins,host,bench,deploy,test}/**/*.root.test.ts"],
+          include: ["{bpf,runtime,plugins,examples,docs,host,bench,deploy,test}/**/*.root.test.ts"],
           fileParallelism: false,
           testTimeout: 60_000,
           hookTimeout: 60_000,

@@ -6,6 +6,7 @@ import { addCompletionCommand } from "./commands/completion.ts";
 import { addDemoCommand } from "./commands/demo.ts";
 import { addEndpointCommands } from "./commands/endpoint.ts";
 import { addObserveCommand } from "./commands/observe.ts";
+import { addPluginAuthorCommands } from "./commands/plugin-author.ts";
 import { addPolicyCommands } from "./commands/policy.ts";
 import { addProxyCommands } from "./commands/proxy.ts";
 import { addStatusCommands } from "./commands/status.ts";
@@ -43,6 +44,11 @@ export function createProgram(context: CliContext): Command {
   addEndpointCommands(program, context);
   addPolicyCommands(program, context);
   addVisibilityCommands(program, context);
+  const plugin = program.commands.find((one) => one.name() === "plugin");
+  addPluginAuthorCommands(
+    plugin ?? program.command("plugin").description("L7 plugins: write, test, deploy"),
+    context,
+  );
   addObserveCommand(program, context);
   addBpfCommands(program, context);
   addUninstallCommand(program, context);

@@ -1,5 +1,5 @@
 /**
- * Every vector of testdata/, natively and sandboxed, at many cuts: the outcome is always the same.
+ * Every vector of vectors.md and testdata/, natively and sandboxed, at many cuts: the outcome is always the same.
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -11,7 +11,12 @@ import { readVectors, type VectorStep } from "../../runtime/testkit/vectors.ts";
 import { createPlugin } from "./plugin.ts";
 
 const FOLDER = import.meta.dirname;
-const TESTDATA = join(FOLDER, "testdata");
+const FILES = [
+  "vectors.md",
+  ...readdirSync(join(FOLDER, "testdata"))
+    .filter((name) => name.endsWith(".md"))
+    .map((name) => `testdata/${name}`),
+];
 /** Every size up to this, then few: long bodies are cut where it matters by the small ones. */
 const PIECES_DENSE = 64;
 const PIECES_SPARSE = [97, 256, 1000, 4096, 16384, 1_000_000];
@@ -23,8 +28,8 @@ const runners = {
   wasm: new VectorRunner(manifest, (imports) => instantiateImage(image, imports)),
 };
 
-for (const file of readdirSync(TESTDATA)) {
-  for (const vector of readVectors(readFileSync(join(TESTDATA, file), "utf8"))) {
+for (const file of FILES) {
+  for (const vector of readVectors(readFileSync(join(FOLDER, file), "utf8"))) {
     for (const [way, runner] of Object.entries(runners)) {
       test(`${file}: ${vector.name} (${way})`, () => {
         const { upstream, client, records, close } = vector;

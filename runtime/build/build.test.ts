@@ -47,5 +47,7 @@ test("a manifest that is no JSON or lacks something is named with the field", as
 test("source outside the portable subset is named with file and line", async () => {
   const closure =
     "export function createPlugin(memory: unknown): i32 {\n  const add = (x: i32) => x + memory;\n  return add(1);\n}\n";
-  await expect(build(JSON.stringify(MANIFEST), closure)).rejects.toThrow(/plugin\.ts\(\d+,\d+\)/);
+  await expect(build(JSON.stringify(MANIFEST), closure)).rejects.toThrow(
+    /\nplugin\.ts:\d+:\d+: TS/,
+  );
 });

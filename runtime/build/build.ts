@@ -1,30 +1,71 @@
-/** A plugin folder to what is uploaded: the package of component and checked manifest. */
-import { existsSync, readFileSync } from "node:fs";
+/**
+ * A plugin folder to what is uploaded: one file with the component, its checked manifest and its
+ * vectors (docs/decisions/0008).
+ */
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Manifest, manifestSchema } from "../contract/manifest.ts";
 import { assemblePackage } from "../contract/package.ts";
 import { BuildError, compilePlugin } from "./compile.ts";
 import { wrapComponent } from "./component.ts";
+import { keysSource } from "./keys.ts";
 
 export interface BuiltPlugin {
   manifest: Manifest;
+  /** Text of `vectors.md`; empty without one. */
+  vectors: string;
   component: Uint8Array;
-  /** The package: component and manifest in one file, not signed. */
-  file: Uint8Array;
+  /** The component with manifest and vectors; not signed. */
+  package: Uint8Array;
+}
+
+export interface BuildOptions {
+  /** Less optimised and much sooner. */
+  quick?: boolean;
+  /** In place of the manifest's version. */
+  version?: string;
 }
 
 /**
- * Builds the plugin in a folder. The same source gives the same bytes.
+ * Builds the plugin in a folder. The same source gives the same bytes, wherever it lies.
  * @throws BuildError naming the file and what is wrong.
  */
-export async function buildPlugin(root: string, folder: string): Promise<BuiltPlugin> {
-  const manifest = readManifest(join(folder, "plugin.json"));
-  const core = await compilePlugin({ root, plugin: folder });
-  const component = await wrapComponent(root, core);
-  return { manifest, component, file: assemblePackage(component, manifest, "") };
+export async function buildPlugin(
+  root: string,
+  folder: string,
+  options: BuildOptions = {},
+): Promise<BuiltPlugin> {
+  const { quick = false } = options;
+  const read = readPluginManifest(folder);
+  const manifest = { ...read, version: options.version ?? read.version };
+  const vectors = readVectorText(folder);
+  const core = await compilePlugin({ root, plugin: folder, quick });
+  const component = await wrapComponent(root, core, quick);
+  return { manifest, vectors, component, package: assemblePackage(component, manifest, vectors) };
 }
 
-function readManifest(file: string): Manifest {
+/** Text of the folder's `vectors.md`; empty without one. */
+export function readVectorText(folder: string): string {
+  const file = join(folder, "vectors.md");
+  return existsSync(file) ? readFileSync(file, "utf8") : "";
+}
+
+/**
+ * Brings the folder's `keys.ts` up to date with its manifest, if it has one.
+ * @returns whether it changed.
+ */
+export function refreshKeys(folder: string): boolean {
+  const file = join(folder, "keys.ts");
+  if (!existsSync(file)) return false;
+  const source = keysSource(readPluginManifest(folder));
+  if (readFileSync(file, "utf8") === source) return false;
+  writeFileSync(file, source);
+  return true;
+}
+
+/** The folder's `plugin.json`. @throws BuildError naming the field that is wrong. */
+export function readPluginManifest(folder: string): Manifest {
+  const file = join(folder, "plugin.json");
   if (!existsSync(file)) throw new BuildError(`Cannot read ${file}: no such file`);
   let json: unknown;
   try {

@@ -15,8 +15,10 @@ export class BuildError extends Error {
 export interface CompileInput {
   /** Root of the tree, absolute. */
   root: string;
-  /** Folder of the plugin, absolute, with `plugin.ts` in it. */
+  /** Folder of the plugin, absolute, with `plugin.ts` in it; in the tree or anywhere else. */
   plugin: string;
+  /** Less optimised and much sooner: while somebody waits for it (`plugin dev`). */
+  quick?: boolean;
 }
 
 /** Native file → what the sandbox gets in its place. */
@@ -32,10 +34,16 @@ const ENTRY = "runtime/build/assembly/entry.ts";
 const COLLECTOR = "rt/tcms";
 const COLLECTOR_COUNTER = "\nexport function managedBytes(): usize { return total; }\n";
 
+/** Files outside the tree, to the compiler: it knows relative paths only. */
+const OUTSIDE = "outside";
+/** What authors call the SDK, wherever their project is. */
+const SDK_SPECIFIER = /(\bfrom )"imker\/sdk\//g;
+const SDK = "runtime/sdk";
+
+const OPTIMISED = ["-O3", "--converge"];
+const QUICK = ["-O0"];
 const OPTIONS = [
   "--outFile=plugin.wasm",
-  "-O3",
-  "--converge",
   "--runtime=minimal",
   "--exportStart=__start",
   "--use=abort=",
@@ -52,7 +60,7 @@ export async function compilePlugin(input: CompileInput): Promise<Uint8Array> {
   const outputs = new Map<string, Uint8Array | string>();
   const messages: string[] = [];
   const collect = { write: (chunk: string | Uint8Array) => void messages.push(String(chunk)) };
-  const { error } = await asc.main([ENTRY, ...OPTIONS], {
+  const { error } = await asc.main([ENTRY, ...OPTIONS, ...(input.quick ? QUICK : OPTIMISED)], {
     stdout: collect,
     stderr: collect,
     readFile: (name: string) => readSource(input, name),
@@ -61,28 +69,58 @@ export async function compilePlugin(input: CompileInput): Promise<Uint8Array> {
   });
   const module = outputs.get("plugin.wasm");
   if (error !== null || !(module instanceof Uint8Array)) {
-    throw new BuildError(`Cannot compile ${input.plugin}: ${messages.join("").trim()}`);
+    throw new BuildError(`Cannot compile ${input.plugin}:\n${problems(input, messages.join(""))}`);
   }
   return module;
 }
 
 function readSource(input: CompileInput, name: string): string | null {
   const path = posix.normalize(name.replaceAll("\\", "/"));
-  const file = join(input.root, REPLACED[path] ?? path);
+  const file = fileOf(input, path);
   if (!existsSync(file)) return null;
   const text = readFileSync(file, "utf8");
-  const plugin = posix.join(
-    relative(join(input.root, "runtime/build/assembly"), input.plugin),
-    "plugin.ts",
-  );
-  if (path === ENTRY) return text.replace('"PLUGIN"', JSON.stringify(plugin));
+  if (path === ENTRY) {
+    const entry = relative(posix.dirname(ENTRY), `${compilerPath(input)}/plugin.ts`);
+    return text.replace('"PLUGIN"', JSON.stringify(entry));
+  }
+  return portable(path, text);
+}
+
+/** The plugin's folder as the compiler is told. */
+function compilerPath(input: CompileInput): string {
+  const path = relative(input.root, input.plugin);
+  return path.startsWith("..") ? OUTSIDE + input.plugin : path;
+}
+
+function fileOf(input: CompileInput, path: string): string {
+  if (path.startsWith(`${OUTSIDE}/`)) return path.slice(OUTSIDE.length);
+  return join(input.root, REPLACED[path] ?? path);
+}
+
+function portable(path: string, text: string): string {
+  const sdk = relative(posix.dirname(path), SDK);
   // The compiler has no word for a type-only import; to it a class is always both.
   return text
+    .replaceAll(SDK_SPECIFIER, `$1"${sdk}/`)
     .replaceAll(/^import type /gm, "import ")
     .replaceAll(
       /^import \{([^}]*)\}/gm,
       (_all, names: string) => `import {${names.replaceAll(/\btype /g, "")}}`,
     );
+}
+
+/** The compiler's report as one line for each problem: `plugin.ts:3:14: message`. */
+function problems(input: CompileInput, report: string): string {
+  const folder = `${compilerPath(input)}/`;
+  const found: string[] = [];
+  for (const block of report.split(/^(?=ERROR |FAILURE )/m)) {
+    const message = /^(?:ERROR|FAILURE) (.*)/.exec(block)?.[1];
+    const place = / in (\S+)\((\d+),(\d+)\)/.exec(block);
+    if (message === undefined) continue;
+    if (place === null) found.push(message);
+    else found.push(`${(place[1] ?? "").replace(folder, "")}:${place[2]}:${place[3]}: ${message}`);
+  }
+  return found.length > 0 ? found.join("\n") : report.trim();
 }
 
 function exposeManagedBytes(): void {

@@ -25,10 +25,14 @@ const EXPORTS: Record<string, string> = {
   close: "imker:l7/plugin@1.0.0#close",
 };
 
-/** Wraps a core module (from compilePlugin) as a component. */
-export async function wrapComponent(root: string, core: Uint8Array): Promise<Uint8Array> {
+/** Wraps a core module (from compilePlugin) as a component; `quick`: hardly optimised. */
+export async function wrapComponent(
+  root: string,
+  core: Uint8Array,
+  quick = false,
+): Promise<Uint8Array> {
   const witSource = readFileSync(join(root, WIT), "utf8");
-  const binary = nameExports(core);
+  const binary = nameExports(core, quick);
   const embedded = await componentEmbed({
     binary,
     witSource,
@@ -42,7 +46,7 @@ export async function wrapComponent(root: string, core: Uint8Array): Promise<Uin
  * Renames the exports; each first runs the module's initialiser, which returns at once after the
  * first time.
  */
-function nameExports(core: Uint8Array): Uint8Array {
+function nameExports(core: Uint8Array, quick: boolean): Uint8Array {
   const module = binaryen.readBinary(core);
   module.setFeatures(binaryen.Features.All);
   const start = internalName(module, START);
@@ -61,7 +65,7 @@ function nameExports(core: Uint8Array): Uint8Array {
     module.addFunctionExport(`${exported}/entry`, exported);
   }
   module.removeExport(START);
-  binaryen.setOptimizeLevel(3);
+  binaryen.setOptimizeLevel(quick ? 1 : 3);
   binaryen.setShrinkLevel(0);
   module.optimize();
   const named = module.emitBinary();

@@ -40,6 +40,21 @@ export function findCrlf(memory: Memory, from: i32, end: i32): i32 {
   return end;
 }
 
+/** Whether all bytes are printable ASCII (32..126): what rules may be asked about. */
+export function printable(memory: Memory, at: i32, length: i32): bool {
+  const end = at + length;
+  if (memory.findControl(at, end) !== end) return false;
+  for (let i = at; i < end; i++) {
+    if (memory.u8(i) > 126) return false;
+  }
+  return true;
+}
+
+/** Address of the first space in a range; `end` when there is none. */
+export function findSpace(memory: Memory, from: i32, end: i32): i32 {
+  return memory.find(from, end, 32);
+}
+
 /** Value of a hexadecimal digit, -1 for any other byte. */
 export function hexDigit(byte: i32): i32 {
   if (byte >= 48 && byte <= 57) return byte - 48;

@@ -16,6 +16,9 @@ export type Step =
   | { kind: "end"; direction: "request" | "response"; how: "closed" | "failed" }
   | { kind: "stages"; stages: readonly { point: number; ruleSet: number }[] };
 
+/** How the bytes of a step are cut: pieces of at most n bytes, or at rising offsets within it. */
+export type Cut = number | readonly number[];
+
 /** A nonsense operation: what the host would close the connection for. */
 export class OperationError extends Error {
   override readonly name = "OperationError";
@@ -50,16 +53,20 @@ export class PeerPair {
     return Buffer.concat(this.#way(DIRECTION[direction]).received).toString("latin1");
   }
 
-  /** Takes a step, its bytes in pieces of at most `pieceBytes`. */
-  take(step: Step, pieceBytes: number): void {
+  /** Takes a step, its bytes in pieces: of at most so many bytes, or cut at these offsets. */
+  take(step: Step, cut: Cut): void {
     if (this.closed !== undefined) return;
     if (step.kind === "stages") {
       this.#instance.setStages(this.#connection, step.stages);
     } else if (step.kind === "end") {
       this.#end(DIRECTION[step.direction], END[step.how]);
     } else {
-      for (let at = 0; at < step.bytes.length && this.closed === undefined; at += pieceBytes) {
-        this.#arrive(DIRECTION[step.kind], step.bytes.subarray(at, at + pieceBytes));
+      const { bytes } = step;
+      let at = 0;
+      for (let index = 0; at < bytes.length && this.closed === undefined; index++) {
+        const end = typeof cut === "number" ? at + cut : (cut[index] ?? bytes.length);
+        this.#arrive(DIRECTION[step.kind], bytes.subarray(at, end));
+        at = end;
       }
     }
   }

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { type Manifest, manifestSchema } from "../contract/manifest.ts";
 import type { HostImports, PluginInstance, PluginRule } from "../isolate/types.ts";
 import { compilePattern, createMatcher } from "../regex/index.ts";
-import { PeerPair } from "./peer-pair.ts";
+import { type Cut, PeerPair } from "./peer-pair.ts";
 import { RecordLog } from "./record-log.ts";
 import type { Vector, VectorRules, VectorStep } from "./vectors.ts";
 
@@ -62,8 +62,8 @@ export class VectorRunner {
     this.instance = instantiate(this.#log);
   }
 
-  /** Runs a vector, each step's bytes in pieces of at most `pieceBytes`. */
-  run(vector: Pick<Vector, "stages" | "steps">, pieceBytes: number): Outcome {
+  /** Runs a vector, each step's bytes cut as given, or as a function of the step's index says. */
+  run(vector: Pick<Vector, "stages" | "steps">, cut: Cut | ((step: number) => Cut)): Outcome {
     this.#log.lines = [];
     const connection = this.instance.open({
       sourceIdentity: 1000,
@@ -75,7 +75,9 @@ export class VectorRunner {
       stages: this.#stages(vector.stages),
     });
     const pair = new PeerPair(this.instance, connection);
-    for (const step of vector.steps) pair.take(this.#step(step), pieceBytes);
+    vector.steps.forEach((step, index) => {
+      pair.take(this.#step(step), typeof cut === "function" ? cut(index) : cut);
+    });
     this.instance.close(connection);
     return {
       upstream: pair.received("request"),

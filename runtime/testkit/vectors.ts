@@ -67,7 +67,14 @@ function readBlock(name: string, lines: readonly string[]): Vector {
     records: [],
     close: undefined,
   };
-  for (const line of lines) readLine(name, line, draft);
+  for (const line of lines) {
+    try {
+      readLine(line, draft);
+    } catch (cause) {
+      const reason = cause instanceof Error ? cause.message : String(cause);
+      throw new Error(`Cannot read vector "${name}": ${line}: ${reason}`, { cause });
+    }
+  }
   return {
     name,
     stages: draft.stages,
@@ -79,7 +86,7 @@ function readBlock(name: string, lines: readonly string[]): Vector {
   };
 }
 
-function readLine(name: string, line: string, draft: Draft): void {
+function readLine(line: string, draft: Draft): void {
   const space = line.indexOf(" ");
   const word = space < 0 ? line : line.slice(0, space);
   const text = space < 0 ? "" : line.slice(space + 1);
@@ -113,7 +120,7 @@ function readLine(name: string, line: string, draft: Draft): void {
       draft.close = text;
       break;
     default:
-      throw new Error(`Cannot read vector "${name}": no such line: ${line}`);
+      throw new Error("no such line");
   }
 }
 

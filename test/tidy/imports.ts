@@ -33,6 +33,20 @@ const LAYERS: readonly Layer[] = [
     may: ["bpf/abi", "runtime/contract", "runtime/isolate", "runtime/regex"],
     tests: ["bpf", "runtime", "plugins", "test"],
   },
+  {
+    // The author's commands load compiler and kit, each when it is needed.
+    folder: "host/cli",
+    may: [
+      "host",
+      "bpf/abi",
+      "runtime/contract",
+      "runtime/isolate",
+      "runtime/regex",
+      "runtime/build",
+      "runtime/testkit",
+    ],
+    tests: ["bpf", "runtime", "plugins", "examples", "test"],
+  },
   { folder: "ui", may: [], tests: ["test"] },
   { folder: "bench", may: [""], tests: [] },
   { folder: "test", may: [""], tests: [] },

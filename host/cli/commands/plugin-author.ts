@@ -1,0 +1,128 @@
+/**
+ * `imker plugin new|build|test|…`: the author's side. Compilers and kits are
+ * loaded by the command that needs them: the other commands must not pay for it.
+ */
+import { writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { Command } from "commander";
+import { type CliContext, wantsJson } from "../context.ts";
+import { CliError, EXIT } from "../errors.ts";
+
+/** Root of this installation. */
+const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
+
+/** Mistakes of the author, by name, so that nothing must be loaded to know them. */
+const AUTHOR_ERRORS = new Set([
+  "BuildError",
+  "PackageError",
+  "PluginImageError",
+  "CaptureError",
+  "CaseError",
+]);
+
+/** Adds the author's commands to `imker plugin`. */
+export function addPluginAuthorCommands(plugin: Command, context: CliContext): void {
+  addNew(plugin, context);
+  addBuild(plugin, context);
+  addTest(plugin, context);
+}
+
+/** Runs `action`; what the author did wrong ends the command with its message. */
+async function forAuthor<T>(action: () => Promise<T>): Promise<T> {
+  try {
+    return await action();
+  } catch (cause) {
+    if (cause instanceof Error && AUTHOR_ERRORS.has(cause.name)) {
+      throw new CliError(EXIT.user, cause.message, { cause });
+    }
+    throw cause;
+  }
+}
+
+function addNew(plugin: Command, context: CliContext): void {
+  plugin
+    .command("new")
+    .description("start a plugin: a project folder that builds, with vectors and tests")
+    .argument("<name>", "what policies will call it: l7proto: NAME")
+    .option("--dir <folder>", "where (default: ./NAME)")
+    .action(async (name: string, options: { dir?: string }, command: Command) => {
+      const folder = resolve(options.dir ?? name);
+      const files = await forAuthor(async () => {
+        const { createProject } = await import("../../../runtime/build/project.ts");
+        return createProject(ROOT, name, folder);
+      });
+      context.print(command, { name, folder, files }, () =>
+        [
+          `${folder}: ${files.join(" ")}`,
+          `next: cd ${folder} && imker plugin test`,
+          `docs: ${join(ROOT, "docs/plugins")}`,
+          "",
+        ].join("\n"),
+      );
+    });
+}
+
+function addBuild(plugin: Command, context: CliContext): void {
+  plugin
+    .command("build")
+    .description("build a plugin to its package: one file with component, manifest and vectors")
+    .argument("[folder]", "the plugin's project", ".")
+    .option("-o, --output <file>", "the package (default: NAME-VERSION.wasm in the project)")
+    .action(async (path: string, options: { output?: string }, command: Command) => {
+      const folder = resolve(path);
+      const result = await forAuthor(async () => {
+        const { buildPlugin, refreshKeys } = await import("../../../runtime/build/build.ts");
+        const { linkProject } = await import("../../../runtime/build/project.ts");
+        const { digestOf } = await import("../../../runtime/contract/package.ts");
+        linkProject(ROOT, folder);
+        refreshKeys(folder);
+        const built = await buildPlugin(ROOT, folder);
+        const { name, version, capabilities } = built.manifest;
+        const file = options.output ?? join(folder, `${name}-${version}.wasm`);
+        writeFileSync(file, built.package);
+        const digest = digestOf(built.package);
+        return { name, version, file, bytes: built.package.length, digest, capabilities };
+      });
+      context.print(command, result, (one) =>
+        [
+          `${one.name} ${one.version}`,
+          `file          ${one.file}`,
+          `size          ${one.bytes} bytes`,
+          `digest        ${one.digest}`,
+          `capabilities  ${one.capabilities.join(", ") || "none"}`,
+          "",
+        ].join("\n"),
+      );
+    });
+}
+
+interface TestOptions {
+  seed: string;
+  mutations: string;
+}
+
+function addTest(plugin: Command, context: CliContext): void {
+  plugin
+    .command("test")
+    .description("every vector natively and sandboxed, at every cut and mutated; types; unit tests")
+    .argument("[folder]", "the plugin's project", ".")
+    .option("--seed <number>", "of the mutations", "1")
+    .option("--mutations <number>", "of each vector", "50")
+    .action(async (path: string, options: TestOptions, command: Command) => {
+      const folder = resolve(path);
+      const report = await forAuthor(async () => {
+        const { linkProject } = await import("../../../runtime/build/project.ts");
+        const { testPlugin } = await import("../../../runtime/testkit/plugin-test.ts");
+        linkProject(ROOT, folder);
+        const seed = Number(options.seed);
+        return testPlugin(ROOT, folder, { seed, mutations: Number(options.mutations) });
+      });
+      const { testReportText } = await import("../author/test-report.ts");
+      context.print(command, report, testReportText);
+      if (!report.ok) {
+        if (wantsJson(command)) context.err("imker: the plugin fails its tests\n");
+        process.exitCode = EXIT.user;
+      }
+    });
+}
