@@ -28,7 +28,9 @@ import { Planner } from "./enforce/planner.ts";
 import { PolicyService } from "./enforce/policies.ts";
 import { RuleSets } from "./enforce/rule-sets.ts";
 import { RecordClients } from "./event/record-client.ts";
+import type { ProxyLog } from "./event/types.ts";
 import { FlowBuilder } from "./hubble/flow-builder.ts";
+import type { FlowGetters } from "./hubble/getters.ts";
 import { Observer } from "./hubble/observer.ts";
 import { FlowRing } from "./hubble/ring.ts";
 import { IdentityAllocator } from "./identity/allocator.ts";
@@ -37,7 +39,8 @@ import { IDENTITY } from "./identity/reserved.ts";
 import { Ipcache } from "./ipcache/ipcache.ts";
 import { loadNative } from "./native/index.ts";
 import { type AgentOptions, agentPidFile, databaseFile } from "./options.ts";
-import { PluginCatalog } from "./plugin/catalog.ts";
+import { createPlugins, type Plugins } from "./plugin/plugins.ts";
+import { formatPluginReference } from "./policy/plugin-reference.ts";
 import { ProxySupervisor } from "./proxy/supervisor.ts";
 import { identityStore } from "./store/identity-store.ts";
 import { SqliteStore } from "./store/sqlite.ts";
@@ -79,8 +82,11 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
   const { options, log, life } = base;
   const startedAt = new Date();
   const store = life.own(new SqliteStore(databaseFile(options.stateDir)));
-  const catalog = PluginCatalog.load(BUILD.plugins);
-  const ruleSets = new RuleSets(store, catalog);
+  const plugins = startPlugins(base, store, {
+    proxy: () => proxy,
+    ruleSets: () => ruleSets,
+  });
+  const ruleSets = new RuleSets(store, plugins.view);
   const planner = new Planner(store, ruleSets);
   const identities = await startIdentities(base, store);
   const datapath = life.own(createDatapath({ bpffs: options.bpffs }));
@@ -90,9 +96,12 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
   const endpoints = createEndpoints(base, { store, datapath, ipcache, identities });
   await endpoints.restore();
 
-  const names = { endpoints, identities, planner, catalog, cluster: options.cluster };
-  const { pump, records, observer } = startObserving(base, datapath, createFlowNames(names));
-  const proxy = life.own(
+  const names = { endpoints, identities, planner, plugins: plugins.view, cluster: options.cluster };
+  const { pump, records, observer } = startObserving(base, datapath, {
+    getters: createFlowNames(names),
+    logLine: (line) => plugins.log.add(line, Number(line.time / 1_000_000n)),
+  });
+  const proxy: ProxySupervisor = life.own(
     new ProxySupervisor({ log, options, onUp: (hello) => records.setWorkers(hello.workers) }),
   );
   const enforcer = new Enforcer(
@@ -110,9 +119,13 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
   const policies = new PolicyService({
     ...{ log, store, identities, planner, enforcer, ruleSets },
     subjects: () => endpoints.subjects(),
-    parsing: { checkPattern: createPatternCheck() },
+    parsing: {
+      checkPattern: createPatternCheck(),
+      plugins: (reference) => plugins.view.manifestFor(formatPluginReference(reference)),
+    },
     cluster: options.cluster,
   });
+  plugins.view.onChange(() => policies.pluginsChanged());
   policies.restore();
   await proxy.start();
   try {
@@ -123,12 +136,13 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
   }
   datapath.commit();
   for (const device of options.devices) datapath.attachNetdev(device);
+  plugins.start();
 
   const folder = watchPolicies(base, policies);
   const backend = createBackend({
     ...{ version: AGENT_VERSION, node: options.node, startedAt, stop },
     ...{ endpoints, policies, enforcer, identities, planner, datapath, proxy },
-    ...{ pump, observer, folder },
+    ...{ pump, observer, folder, plugins },
   });
   const server = await listenAdmin(createAdminApp(backend, log), options.socket);
   life.onEnd(() => closeServer(server, options.socket));
@@ -168,6 +182,27 @@ function createEndpoints(
   });
 }
 
+/** The parts behind `later` are made after the plugins that they need. */
+function startPlugins(
+  { options, log, life }: Base,
+  store: Store,
+  later: { proxy: () => ProxySupervisor; ruleSets: () => RuleSets },
+): Plugins {
+  return life.own(
+    createPlugins({
+      log,
+      store,
+      stateDir: options.stateDir,
+      shippedDir: BUILD.plugins,
+      proxyStatus: () => later.proxy().status(),
+      proxyInstances: () => later.proxy().instances(),
+      compileAll: (name, digest) => later.ruleSets().compileAll(name, digest),
+      ruleSetsOf: (name, policies) => later.ruleSets().numbersOf(name, policies),
+      references: () => later.ruleSets().references(),
+    }),
+  );
+}
+
 /** The node's own addresses, and what an address that nothing names is. */
 function nameNodePrefixes({ life }: Base, ipcache: Ipcache): void {
   const addresses = new NodeAddresses(ipcache);
@@ -180,7 +215,7 @@ function nameNodePrefixes({ life }: Base, ipcache: Ipcache): void {
 function startObserving(
   { options, log, life }: Base,
   datapath: Datapath,
-  getters: ReturnType<typeof createFlowNames>,
+  { getters, logLine }: { getters: FlowGetters; logLine: (line: ProxyLog) => void },
 ) {
   const ring = new FlowRing();
   const flows = new FlowBuilder({ getters, nowNs, deliver: (entry) => ring.push(entry) });
@@ -193,7 +228,7 @@ function startObserving(
   );
   const records = life.own(
     new RecordClients(
-      { sink: recordsAfterPackets(flows, pump), log, nowMs: () => performance.now() },
+      { sink: recordsAfterPackets(flows, pump, logLine), log, nowMs: () => performance.now() },
       { runDir: options.runDir },
     ),
   );

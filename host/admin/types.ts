@@ -40,6 +40,8 @@ export interface PolicyView extends AppliedPolicy {
   source: string;
   /** The object as it was given. */
   object: unknown;
+  /** What keeps it from being in force as written; empty when all is well. */
+  conditions: { type: string; plugin: string; message: string }[];
 }
 
 export interface IdentityView {
@@ -93,7 +95,7 @@ export interface AdminBackend {
     delete(reference: string): Promise<Endpoint>;
   };
   policies: {
-    list(): PolicyView[];
+    list(): Promise<PolicyView[]>;
     validate(files: PolicyFile[]): ApplyResult;
     /** Settles when kernel and proxy enforce it (`wait`) or when it is accepted. */
     apply(files: PolicyFile[], wait: boolean): Promise<ApplyResult>;

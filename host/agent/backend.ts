@@ -5,7 +5,7 @@
 import { create } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { ProblemError } from "../admin/problem.ts";
-import type { AdminBackend, AgentStatus, FlowQuery, IdentityView } from "../admin/types.ts";
+import type { AdminBackend, AgentStatus, FlowQuery, IdentityView, PolicyView } from "../admin/types.ts";
 import type { Datapath } from "../datapath/types.ts";
 import type { Endpoints } from "../endpoint/endpoints.ts";
 import type { Enforcer } from "../enforce/enforcer.ts";
@@ -16,6 +16,9 @@ import { GetFlowsRequestSchema } from "../hubble/gen/observer/observer_pb.ts";
 import type { Observer } from "../hubble/observer.ts";
 import type { IdentityAllocator } from "../identity/allocator.ts";
 import { formatLabel } from "../identity/label.ts";
+import { policyKeyText } from "../policy/document.ts";
+import type { Plugins } from "../plugin/plugins.ts";
+import { createPluginStates } from "../plugin/states.ts";
 import type { ProxySupervisor } from "../proxy/supervisor.ts";
 import type { EventPump } from "./event-pump.ts";
 import type { PolicyFolder } from "./policy-folder.ts";
@@ -34,6 +37,7 @@ export interface BackendDeps {
   pump: EventPump;
   observer: Observer;
   folder: PolicyFolder | undefined;
+  plugins: Plugins;
   stop: () => void;
 }
 
@@ -43,7 +47,7 @@ export function createBackend(deps: BackendDeps): AdminBackend {
     status: () => status(deps),
     endpoints: endpointBackend(deps),
     policies: {
-      list: () => policies.list(),
+      list: () => policyViews(deps),
       validate: (files) => policies.validate(files),
       apply: (files, wait) => policies.apply(files, wait),
       delete: async (kind, namespace, name, wait) => {
@@ -134,9 +138,23 @@ async function status(deps: BackendDeps): Promise<AgentStatus> {
       ...features.filter((one) => !one.available).map((one) => `${one.name}: ${one.detail}`),
       ...[enforcer.enforcement.trouble].filter((text) => text !== undefined),
       ...[deps.proxy.trouble].filter((text) => text !== undefined),
+      ...policies
+        .conditions(createPluginStates(deps.plugins.view, proxyStatus))
+        .map(({ message }) => message),
       ...(deps.folder?.errors ?? []).map((one) => `${one.file}: ${one.path} ${one.message}`),
     ],
   };
+}
+
+/** With what keeps each from being in force as written. */
+async function policyViews({ policies, plugins, proxy }: BackendDeps): Promise<PolicyView[]> {
+  const conditions = policies.conditions(createPluginStates(plugins.view, await proxy.status()));
+  return policies.list().map((view) => ({
+    ...view,
+    conditions: conditions
+      .filter(({ policy }) => policyKeyText(policy) === policyKeyText(view))
+      .map(({ type, plugin, message }) => ({ type, plugin, message })),
+  }));
 }
 
 function identityViews({ identities, endpoints }: BackendDeps): IdentityView[] {

@@ -6,13 +6,13 @@ import type { FlowEndpoint } from "../hubble/flow-facts.ts";
 import type { FlowGetters } from "../hubble/getters.ts";
 import type { IdentityAllocator } from "../identity/allocator.ts";
 import { formatLabel } from "../identity/label.ts";
-import type { PluginCatalog } from "../plugin/catalog.ts";
+import type { PluginCatalogView } from "../plugin/catalog-view.ts";
 
 export interface FlowNamesDeps {
   endpoints: Endpoints;
   identities: IdentityAllocator;
   planner: Planner;
-  catalog: PluginCatalog;
+  plugins: Pick<PluginCatalogView, "manifestOf">;
   cluster: string;
 }
 
@@ -30,7 +30,7 @@ export function createFlowNames(deps: FlowNamesDeps): FlowGetters {
     namesOf: () => [],
     serviceByAddress: () => undefined,
     interfaceName: createInterfaceNames(deps.endpoints),
-    pluginRecords: (digest) => deps.catalog.manifestOf(digest),
+    pluginRecords: (digest) => deps.plugins.manifestOf(digest),
   };
 }
 

@@ -14,7 +14,7 @@ export interface PolicyFolderDeps {
   log: Logger;
   apply: (files: PolicyFile[], wait: boolean) => Promise<ApplyResult>;
   remove: (kind: string, namespace: string, name: string, wait: boolean) => Promise<unknown>;
-  list: () => PolicyView[];
+  list: () => Pick<PolicyView, "kind" | "namespace" | "name" | "source">[];
 }
 
 export class PolicyFolder {

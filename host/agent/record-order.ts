@@ -1,11 +1,16 @@
 /**
  * Puts the packets of a connection before its messages: the proxy's records are pushed to the agent
- * at once, while the kernel's events wait in a ring until the agent looks.
+ * at once, while the kernel's events wait in a ring until the agent looks. What plugins log goes
+ * another way.
  */
-import type { RecordSink } from "../event/types.ts";
+import type { ProxyLog, RecordSink } from "../event/types.ts";
 import type { EventPump } from "./event-pump.ts";
 
-export function recordsAfterPackets(sink: RecordSink, pump: EventPump): RecordSink {
+export function recordsAfterPackets(
+  sink: Omit<RecordSink, "log">,
+  pump: EventPump,
+  log: (line: ProxyLog) => void,
+): RecordSink {
   return {
     record(record) {
       pump.catchUp();
@@ -19,9 +24,7 @@ export function recordsAfterPackets(sink: RecordSink, pump: EventPump): RecordSi
       pump.catchUp();
       sink.fault(fault);
     },
-    log(line) {
-      sink.log(line);
-    },
+    log,
     lost(worker, cause, count) {
       sink.lost(worker, cause, count);
     },

@@ -29,7 +29,7 @@ describe("Enforcer", () => {
     refuse = undefined;
     // Only what the enforcer asks of them; the real ones are covered end to end.
     const ruleSets = {
-      plugins: () => [],
+      versions: () => [],
       services: () => [],
       select: (numbers: Iterable<number>) => [...numbers].map((id) => ({ id })),
       retain: () => {},

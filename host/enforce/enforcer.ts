@@ -62,6 +62,15 @@ export class Enforcer {
     }
   }
 
+  /**
+   * Which versions there are or serve has changed; rules and maps have not. Not to be called while
+   * `enforce` runs. Throws when the proxy did not confirm.
+   */
+  async updatePlugins(): Promise<void> {
+    // A proxy that has no rule sets learns of plugins with the first one.
+    if (this.#ruleSets !== undefined) await this.#sendState(this.#ruleSets);
+  }
+
   /** The endpoint is gone; a later one with its id starts from nothing. */
   forget(endpoint: number): void {
     this.#maps.delete(endpoint);
@@ -80,7 +89,7 @@ export class Enforcer {
     const { proxy, ruleSets } = this.#deps;
     await proxy.setState({
       revision: ++this.#proxyRevision,
-      plugins: ruleSets.plugins(),
+      plugins: ruleSets.versions(),
       services: ruleSets.services(),
       ruleSets: ruleSets.select(numbers),
     });

@@ -3,10 +3,11 @@
  * cookies, one fingerprint for each map. Pure but for the numbers, which stay what they are.
  */
 import type { PolicyMapEntry } from "../datapath/types.ts";
+import { watchesOnly } from "../policy/index.ts";
 import type { PolicyOrigin, PolicySubject, ResolvedPolicy } from "../policy/types.ts";
 import { Numbering } from "../store/numbering.ts";
 import type { Store } from "../store/store.ts";
-import type { RuleSets } from "./rule-sets.ts";
+import { NO_RULE_SET, type RuleSets } from "./rule-sets.ts";
 import type { EndpointPlan, OriginLookup, Plan } from "./types.ts";
 
 export interface PlanInput {
@@ -28,6 +29,7 @@ export class Planner implements OriginLookup {
   /** Throws what the resolver, the plugins' `compile` and the pattern compiler throw. */
   plan(input: PlanInput): Plan {
     const used = new Set<number>();
+    this.#ruleSets.beginPlan();
     const endpoints = input.subjects.map((subject) => {
       const { entries } = input.resolve(subject);
       return this.#endpointPlan(subject.endpoint, entries, used);
@@ -46,10 +48,11 @@ export class Planner implements OriginLookup {
     used: Set<number>,
   ): EndpointPlan {
     const entries = resolved.map(({ l7, origins, ...entry }): PolicyMapEntry => {
-      const ruleSet = l7 === undefined ? 0 : this.#ruleSets.numberOf(l7);
-      if (ruleSet !== 0) used.add(ruleSet);
       const cookie = origins.length === 0 ? 0 : this.#cookies.numberOf(JSON.stringify(origins));
-      return { ...entry, redirect: ruleSet !== 0, ruleSet, cookie };
+      if (l7 === undefined) return { ...entry, redirect: false, ruleSet: NO_RULE_SET, cookie };
+      const ruleSet = this.#ruleSets.numberOf(l7, origins);
+      if (ruleSet !== NO_RULE_SET) used.add(ruleSet);
+      return { ...entry, redirect: true, watch: watchesOnly(l7), ruleSet, cookie };
     });
     return { endpoint, entries, fingerprint: JSON.stringify(entries) };
   }

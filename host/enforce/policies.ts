@@ -10,12 +10,15 @@ import type { IdentityAllocator } from "../identity/allocator.ts";
 import {
   cidrPrefixesOf,
   documentKey,
+  type PluginStates,
+  type PolicyCondition,
   PolicyConflictError,
   type PolicyDocument,
   type PolicyFileDeps,
   type PolicyProblem,
   PolicyRepository,
   parsePolicyFile,
+  policyConditions,
   resolvePolicy,
   SelectorCache,
 } from "../policy/index.ts";
@@ -93,7 +96,7 @@ export class PolicyService {
     this.#repository.startAt(Number(store.get("policy-revision")?.value ?? 0));
   }
 
-  list(): PolicyView[] {
+  list(): Omit<PolicyView, "conditions">[] {
     return this.#repository.list().map(({ document, revision }) => ({
       ...named(document),
       revision,
@@ -154,6 +157,20 @@ export class PolicyService {
   /** Endpoints, identities or the proxy changed: compute and enforce again. */
   async refresh(): Promise<void> {
     await this.#enforceSoon();
+  }
+
+  /**
+   * Which versions there are or serve has changed. Settles when the proxy serves accordingly; maps
+   * are written only when rules that no version could serve now have one.
+   */
+  async pluginsChanged(): Promise<void> {
+    if (this.#deps.ruleSets.hasNewcomers) return this.#enforceSoon();
+    await this.#serial(() => this.#deps.enforcer.updatePlugins());
+  }
+
+  /** What keeps accepted policies from being in force as written. */
+  conditions(plugins: PluginStates): PolicyCondition[] {
+    return policyConditions(this.#repository, plugins);
   }
 
   #read(files: PolicyFile[]): ReadPolicies {
