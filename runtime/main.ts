@@ -15,6 +15,7 @@ import { connectionsMax, dropPrivileges } from "./proxy/privileges.ts";
 import { ProxyProcess } from "./proxy/proxy-process.ts";
 import { StateHistory } from "./proxy/state-change.ts";
 import { readStateFile } from "./proxy/state-file.ts";
+import { warmUp } from "./proxy/warm-up.ts";
 import { Workers } from "./proxy/workers.ts";
 import { createMatcher } from "./regex/index.ts";
 import type { WorkerConfig } from "./worker/messages.ts";
@@ -89,7 +90,7 @@ async function run(options: ProxyOptions): Promise<void> {
     options,
     workers,
     history: new StateHistory({
-      preparePlugin: (version) => preparePlugin({ prepareImage }, version),
+      preparePlugin: (version) => preparePlugin({ prepareImage, warmUp }, version),
       createMatcher,
     }),
     announceWorkers: (count) => announce(addon, options.bpffs, count),

@@ -8,13 +8,14 @@ import {
   CONTROL_PROTOCOL,
   type ControlReply,
   type ControlRequest,
+  type InstanceStatus,
   type ProxyHello,
   type ProxyState,
   type ProxyStatus,
 } from "../../runtime/contract/control.ts";
 
 /** A reply line longer than this is not a proxy's. */
-const REPLY_BYTES_MAX = 1 << 20;
+const REPLY_BYTES_MAX = 16 << 20;
 const CONNECT_TIMEOUT_MS = 2000;
 
 export class ProxyControlError extends Error {
@@ -102,6 +103,12 @@ export class ProxyControl {
     const reply = await this.#request({ kind: "status" }, timeoutMs);
     if (reply.status === undefined) throw new ProxyControlError("Cannot read the proxy's status");
     return reply.status;
+  }
+
+  /** Sandboxes of all workers. */
+  async instances(timeoutMs: number): Promise<InstanceStatus[]> {
+    const reply = await this.#request({ kind: "instances" }, timeoutMs);
+    return reply.instances ?? [];
   }
 
   async drain(drainMs: number, timeoutMs: number): Promise<void> {

@@ -5,7 +5,12 @@
  */
 import { join } from "node:path";
 import type { Logger } from "pino";
-import type { ProxyHello, ProxyState, ProxyStatus } from "../../runtime/contract/control.ts";
+import type {
+  InstanceStatus,
+  ProxyHello,
+  ProxyState,
+  ProxyStatus,
+} from "../../runtime/contract/control.ts";
 import { ProxyControl, ProxyControlError } from "./control-client.ts";
 import { type ProxyProcessOptions, startProxyProcess } from "./process.ts";
 
@@ -88,6 +93,11 @@ export class ProxySupervisor {
 
   async status(): Promise<ProxyStatus | undefined> {
     return this.#control?.status(CONFIRM_TIMEOUT_MS).catch(() => undefined);
+  }
+
+  /** Without a proxy there are none. */
+  async instances(): Promise<InstanceStatus[]> {
+    return (await this.#control?.instances(CONFIRM_TIMEOUT_MS)) ?? [];
   }
 
   /**

@@ -280,6 +280,13 @@ void Relay::consume_window(Connection &connection, const int32_t *operation)
 		direction.later.push_back({code, wanted, nullptr});
 		return;
 	}
+	if (code == OPERATION_REST && !direction.presented && !direction.held.empty()) {
+		/* Asked for outside a call: what is held was waiting for more, and no longer does. */
+		forward(connection, side, direction.held.data(), direction.held.size());
+		send_out(connection, side);
+		direction.held.clear();
+		make_ready(connection, side);
+	}
 	uint32_t here = direction.window_length;
 	if (code != OPERATION_REST && wanted < here)
 		here = static_cast<uint32_t>(wanted);

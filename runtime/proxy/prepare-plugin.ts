@@ -1,6 +1,6 @@
 /**
  * From a version in the desired state to an image workers can instantiate: its package read,
- * compared with its digest and compiled. Every way in which that fails has a stage, because the
+ * compared with its digest, compiled and warmed up. Every way in which that fails has a stage, because the
  * failure policy must hold at each of them.
  */
 import { readFileSync } from "node:fs";
@@ -22,24 +22,23 @@ export class PrepareError extends Error {
   }
 }
 
-export interface PreparedPlugin {
-  image: PluginImage;
-}
-
 export interface PreparePluginDeps {
   prepareImage: (
     component: Uint8Array,
     plugin: { digest: string; manifest: Manifest },
   ) => PluginImage;
+  /** Runs it before its first connection. */
+  warmUp: (image: PluginImage, found: PluginPackage) => void;
 }
 
 /** Throws PrepareError and nothing else. */
-export function preparePlugin(deps: PreparePluginDeps, version: PluginVersion): PreparedPlugin {
+export function preparePlugin(deps: PreparePluginDeps, version: PluginVersion): PluginImage {
   const found = at("read", () => readPackage(readFileSync(version.path)));
   at("verify", () => verify(found, version));
   const { body, digest, manifest } = found;
   const image = at("compile", () => deps.prepareImage(body, { digest, manifest }));
-  return { image };
+  at("start", () => deps.warmUp(image, found));
+  return image;
 }
 
 function verify(found: PluginPackage, version: PluginVersion): void {

@@ -17,6 +17,7 @@ import { ControlServer } from "./control-server.ts";
 import type { ProxyOptions } from "./options.ts";
 import type { StateHistory } from "./state-change.ts";
 import { loadState, parseState, readStateFile, saveState } from "./state-file.ts";
+import { sumStatus } from "./status.ts";
 import type { Workers } from "./workers.ts";
 
 export interface ProxyProcessDeps {
@@ -109,6 +110,9 @@ export class ProxyProcess {
     if (options.stateFile === undefined) saveState(options.stateDir, state);
     const { revision, images, ruleSets } = change;
     log.info({ revision, newPlugins: images.length, newRuleSets: ruleSets.length }, "state");
+    for (const [digest, { stage, message }] of history.unavailable) {
+      log.error({ digest, stage, message }, "a plugin version cannot serve");
+    }
     if (this.#listening || this.#draining) return;
     await workers.request({ kind: "listen" });
     this.#listening = true;
@@ -128,7 +132,7 @@ export class ProxyProcess {
       case "status":
         return { status: await this.#status() };
       case "instances":
-        return { instances: [] };
+        return { instances: await this.#instances() };
       case "drain":
         this.drain(request.timeoutMs).catch((error: unknown) => {
           this.#deps.log.error({ error: String(error) }, "cannot drain");
@@ -150,23 +154,21 @@ export class ProxyProcess {
   }
 
   async #status(): Promise<ProxyStatus> {
-    const status: ProxyStatus = {
+    const { history, workers } = this.#deps;
+    const replies = await workers.request({ kind: "status" });
+    return {
       ...this.#hello(),
-      connections: 0,
-      instances: 0,
       rss: process.memoryUsage().rss,
-      counters: {},
-      versions: [],
-      trials: [],
+      ...sumStatus(
+        replies.flatMap(({ status }) => status ?? []),
+        history.current.plugins.map(({ digest }) => digest),
+        history.unavailable,
+      ),
     };
-    for (const reply of await this.#deps.workers.request({ kind: "status" })) {
-      if (reply.status === undefined) continue;
-      status.connections += reply.status.connections;
-      status.instances += reply.status.instances;
-      for (const [name, value] of Object.entries(reply.status.counters)) {
-        status.counters[name] = (status.counters[name] ?? 0) + value;
-      }
-    }
-    return status;
+  }
+
+  async #instances(): Promise<InstanceStatus[]> {
+    const replies = await this.#deps.workers.request({ kind: "instances" });
+    return replies.flatMap(({ instances }) => instances ?? []);
   }
 }

@@ -7,14 +7,14 @@
 import type { PluginVersion, ProxyState, RuleSet, VersionStatus } from "../contract/control.ts";
 import type { PluginImage } from "../isolate/types.ts";
 import type { LoadedForm, Matcher, StateChange } from "../worker/rule-store.ts";
-import { type PreparedPlugin, PrepareError } from "./prepare-plugin.ts";
+import { PrepareError } from "./prepare-plugin.ts";
 import { StateError } from "./state-file.ts";
 
 export type Unavailable = NonNullable<VersionStatus["unavailable"]>;
 
 export interface StateChangeDeps {
   /** Throws PrepareError. */
-  preparePlugin: (plugin: PluginVersion) => PreparedPlugin;
+  preparePlugin: (plugin: PluginVersion) => PluginImage;
   createMatcher: (source: string) => Matcher;
 }
 
@@ -88,7 +88,7 @@ export class StateHistory {
       // A file may appear or be mended; what its code does stays the same.
       if (before?.stage === "compile" || before?.stage === "start") continue;
       try {
-        images.push(this.#deps.preparePlugin(plugin).image);
+        images.push(this.#deps.preparePlugin(plugin));
         this.#unavailable.delete(digest);
       } catch (error) {
         if (!(error instanceof PrepareError)) throw error;

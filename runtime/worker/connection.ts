@@ -3,10 +3,13 @@
  * A connection passes up to two policies of local endpoints: leaving one (egress) and entering one
  * (ingress); each that has L7 rules is a stage the plugin enforces.
  */
+import type { FailurePolicy, RuleMode } from "../contract/control.ts";
 import type { OpenBody } from "../contract/records.ts";
 import { FACTS } from "../engine/protocol.ts";
 import type { InstanceFacts } from "../isolate/types.ts";
 import type { PooledInstance } from "./instance-pool.ts";
+import type { Tap } from "./tap.ts";
+import type { TrialRun } from "./trial.ts";
 
 /** As in the plugin contract and in the datapath's map keys turned round: see policy.ts. */
 export const POINT = { egress: 0, ingress: 1 } as const;
@@ -37,11 +40,26 @@ export interface Connection {
   /** Unique in the worker's life; names the connection in records. */
   readonly serial: number;
   readonly facts: ConnectionFacts;
-  readonly pooled: PooledInstance;
-  /** The plugin's handle. */
-  handle: number;
+  /** For records; without version and digest when nothing can serve it. */
+  plugin: OpenBody["plugin"];
   /** Now in force; replaced as a whole when policy changes. */
   sides: readonly [PolicySide, PolicySide];
+  mode: RuleMode;
+  failure: FailurePolicy;
+  /** Decides what becomes of the bytes; undefined: everything passes. */
+  pooled: PooledInstance | undefined;
+  /** The serving plugin's handle. */
+  handle: number;
+  /** Sees the bytes, decides nothing. */
+  tap: Tap | undefined;
+  /** The trial whose version serves it. */
+  canary: TrialRun | undefined;
+  /** Bytes that the last call left unconsumed, by direction. */
+  readonly left: [number, number];
+  /** Requests reported and not denied, less responses reported. */
+  unanswered: number;
+  /** Its version is being replaced: to be closed at the next message boundary. */
+  retiring: boolean;
 }
 
 /** The facts of an accept event at `offset` of the arena; addresses are copied. */
@@ -84,8 +102,7 @@ export function instanceFacts(facts: ConnectionFacts, pooled: PooledInstance): I
 
 /** The body of an `open` frame. */
 export function openBody(connection: Connection): OpenBody {
-  const { facts, pooled } = connection;
-  const { name, version } = pooled.image.manifest;
+  const { facts, plugin } = connection;
   return {
     source: printAddress(facts.sourceAddress),
     destination: printAddress(facts.destinationAddress),
@@ -99,7 +116,7 @@ export function openBody(connection: Connection): OpenBody {
       ruleSet,
       cookie,
     })),
-    plugin: { name, version, digest: pooled.image.digest },
+    plugin,
   };
 }
 

@@ -1,13 +1,16 @@
 /**
- * Plugin instances by tenant: one for each plugin version and pair of identities (and, for an
+ * Plugin instances by tenant: one for each plugin version, role and pair of identities (and, for an
  * identity that stands for many machines, a bucket of peer addresses), so bytes of two tenants
- * never share a sandbox. Bounded; idle ones are let go; a key whose instances keep failing is
- * refused for a time that doubles.
+ * never share a sandbox, and an instance that only watches never fails one that serves. Bounded;
+ * idle ones are let go, those of versions that serve no more at once; a key whose instances keep
+ * failing is refused for a time that doubles.
  */
+import type { InstanceStatus } from "../contract/control.ts";
 import type { InstanceStage, PluginImage, PluginInstance } from "../isolate/types.ts";
 import type { Connection, ConnectionFacts, PolicySide } from "./connection.ts";
 import { stageSides } from "./connection.ts";
 import type { RuleStore } from "./rule-store.ts";
+import type { VersionTallies, VersionTally } from "./version-tally.ts";
 
 /** Instances without a connection go after so long. */
 const IDLE_MS_MAX = 60_000;
@@ -25,19 +28,34 @@ const IDENTITY_RESERVED_MAX = 255;
 /** Identities of CIDRs and names are local to the node and start here. */
 const IDENTITY_LOCAL_FIRST = 1 << 24;
 
+/** `serve`: its operations are carried out. `tap`: they are only looked at. */
+export type Role = "serve" | "tap";
+
 export class PooledInstance {
   readonly key: string;
+  readonly role: Role;
   readonly image: PluginImage;
   readonly instance: PluginInstance;
+  readonly tally: VersionTally;
+  readonly madeAtMs: number;
+  calls = 0;
   readonly connections = new Set<Connection>();
   /** Rule set id → handle in this instance. */
   readonly #loaded = new Map<number, number>();
   readonly #rules: RuleStore;
   idleSinceMs = 0;
 
-  constructor(key: string, image: PluginImage, instance: PluginInstance, rules: RuleStore) {
-    this.key = key;
-    this.image = image;
+  constructor(
+    made: { key: string; role: Role; image: PluginImage; nowMs: number; tally: VersionTally },
+    instance: PluginInstance,
+    rules: RuleStore,
+  ) {
+    this.key = made.key;
+    this.role = made.role;
+    this.image = made.image;
+    this.madeAtMs = made.nowMs;
+    this.idleSinceMs = made.nowMs;
+    this.tally = made.tally;
     this.instance = instance;
     this.#rules = rules;
   }
@@ -45,6 +63,14 @@ export class PooledInstance {
   /** Stages of these sides, loading rule sets that are new here. Throws what `load` throws. */
   stages(sides: readonly [PolicySide, PolicySide]): InstanceStage[] {
     return stageSides(sides).map(({ point, ruleSet }) => ({ point, ruleSet: this.#load(ruleSet) }));
+  }
+
+  /** Whether it has, or can load, all rules of these sides. */
+  hasForms(sides: readonly [PolicySide, PolicySide]): boolean {
+    const { digest } = this.image;
+    return stageSides(sides).every(
+      ({ ruleSet }) => this.#loaded.has(ruleSet) || this.#rules.form(ruleSet, digest) !== undefined,
+    );
   }
 
   #load(id: number): number {
@@ -79,6 +105,7 @@ export type Refusal = "instances_full" | "backing_off";
 export interface InstancePoolDeps {
   rules: RuleStore;
   instantiate: (image: PluginImage) => PluginInstance;
+  tallies: VersionTallies;
   instancesMax: number;
 }
 
@@ -103,8 +130,13 @@ export class InstancePool {
   }
 
   /** The tenant's instance, made if there is none. Throws what making one throws. */
-  acquire(image: PluginImage, facts: ConnectionFacts, nowMs: number): PooledInstance | Refusal {
-    const key = `${image.digest} ${tenant(facts)}`;
+  acquire(
+    image: PluginImage,
+    role: Role,
+    facts: ConnectionFacts,
+    nowMs: number,
+  ): PooledInstance | Refusal {
+    const key = `${image.digest} ${role} ${tenant(facts)}`;
     const found = this.#instances.get(key);
     if (found !== undefined) return found;
     const fault = this.#faults.get(key);
@@ -112,15 +144,52 @@ export class InstancePool {
     if (this.#instances.size >= this.#deps.instancesMax && !this.#evictIdle()) {
       return "instances_full";
     }
-    const pooled = this.#make(key, image, nowMs);
-    pooled.idleSinceMs = nowMs;
+    const pooled = this.#make(key, image, role, nowMs);
     this.#instances.set(key, pooled);
     return pooled;
   }
 
-  #make(key: string, image: PluginImage, nowMs: number): PooledInstance {
+  /** A connection left it; a version that gets no more has its instance go with the last one. */
+  left(pooled: PooledInstance, nowMs: number): void {
+    if (pooled.connections.size > 0) return;
+    pooled.idleSinceMs = nowMs;
+    if (!this.#deps.rules.mayServe(pooled.image.digest)) this.#remove(pooled);
+  }
+
+  /** After the services changed: idle instances of versions that serve no more go. */
+  retain(): void {
+    for (const pooled of this.#instances.values()) {
+      if (pooled.connections.size > 0 || this.#deps.rules.mayServe(pooled.image.digest)) continue;
+      this.#remove(pooled);
+    }
+  }
+
+  /** For operators; identities and buckets as in the key. */
+  list(worker: number, nowMs: number): InstanceStatus[] {
+    return [...this.#instances.values()].map((pooled) => ({
+      worker,
+      digest: pooled.image.digest,
+      tenant: pooled.key.slice(pooled.image.digest.length + 1),
+      connections: pooled.connections.size,
+      memoryBytes: pooled.instance.memoryBytes,
+      fuel: pooled.instance.fuelUsed,
+      calls: pooled.calls,
+      ageMs: Math.max(0, Math.round(nowMs - pooled.madeAtMs)),
+      idleMs: pooled.connections.size > 0 ? 0 : Math.max(0, Math.round(nowMs - pooled.idleSinceMs)),
+    }));
+  }
+
+  #remove(pooled: PooledInstance): void {
+    if (this.#instances.get(pooled.key) !== pooled) return;
+    this.#instances.delete(pooled.key);
+    pooled.tally.fuelGone += pooled.instance.fuelUsed;
+  }
+
+  #make(key: string, image: PluginImage, role: Role, nowMs: number): PooledInstance {
+    const { instantiate, rules, tallies } = this.#deps;
     try {
-      return new PooledInstance(key, image, this.#deps.instantiate(image), this.#deps.rules);
+      const tally = tallies.of(image.digest);
+      return new PooledInstance({ key, role, image, nowMs, tally }, instantiate(image), rules);
     } catch (error) {
       this.#noteFault(key, nowMs);
       throw error;
@@ -129,7 +198,7 @@ export class InstancePool {
 
   /** It failed and is never used again. */
   discard(pooled: PooledInstance, nowMs: number): void {
-    if (this.#instances.get(pooled.key) === pooled) this.#instances.delete(pooled.key);
+    this.#remove(pooled);
     this.#noteFault(pooled.key, nowMs);
   }
 
@@ -156,7 +225,7 @@ export class InstancePool {
       if (pooled.connections.size > 0) {
         pooled.idleSinceMs = nowMs;
       } else if (nowMs - pooled.idleSinceMs >= IDLE_MS_MAX) {
-        this.#instances.delete(pooled.key);
+        this.#remove(pooled);
         continue;
       }
       try {
@@ -171,7 +240,7 @@ export class InstancePool {
   #evictIdle(): boolean {
     for (const pooled of this.#instances.values()) {
       if (pooled.connections.size > 0) continue;
-      this.#instances.delete(pooled.key);
+      this.#remove(pooled);
       return true;
     }
     return false;

@@ -2,8 +2,12 @@
  * What the proxy's main thread and a worker thread say to each other over a MessagePort. Requests
  * have a `seq` and get exactly one answer; notices have none.
  */
+
+import type { InstanceStatus } from "../contract/control.ts";
 import type { Engine } from "../engine/index.ts";
 import type { StateChange } from "./rule-store.ts";
+import type { TrialShare } from "./trial.ts";
+import type { VersionShare } from "./version-tally.ts";
 
 /** One address pair of the static kind: no datapath, identities and rule sets are given. */
 export interface StaticListener {
@@ -35,6 +39,7 @@ export type WorkerRequest =
   | { kind: "listen" }
   | { kind: "reevaluate"; endpoints: number[] }
   | { kind: "status" }
+  | { kind: "instances" }
   /** Stops accepting; an `idle` notice follows when no connection is left. */
   | { kind: "drain" }
   /** Resets what is left and ends the thread. */
@@ -44,10 +49,18 @@ export interface WorkerStatus {
   connections: number;
   instances: number;
   counters: Record<string, number>;
+  versions: VersionShare[];
+  trials: TrialShare[];
 }
 
 export type WorkerReply =
-  | { kind: "done"; seq: number; status?: WorkerStatus; ports?: number[] }
+  | {
+      kind: "done";
+      seq: number;
+      status?: WorkerStatus;
+      instances?: InstanceStatus[];
+      ports?: number[];
+    }
   | { kind: "failed"; seq: number; message: string };
 
 export type WorkerNotice =

@@ -30,10 +30,23 @@ export interface Translation {
   answered: boolean;
 }
 
+/** What operations do to one direction, one after the other; bytes are valid during the call. */
+export interface EffectSink {
+  pass(bytes: number): void;
+  drop(bytes: number): void;
+  /** Call again when so many unconsumed bytes are there. */
+  need(bytes: number): void;
+  rest(): void;
+  inject(direction: number, bytes: Uint8Array): void;
+  /** CLOSE_REASON */
+  close(reason: number): void;
+}
+
 export class OperationBatch {
   readonly result: Translation = { consumed: 0, again: false, closeReason: -1, answered: false };
   readonly #words: Int32Array;
   readonly #inject: Uint8Array;
+  readonly #carryOut: (count: number, last: boolean) => void;
   #count = 0;
   #injected = 0;
   /** State of the call being translated. */
@@ -42,27 +55,76 @@ export class OperationBatch {
   #past = 0;
   #inserted = 0;
 
-  constructor(words: Int32Array, inject: Uint8Array) {
+  /** `carryOut`: takes the first `count` quadruples; `last`: they are the last of this turn. */
+  constructor(
+    words: Int32Array,
+    inject: Uint8Array,
+    carryOut: (count: number, last: boolean) => void,
+  ) {
     this.#words = words;
     this.#inject = inject;
+    this.#carryOut = carryOut;
   }
 
   get count(): number {
     return this.#count;
   }
 
-  /** False: flush before the next call is translated. */
-  hasRoom(): boolean {
-    return (
-      (this.#count + OPERATIONS_MAX + 2) * QUAD <= this.#words.length &&
-      this.#injected + INJECT_BYTES_MAX <= this.#inject.length
-    );
+  /** Before a call is translated, or anything else is added: flushes when it might not fit. */
+  makeRoom(): void {
+    if (
+      (this.#count + OPERATIONS_MAX + 2) * QUAD > this.#words.length ||
+      this.#injected + INJECT_BYTES_MAX > this.#inject.length
+    ) {
+      this.flush(false);
+    }
   }
 
-  /** After a flush. */
+  /** Has everything carried out and begins anew. */
+  flush(last: boolean): void {
+    this.#carryOut(this.#count, last);
+    this.clear();
+  }
+
   clear(): void {
     this.#count = 0;
     this.#injected = 0;
+  }
+
+  /** Tells `to` what the operations from number `first` on do; windows and waiting are no effect. */
+  describe(first: number, to: EffectSink): void {
+    const words = this.#words;
+    for (let at = first * QUAD; at < this.#count * QUAD; at += QUAD) {
+      const word = words[at] ?? 0;
+      const a = words[at + 2] ?? 0;
+      const b = words[at + 3] ?? 0;
+      const bytes = (a >>> 0) + (b >>> 0) * TWO_32;
+      switch (word & 0xff) {
+        case ENGINE_OPERATION.pass:
+          to.pass(bytes);
+          break;
+        case ENGINE_OPERATION.drop:
+          to.drop(bytes);
+          break;
+        case ENGINE_OPERATION.need:
+          to.need(a);
+          break;
+        case ENGINE_OPERATION.rest:
+          to.rest();
+          break;
+        case ENGINE_OPERATION.inject:
+          to.inject((word >> 8) & 1, this.#inject.subarray(a, a + b));
+          break;
+        case ENGINE_OPERATION.close:
+          to.close(this.result.closeReason);
+          break;
+      }
+    }
+  }
+
+  /** Forwards all `length` bytes of a window. */
+  passWindow(slot: number, direction: number, length: number): void {
+    this.#push(ENGINE_OPERATION.pass | (direction << 8), slot, length, 0);
   }
 
   close(slot: number): void {

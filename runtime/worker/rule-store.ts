@@ -150,6 +150,18 @@ export class RuleStore {
     return [...this.#services.values()].flatMap(({ trial }) => (trial === undefined ? [] : trial));
   }
 
+  /** The strictest terms of rule sets; undefined: one is not there, or there is none. */
+  terms(ids: readonly number[]): Pick<Choice, "mode" | "failure"> | undefined {
+    let terms: Choice | undefined;
+    for (const id of ids) {
+      const ruleSet = this.#ruleSets.get(id);
+      if (ruleSet === undefined) return undefined;
+      const one = this.#choice(ruleSet);
+      terms = terms === undefined ? one : strictest(terms, one);
+    }
+    return terms;
+  }
+
   /** For a connection with these rule sets (at least one, at most one of each end's policy). */
   choose(ids: readonly number[]): Choice | ChoiceRefusal {
     let choice: Choice | undefined;

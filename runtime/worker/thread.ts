@@ -77,6 +77,7 @@ class WorkerThread {
       instantiate,
       policy: this.#policy,
       instancesMax: config.instancesMax,
+      random: Math.random,
       log: (level, message, plugin) => this.#log(level, message, plugin),
     });
     this.#engine.listenRecords(join(config.runDir, `records-${config.worker}.sock`));
@@ -112,7 +113,7 @@ class WorkerThread {
     const { seq } = request;
     switch (request.kind) {
       case "state":
-        this.#rules.apply(request.change);
+        this.#worker.apply(request.change);
         return { kind: "done", seq };
       case "listen":
         return {
@@ -125,6 +126,8 @@ class WorkerThread {
         return { kind: "done", seq };
       case "status":
         return { kind: "done", seq, status: this.#worker.status() };
+      case "instances":
+        return { kind: "done", seq, instances: this.#worker.instances(this.#config.worker) };
       case "drain":
         this.#closeListenersAt = performance.now() + DRAIN_ACCEPT_MS;
         return { kind: "done", seq };

@@ -1,26 +1,36 @@
 /**
  * One worker: the synchronous loop between engine and plugin instances. A turn polls the engine,
- * calls the instance of every event, hands the checked operations back and sends the records.
- * Nothing here waits but `poll`. What a turn does beside events is split off: instance-pool.ts,
- * operation-batch.ts, record-writer.ts, policy.ts.
+ * calls the instance of every event, hands the checked operations back, shows the taps what came
+ * and sends the records. Nothing here waits but `poll`. What a turn does beside events is split
+ * off: admission.ts, connections.ts, taps.ts, operation-batch.ts, record-writer.ts.
  */
-import type { CloseBody, FaultBody } from "../contract/records.ts";
-import { FRAME } from "../contract/records.ts";
+import type { InstanceStatus } from "../contract/control.ts";
 import type { Engine, EngineMemory } from "../engine/index.ts";
 import { CLOSED, COUNTERS, EVENT, EVENT_END, EVENT_HEADER, QUAD } from "../engine/protocol.ts";
 import type { HostImports } from "../isolate/types.ts";
-import { DIRECTION, END, type PluginImage, type PluginInstance } from "../isolate/types.ts";
-import { type Connection, instanceFacts, openBody, readFacts, stageSides } from "./connection.ts";
+import {
+  CLOSE_REASON,
+  DIRECTION,
+  END,
+  type PluginImage,
+  type PluginInstance,
+} from "../isolate/types.ts";
+import { Admission } from "./admission.ts";
+import { type Connection, readFacts } from "./connection.ts";
+import { type CloseReason, Connections } from "./connections.ts";
 import { type WorkerCounters, zeroCounters } from "./counters.ts";
+import { HostCalls } from "./host-calls.ts";
 import { InstancePool, type PooledInstance } from "./instance-pool.ts";
 import type { WorkerStatus } from "./messages.ts";
 import { OperationBatch } from "./operation-batch.ts";
+import { PluginLog } from "./plugin-log.ts";
 import type { PolicyLookup } from "./policy.ts";
 import { RecordWriter } from "./record-writer.ts";
-import { reevaluate } from "./reevaluate.ts";
-import type { RuleStore } from "./rule-store.ts";
-
-type CloseReason = CloseBody["reason"];
+import { Reevaluation } from "./reevaluate.ts";
+import { Retirement } from "./retirement.ts";
+import type { RuleStore, StateChange } from "./rule-store.ts";
+import { Trials } from "./trial.ts";
+import { VersionTallies } from "./version-tally.ts";
 
 const SWEEP_MS = 5_000;
 const CLOSE_REASONS: readonly CloseReason[] = ["finished", "denied", "malformed"];
@@ -33,48 +43,77 @@ export interface WorkerDeps {
   /** Undefined without a datapath: then reevaluating changes nothing. */
   policy: PolicyLookup | undefined;
   instancesMax: number;
+  /** 0 to 1; which connections trials take. */
+  random: () => number;
   log: (level: "debug" | "info" | "warn" | "error", message: string, plugin?: string) => void;
 }
 
 export class Worker {
   readonly counters: WorkerCounters = zeroCounters();
-  readonly #deps: WorkerDeps;
   readonly #engine: Engine;
+  readonly #rules: RuleStore;
   readonly #events: Int32Array;
   readonly #arena: Uint8Array;
   readonly #batch: OperationBatch;
   readonly #records: RecordWriter;
   readonly #pool: InstancePool;
-  /** By slot of the engine. */
-  readonly #connections: (Connection | undefined)[] = [];
-  /** The connection of the call in progress; `emit` is only allowed for it. */
-  #current: Connection | undefined;
-  #serial = 0;
+  readonly #connections: Connections;
+  readonly #admission: Admission;
+  readonly #trials: Trials;
+  readonly #tallies = new VersionTallies();
+  readonly #host: HostCalls;
+  readonly #retirement: Retirement;
+  readonly #reevaluation: Reevaluation | undefined;
+  /** A call of the event in course inserted bytes toward the side that opened. */
+  #answered = false;
   #nowHigh = 0;
   #nowLow = 0;
   #nowMs = 0;
   #sweptMs = 0;
-  #live = 0;
   #woken = false;
 
   constructor(deps: WorkerDeps) {
-    this.#deps = deps;
-    this.#engine = deps.engine;
-    this.#events = deps.memory.events;
-    this.#arena = deps.memory.arena;
-    this.#batch = new OperationBatch(deps.memory.operations, deps.memory.inject);
-    this.#records = new RecordWriter(deps.engine, deps.memory.records);
-    const host = this.#hostImports();
-    this.#pool = new InstancePool({
-      rules: deps.rules,
-      instantiate: (image) => deps.instantiate(image, host(image)),
+    const { engine, memory, rules, log, policy } = deps;
+    const { counters } = this;
+    this.#engine = engine;
+    this.#rules = rules;
+    this.#events = memory.events;
+    this.#arena = memory.arena;
+    const batch = new OperationBatch(memory.operations, memory.inject, (count, last) =>
+      engine.flush(count, last),
+    );
+    const records = new RecordWriter(engine, memory.records);
+    this.#batch = batch;
+    this.#records = records;
+    this.#host = new HostCalls({
+      records,
+      log: new PluginLog({ records, counters, log }),
+      match: (handle, bytes) => rules.match(handle, bytes),
+      taps: () => this.#connections.taps,
+      nowMs: () => this.#nowMs,
+    });
+    const pool = new InstancePool({
+      rules,
+      tallies: this.#tallies,
+      instantiate: (image) => deps.instantiate(image, this.#host.importsOf(image)),
       instancesMax: deps.instancesMax,
     });
+    this.#pool = pool;
+    const connections = new Connections({ batch, records, pool, counters, log });
+    this.#connections = connections;
+    this.#trials = new Trials(rules);
+    this.#admission = new Admission({
+      ...{ rules, pool, connections, batch, counters, log },
+      trials: this.#trials,
+      random: deps.random,
+    });
+    this.#retirement = new Retirement({ rules, pool, connections, counters });
+    this.#reevaluation = policy && new Reevaluation({ policy, rules, connections, counters, log });
   }
 
-  /** Connections with a plugin; closing ones no longer count. */
+  /** Connections that have not ended; closing ones no longer count. */
   get live(): number {
-    return this.#live;
+    return this.#connections.live;
   }
 
   /** True when the main thread wrote to the wake-up descriptor since the last call. */
@@ -82,6 +121,15 @@ export class Worker {
     const woken = this.#woken;
     this.#woken = false;
     return woken;
+  }
+
+  /** Takes a new state. Throws, and changes nothing, when it cannot be used. */
+  apply(change: StateChange): void {
+    this.#rules.apply(change);
+    this.#trials.sync();
+    this.#pool.retain();
+    const running = [...this.#pool.all()].map(({ image }) => image.digest);
+    this.#tallies.retain(new Set([...change.keepPlugins, ...running]));
   }
 
   /** One turn; waits at most `timeoutMs` for something to do. */
@@ -92,104 +140,96 @@ export class Worker {
     this.#nowHigh = (events[2] ?? 0) >>> 0;
     this.#nowMs = (this.#nowHigh * 0x1_0000_0000 + this.#nowLow) / 1e6;
     this.#records.setTime(this.#nowHigh, this.#nowLow, this.#nowMs);
+    this.#connections.nowMs = this.#nowMs;
+    this.#connections.taps.beginTurn(count, this.#nowHigh, this.#nowLow, this.#nowMs);
     for (let i = 0, at = EVENT_HEADER; i < count; i++, at += QUAD) {
-      if (!this.#batch.hasRoom()) this.#flush(false);
+      this.#batch.makeRoom();
       this.#event(events[at] ?? 0, events[at + 1] ?? 0, events[at + 2] ?? 0, events[at + 3] ?? 0);
     }
-    if (count > 0) this.#flush(true);
-    this.#records.flush(false);
+    if (count > 0) this.#batch.flush(true);
+    this.#retirement.look(this.#nowMs);
+    this.#connections.taps.run();
     if (this.#nowMs - this.#sweptMs >= SWEEP_MS) this.#sweep();
+    if (this.#batch.count > 0) this.#batch.flush(false);
+    this.#records.flush(false);
   }
 
   /** Live connections of these endpoints ask for their verdict again. */
   reevaluate(endpoints: readonly number[]): void {
-    const { policy } = this.#deps;
-    if (policy === undefined) return;
-    const wanted = new Set(endpoints);
-    for (const connection of this.#connections) {
-      if (connection === undefined) continue;
-      if (!connection.sides.some((side) => wanted.has(side.endpoint))) continue;
-      if (!this.#batch.hasRoom()) this.#flush(false);
-      const sides = this.#sidesNow(connection, policy);
-      if (sides === undefined) {
-        this.counters.policy_closed++;
-        this.#close(connection, "policy", true);
-        continue;
-      }
-      connection.sides = sides;
-      try {
-        connection.pooled.instance.setStages(connection.handle, connection.pooled.stages(sides));
-        this.#records.event(FRAME.open, connection.serial, openBody(connection));
-      } catch (error) {
-        this.#fault(connection.pooled, error);
-      }
-    }
-    this.#flush(false);
-    this.#records.flush(true);
-  }
-
-  #sidesNow(connection: Connection, policy: PolicyLookup): Connection["sides"] | undefined {
-    const { rules, log } = this.#deps;
-    try {
-      return reevaluate(connection, { policy, rules });
-    } catch (error) {
-      // Not knowing is not a permission.
-      log("error", `Cannot look up policy again: ${error instanceof Error ? error.message : ""}`);
-      return undefined;
-    }
+    this.#reevaluation?.run(endpoints);
+    this.#settle();
   }
 
   /** Resets every connection that is left; the last frames are sent. */
   stop(): void {
-    for (const connection of this.#connections) {
-      if (connection === undefined) continue;
-      if (!this.#batch.hasRoom()) this.#flush(false);
-      this.#close(connection, "drained", true);
+    for (const connection of this.#connections.all()) {
+      this.#connections.close(connection, "drained", true);
     }
-    this.#flush(true);
+    this.#settle();
+  }
+
+  /** Carries out what was decided outside a turn. */
+  #settle(): void {
+    this.#batch.flush(false);
+    this.#connections.taps.run();
+    this.#batch.flush(true);
     this.#records.flush(true);
+  }
+
+  instances(worker: number): InstanceStatus[] {
+    return this.#pool.list(worker, this.#nowMs);
   }
 
   status(): WorkerStatus {
     const values = new Float64Array(COUNTERS.length + 2);
     this.#engine.status(values);
+    const versions = this.#tallies.shares();
+    let memoryBytes = 0;
+    for (const { image, instance, role, connections } of this.#pool.all()) {
+      const share = versions.get(image.digest);
+      memoryBytes += instance.memoryBytes;
+      if (share === undefined) continue;
+      share.instances++;
+      share.memoryBytes += instance.memoryBytes;
+      share.fuel += instance.fuelUsed;
+      if (role === "serve") share.connections += connections.size;
+    }
     const counters: Record<string, number> = {
       ...this.counters,
       records: this.#records.written,
       records_lost: this.#records.lost,
       buffered_bytes: values[COUNTERS.length + 1] ?? 0,
-      fuel: 0,
-      plugin_memory_bytes: 0,
+      fuel: [...versions.values()].reduce((sum, { fuel }) => sum + fuel, 0),
+      plugin_memory_bytes: memoryBytes,
     };
     COUNTERS.forEach((name, i) => {
       counters[name] = values[i] ?? 0;
     });
-    for (const { instance } of this.#pool.all()) {
-      counters.fuel = (counters.fuel ?? 0) + instance.fuelUsed;
-      counters.plugin_memory_bytes = (counters.plugin_memory_bytes ?? 0) + instance.memoryBytes;
-    }
-    return { connections: values[COUNTERS.length] ?? 0, instances: this.#pool.size, counters };
-  }
-
-  #flush(last: boolean): void {
-    this.#engine.flush(this.#batch.count, last);
-    this.#batch.clear();
+    return {
+      connections: values[COUNTERS.length] ?? 0,
+      instances: this.#pool.size,
+      counters,
+      versions: [...versions.values()],
+      trials: this.#trials.shares(),
+    };
   }
 
   #event(word: number, slot: number, a: number, b: number): void {
     switch (word & 0xff) {
       case EVENT.data: {
-        const connection = this.#connections[slot];
-        if (connection !== undefined) this.#data(connection, word, a, b);
+        const connection = this.#connections.at(slot);
+        if (connection === undefined) return;
+        if (connection.pooled === undefined) this.#passOn(connection, word, a, b);
+        else this.#data(connection, connection.pooled, word, a, b);
         return;
       }
       case EVENT.accept:
-        this.#accept(slot, a);
+        this.#admission.admit(slot, readFacts(this.#arena, a));
         return;
       case EVENT.closed: {
-        const connection = this.#connections[slot];
+        const connection = this.#connections.at(slot);
         if (connection !== undefined) {
-          this.#forget(connection, a === CLOSED.finished ? "finished" : "reset");
+          this.#connections.forget(connection, a === CLOSED.finished ? "finished" : "reset");
         }
         return;
       }
@@ -205,83 +245,75 @@ export class Worker {
 
   #greetAgent(): void {
     this.#records.agentCame();
-    for (const connection of this.#connections) {
-      if (connection !== undefined) {
-        this.#records.event(FRAME.open, connection.serial, openBody(connection));
-      }
-    }
+    for (const connection of this.#connections.all()) this.#connections.announce(connection);
   }
 
-  #accept(slot: number, offset: number): void {
-    const facts = readFacts(this.#arena, offset);
-    const image = this.#imageFor(
-      slot,
-      stageSides(facts.sides).map((side) => side.ruleSet),
-    );
-    if (image === undefined) {
-      this.#batch.reset(slot);
-      return;
-    }
-    let pooled: PooledInstance | undefined;
-    try {
-      const acquired = this.#pool.acquire(image, facts, this.#nowMs);
-      if (typeof acquired === "string") {
-        this.counters[`refused_${acquired}`]++;
-        this.#batch.reset(slot);
-        return;
-      }
-      pooled = acquired;
-      const handle = pooled.instance.open(instanceFacts(facts, pooled));
-      this.#serial = (this.#serial + 1) >>> 0;
-      const { sides } = facts;
-      const connection = { slot, serial: this.#serial, facts, pooled, handle, sides };
-      this.#connections[slot] = connection;
-      pooled.connections.add(connection);
-      this.#live++;
-      this.#records.event(FRAME.open, connection.serial, openBody(connection));
-    } catch (error) {
-      this.#batch.reset(slot);
-      if (pooled === undefined) this.#reportFault(image, error, 0);
-      else this.#fault(pooled, error);
-    }
-  }
-
-  /** The one plugin of these rule sets; undefined, counted and reported when there is none. */
-  #imageFor(slot: number, ids: number[]): PluginImage | undefined {
-    const { rules, log } = this.#deps;
-    if (ids.length === 0) {
-      this.counters.refused_no_rules++;
-      return undefined;
-    }
-    const choice = rules.choose(ids);
-    if (choice === "unknown_rules") {
-      this.counters.refused_unknown_rules++;
-      const missing = ids.find((id) => rules.ruleSet(id) === undefined);
-      log("warn", `Cannot serve connection ${slot}: rule set ${missing} is not there`);
-      return undefined;
-    }
-    if (choice === "two_plugins") {
-      this.counters.refused_two_plugins++;
-      log("warn", `Cannot serve connection ${slot}: its two policies name different plugins`);
-      return undefined;
-    }
-    return choice.image;
-  }
-
-  #data(connection: Connection, word: number, offset: number, length: number): void {
+  /** Bytes of a connection that nothing decides about; without a tap the engine passes them. */
+  #passOn(connection: Connection, word: number, offset: number, length: number): void {
+    const { tap, slot } = connection;
+    if (tap === undefined) return;
     const direction = (word >> 8) & 1;
     const end = (word >> 16) & 3;
-    const pluginEnd = Math.min(end, END.failed);
-    const { instance } = connection.pooled;
-    const { result } = this.#batch;
+    if (length > 0) this.#batch.passWindow(slot, direction, length);
+    this.#connections.taps.show(tap, { direction, bytes: this.#arena, offset, length, end });
+    if (end >= EVENT_END.failed) this.#afterFailure(connection, direction, end, false);
+  }
+
+  #data(
+    connection: Connection,
+    pooled: PooledInstance,
+    word: number,
+    offset: number,
+    length: number,
+  ): void {
+    const direction = (word >> 8) & 1;
+    const end = (word >> 16) & 3;
     const ended = end !== EVENT_END.open;
-    let answered = false;
-    let at = offset;
-    let left = length;
-    this.#current = connection;
+    const { tap } = connection;
+    const { taps } = this.#connections;
+    if (tap !== undefined)
+      taps.serving(tap, { direction, bytes: this.#arena, offset, length, end });
+    const left = this.#call(connection, pooled, { direction, end, offset, length });
+    if (left < 0) return;
+    if (tap !== undefined) taps.servedAll(tap);
+    const { result } = this.#batch;
+    connection.left[direction] = left;
+    if (result.closeReason >= 0) {
+      this.#connections.forget(connection, CLOSE_REASONS[result.closeReason] ?? "malformed");
+    } else if (end >= EVENT_END.failed) {
+      this.#afterFailure(connection, direction, end, this.#answered);
+    } else if (ended && left > 0) {
+      // Half a message will never be a whole one.
+      tap?.compared?.close(CLOSE_REASON.malformed);
+      this.#connections.close(connection, "malformed", false);
+    } else if (connection.retiring) {
+      this.#retirement.afterCall(connection);
+    }
+  }
+
+  /** Calls until the plugin is done with the window; returns what it left, or -1 for a fault. */
+  #call(
+    connection: Connection,
+    pooled: PooledInstance,
+    event: { direction: number; end: number; offset: number; length: number },
+  ): number {
+    const { direction, end } = event;
+    const { instance, tally } = pooled;
+    const { result } = this.#batch;
+    const { tap } = connection;
+    const pluginEnd = Math.min(end, END.failed);
+    const ended = end !== EVENT_END.open;
+    let at = event.offset;
+    let left = event.length;
+    tally.bytes += left;
+    this.#answered = false;
+    this.#host.current = connection;
     do {
-      if (left !== length && !this.#batch.hasRoom()) this.#flush(false);
+      if (left !== event.length) this.#batch.makeRoom();
       this.counters.plugin_calls++;
+      tally.calls++;
+      pooled.calls++;
+      const first = this.#batch.count;
       let wrong: string | undefined;
       try {
         instance.onData(
@@ -299,108 +331,30 @@ export class Worker {
         wrong = error instanceof Error ? error.message : String(error);
       }
       if (wrong !== undefined) {
-        this.#current = undefined;
-        this.#fault(connection.pooled, wrong);
-        return;
+        this.#host.current = undefined;
+        this.#connections.fault(pooled, wrong);
+        return -1;
       }
-      answered ||= result.answered;
+      if (tap !== undefined) this.#connections.taps.served(tap, direction, this.#batch, first);
+      this.#answered ||= result.answered;
       at += result.consumed;
       left -= result.consumed;
     } while (result.again);
-    this.#current = undefined;
-    if (result.closeReason >= 0) {
-      this.#forget(connection, CLOSE_REASONS[result.closeReason] ?? "malformed");
-    } else if (end >= EVENT_END.failed) {
-      this.#afterFailure(connection, direction, end, answered);
-    } else if (ended && left > 0) {
-      // Half a message will never be a whole one.
-      this.#close(connection, "malformed", false);
-    }
+    this.#host.current = undefined;
+    return left;
   }
 
   /** One side is gone. What the plugin answered still reaches the other; else it is reset too. */
   #afterFailure(connection: Connection, direction: number, end: number, answered: boolean): void {
     const reason = end === EVENT_END.unreachable ? "unreachable" : "reset";
-    if (direction === DIRECTION.response && answered) this.#batch.close(connection.slot);
-    else this.#batch.reset(connection.slot);
-    this.#forget(connection, reason);
-  }
-
-  /** The worker ends it. */
-  #close(connection: Connection, reason: CloseReason, abrupt: boolean): void {
-    if (abrupt) this.#batch.reset(connection.slot);
-    else this.#batch.close(connection.slot);
-    this.#forget(connection, reason);
-  }
-
-  /** It is over for the plugin; the engine already knows. */
-  #forget(connection: Connection, reason: CloseReason): void {
-    const { pooled } = connection;
-    this.#drop(connection, reason);
-    try {
-      pooled.instance.close(connection.handle);
-    } catch (error) {
-      this.#fault(pooled, error);
-    }
-  }
-
-  #drop(connection: Connection, reason: CloseReason): void {
-    this.#connections[connection.slot] = undefined;
-    connection.pooled.connections.delete(connection);
-    if (connection.pooled.connections.size === 0) connection.pooled.idleSinceMs = this.#nowMs;
-    this.#live--;
-    const body: CloseBody = { reason };
-    this.#records.event(FRAME.close, connection.serial, body);
-  }
-
-  /** The instance is poisoned: it and all its connections go, nothing else does. */
-  #fault(pooled: PooledInstance, error: unknown): void {
-    const connections = [...pooled.connections];
-    this.#pool.discard(pooled, this.#nowMs);
-    this.#reportFault(pooled.image, error, connections.length);
-    for (const connection of connections) {
-      if (!this.#batch.hasRoom()) this.#flush(false);
-      this.#batch.reset(connection.slot);
-      this.#drop(connection, "fault");
-    }
-  }
-
-  #reportFault(image: PluginImage, error: unknown, connections: number): void {
-    const { name, version } = image.manifest;
-    const message = error instanceof Error ? error.message : String(error);
-    this.counters.faults++;
-    const body: FaultBody = {
-      plugin: { name, version, digest: image.digest },
-      message,
-      connections,
-    };
-    this.#records.event(FRAME.fault, 0, body);
-    this.#deps.log("error", `Cannot go on with plugin ${name} ${version}: ${message}`, name);
+    const orderly = direction === DIRECTION.response && answered;
+    this.#connections.close(connection, reason, !orderly);
   }
 
   #sweep(): void {
     this.#sweptMs = this.#nowMs;
     for (const pooled of this.#pool.sweep(this.#nowMs)) {
-      this.#fault(pooled, "it failed while a rule set was unloaded");
+      this.#connections.fault(pooled, "it failed while a rule set was unloaded");
     }
-    this.#flush(false);
-  }
-
-  /** What plugins may ask of the host; one object for each instance, made outside the data path. */
-  #hostImports(): (image: PluginImage) => HostImports {
-    const levels = ["debug", "info", "warn", "error"] as const;
-    return (image) => ({
-      emit: (record) => {
-        const connection = this.#current;
-        if (connection === undefined || connection.handle !== record.connection) {
-          throw new Error("record for a connection that is not being served");
-        }
-        this.#records.record(record, connection.serial);
-      },
-      log: (level, message) => {
-        this.#deps.log(levels[level] ?? "error", message, image.manifest.name);
-      },
-      match: (handle, bytes) => this.#deps.rules.match(handle, bytes),
-    });
   }
 }

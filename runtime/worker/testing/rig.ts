@@ -85,6 +85,7 @@ export class Rig {
       },
       policy: options.policy,
       instancesMax: 8,
+      random: Math.random,
       log: (level, message) => this.log.push(`${level} ${message}`),
     });
     this.recordsPath = join(this.#folder, "records.sock");
