@@ -88,6 +88,21 @@ __noinline int connection_judge_side(struct __sk_buff *skb, struct flow *flow,
 	return decision->verdict;
 }
 
+/* A connection has one plugin: a side that only watches gives way to the other. */
+static __always_inline int connection_settle(struct handoff *why, bool egress_watches,
+					     bool ingress_watches)
+{
+	if (!why->egress_rules && !why->ingress_rules)
+		return POLICY_ALLOW;
+	if (egress_watches && why->ingress_rules)
+		why->egress_rules = 0;
+	else if (ingress_watches && why->egress_rules)
+		why->ingress_rules = 0;
+	if (why->egress_rules)
+		return egress_watches ? POLICY_WATCH : POLICY_REDIRECT;
+	return ingress_watches ? POLICY_WATCH : POLICY_REDIRECT;
+}
+
 /*
  * Both sides: POLICY_ALLOW, POLICY_REDIRECT if either needs the proxy, POLICY_WATCH if a side wants
  * it and none needs it, or a drop reason.
@@ -96,7 +111,7 @@ static __always_inline int connection_judge(struct __sk_buff *skb, struct flow *
 					    struct handoff *why, bool announce)
 {
 	struct decision decision = {};
-	bool wanted = false, needed = false;
+	bool egress_watches = false, ingress_watches = false;
 	int side = connection_identify(flow);
 
 	if (side < 0)
@@ -110,8 +125,7 @@ static __always_inline int connection_judge(struct __sk_buff *skb, struct flow *
 			return side;
 		if (side == POLICY_REDIRECT) {
 			why->egress_rules = decision.rules;
-			wanted = true;
-			needed = !decision.watch;
+			egress_watches = decision.watch;
 		}
 		why->egress_endpoint = flow->observer;
 		why->egress_cookie = decision.cookie;
@@ -123,15 +137,12 @@ static __always_inline int connection_judge(struct __sk_buff *skb, struct flow *
 			return side;
 		if (side == POLICY_REDIRECT) {
 			why->ingress_rules = decision.rules;
-			wanted = true;
-			needed = needed || !decision.watch;
+			ingress_watches = decision.watch;
 		}
 		why->ingress_endpoint = flow->observer;
 		why->ingress_cookie = decision.cookie;
 	}
-	if (!wanted)
-		return POLICY_ALLOW;
-	return needed ? POLICY_REDIRECT : POLICY_WATCH;
+	return connection_settle(why, egress_watches, ingress_watches);
 }
 
 /* The packet is the first that is seen of its connection, in the direction flow->reply says. */

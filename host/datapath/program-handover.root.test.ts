@@ -113,6 +113,18 @@ describe.each(families)("$name", (family) => {
         expect(reasons(bench.run("pod_egress", syn()))).toEqual([220]);
       });
 
+      test.each<[string, Partial<PolicyMapEntry>, Partial<PolicyMapEntry>, number[]]>([
+        ["both sides need it: the proxy has both", {}, {}, [7, 9]],
+        ["only the source watches: the rules of the destination", { watch: true }, {}, [0, 9]],
+        ["only the destination watches: the rules of the source", {}, { watch: true }, [7, 0]],
+        ["both watch: those of the destination", { watch: true }, { watch: true }, [0, 9]],
+      ])("one connection, one plugin; %s", (_description, from, to, rules) => {
+        bench.policy(1, [{ ...redirect, direction: "egress", ruleSet: 7, ...from }]);
+        bench.policy(2, [{ ...redirect, ...to }]);
+        bench.run("pod_egress", syn());
+        expect(pods.handedOver()).toEqual([rules]);
+      });
+
       test("never brings a proxied connection past its proxy", () => {
         bench.run("pod_egress", syn());
         pods.setFlags(CT_PROXIED);

@@ -325,6 +325,19 @@ describe.each(families)("IPv$family", ({ at, node: nodeAddress, outside, family 
     expect(events.filter(({ type }) => type === VERDICT)).toMatchObject([{ verdict: -221 }]);
   });
 
+  test("what only watches ends and refuses no connection", async () => {
+    await node.datapath("setPolicy", 2, [allowClient]);
+    const before = await peers.client.open(server[at], PORT);
+    await node.datapath("setPolicy", 2, [{ ...redirectClient, watch: true }]);
+    const unseen = await peers.client.open(server[at], PORT);
+    const { accepted } = await startRelay();
+    const seen = await peers.client.open(server[at], PORT);
+    for (const { id } of [before, unseen, seen])
+      expect(await peers.client.exchange(id, "x")).toBe("x");
+    expect(accepted).toMatchObject([{ source: CLIENT, destination: SERVER }]);
+    expect(await dropsOf()).toEqual([]);
+  });
+
   test("hands over what a pod sends to the node itself", async () => {
     const { accepted } = await startRelay();
     await node.datapath("setPolicy", 1, [

@@ -3,6 +3,7 @@
  * The numbers a verdict is made of, and what tests say about a run.
  */
 import { LAYOUT } from "../abi.ts";
+import { readRows } from "../maps.ts";
 import type { DatapathEndpoint } from "../types.ts";
 import { buildFrame, FLAG, type FrameSpec, PROTOCOL } from "./frame.ts";
 import { ALLOW_ALL } from "./node-client.ts";
@@ -93,6 +94,15 @@ export class TwoPods {
   /** Moves all connections into the past. */
   expire(): void {
     this.bench.editCt((view) => view.setBigUint64(LAYOUT.ct_value.expires_ns, 1n, true));
+  }
+
+  /** Rule sets of source and destination in each row that waits for the proxy. */
+  handedOver(): number[][] {
+    const { egress_rules, ingress_rules } = LAYOUT.handoff;
+    return readRows(this.bench.native, this.bench.map("handoff")).map(({ value }) => {
+      const view = new DataView(value.buffer, value.byteOffset);
+      return [view.getUint32(egress_rules, true), view.getUint32(ingress_rules, true)];
+    });
   }
 
   setFlags(flags: number): void {

@@ -34,8 +34,13 @@ export interface OracleVerdict {
   proxied: boolean;
   /** Some matching allow rule has none: every request passes. */
   anyRequest: boolean;
-  /** L7 rules of all matching allow rules. */
+  /** `enforce` wins over `audit` wins over `observe`. Of what is proxied; else "". */
+  mode: string;
+  failure: string;
+  /** L7 rules of the matching allow rules whose policies have that mode. */
   http: Yaml[];
+  /** Plugins to which visibility policies show the packet: one of them sees it. */
+  watchers: string[];
   /** Names of the policies whose rules match with this verdict. */
   policies: Set<string>;
 }
@@ -51,11 +56,19 @@ export function evaluate(
   packet: OraclePacket,
 ): OracleVerdict {
   const { direction } = packet;
-  const allows: { policy: string; http?: Yaml[] }[] = [];
+  const allows: { policy: string; http?: Yaml[]; mode?: string; failure?: string }[] = [];
   const denies: string[] = [];
+  const watchers: string[] = [];
   let defaultDeny = subject.labels.some((l) => l.source === "reserved" && l.key === "init");
   for (const object of objects) {
     const name = object.metadata.name;
+    const annotations = object.metadata.annotations ?? {};
+    const mode = annotations["imker.io/l7-mode"] ?? "enforce";
+    const failure = annotations["imker.io/l7-failure"] ?? "closed";
+    if (object.kind === "VisibilityPolicy") {
+      if (watches(object, subject, packet)) watchers.push(object.spec.plugin);
+      continue;
+    }
     if (object.kind === "NetworkPolicy") {
       const { spec } = object;
       const ns = object.metadata.namespace;
@@ -86,7 +99,7 @@ export function evaluate(
       }
       for (const item of allowItems) {
         for (const match of ciliumItem(item, subject, peer, packet, ns)) {
-          allows.push({ policy: name, ...match });
+          allows.push({ policy: name, mode, failure, ...match });
         }
       }
     }
@@ -94,18 +107,36 @@ export function evaluate(
   if (denies.length > 0) return { ...NOTHING, verdict: "deny", policies: new Set(denies) };
   const l7 = allows.filter((allow) => allow.http !== undefined);
   if (!defaultDeny || allows.length > 0) {
+    const modes = l7.map((allow) => allow.mode);
+    const mode = ["enforce", "audit", "observe"].find((one) => modes.includes(one)) ?? "";
     return {
       verdict: "allow",
       proxied: l7.length > 0,
       anyRequest: !defaultDeny || l7.length < allows.length,
-      http: l7.flatMap((allow) => allow.http ?? []),
+      mode,
+      failure: l7.some((allow) => allow.failure === "closed") ? "closed" : "open",
+      http: l7.filter((allow) => allow.mode === mode).flatMap((allow) => allow.http ?? []),
+      watchers,
       policies: new Set(allows.map((allow) => allow.policy)),
     };
   }
   return { ...NOTHING, verdict: "drop", policies: new Set() };
 }
 
-const NOTHING = { proxied: false, anyRequest: false, http: [] };
+const NOTHING = {
+  ...{ proxied: false, anyRequest: false, mode: "", failure: "" },
+  ...{ http: [], watchers: [] },
+};
+
+function watches(object: Yaml, subject: OraclePeer, packet: OraclePacket): boolean {
+  const { endpointSelector, direction = "ingress", ports } = object.spec;
+  if (direction !== packet.direction || packet.protocol !== 6) return false;
+  if (!ciliumSubject(endpointSelector, subject, object.metadata.namespace)) return false;
+  return ports.some(({ port, endPort = 0 }: Yaml) => {
+    const first = Number(port);
+    return packet.port >= first && packet.port <= Math.max(first, endPort);
+  });
+}
 
 /** One element for each matching port rule of the item, with its HTTP rules if it has any. */
 function ciliumItem(

@@ -216,25 +216,58 @@ const rule = fc
     enableDefaultDeny ? { ...rest, enableDefaultDeny } : rest,
   );
 
+/** How the L7 rules of a policy count; mostly as usual. */
+const annotations = fc.oneof(
+  { weight: 2, arbitrary: fc.constant({}) },
+  {
+    weight: 1,
+    arbitrary: fc.record(
+      {
+        "imker.io/l7-mode": fc.constantFrom("enforce", "audit", "observe"),
+        "imker.io/l7-failure": fc.constantFrom("closed", "open"),
+      },
+      { requiredKeys: [] },
+    ),
+  },
+);
+
+const visibility = fc
+  .record({
+    namespace: fc.constantFrom("default", "prod"),
+    endpointSelector: fc.oneof(
+      fc.constant({}),
+      app.map((value) => ({ matchLabels: { app: value } })),
+    ),
+    direction: fc.constantFrom("ingress", "egress"),
+    ports: fc.array(port(numbered, fc.constant("TCP")), { minLength: 1, maxLength: 2 }),
+    plugin: fc.constantFrom("redis", "memcached", "l7-http"),
+  })
+  .map(({ namespace, ...spec }) => ({
+    apiVersion: "imker.io/v1alpha1",
+    kind: "VisibilityPolicy",
+    metadata: { name: "", namespace },
+    spec,
+  }));
+
 const body = fc.oneof(
   rule.map((spec) => ({ spec })),
   fc.array(rule, { minLength: 1, maxLength: 2 }).map((specs) => ({ specs })),
 );
 
 const cilium = fc
-  .tuple(body, fc.boolean(), fc.constantFrom("default", "prod"))
-  .map(([spec, clusterwide, namespace]) =>
+  .tuple(body, fc.boolean(), fc.constantFrom("default", "prod"), annotations)
+  .map(([spec, clusterwide, namespace, annotations]) =>
     clusterwide
       ? {
           apiVersion: "cilium.io/v2",
           kind: "CiliumClusterwideNetworkPolicy",
-          metadata: { name: "" },
+          metadata: { name: "", annotations },
           ...spec,
         }
       : {
           apiVersion: "cilium.io/v2",
           kind: "CiliumNetworkPolicy",
-          metadata: { name: "", namespace },
+          metadata: { name: "", namespace, annotations },
           ...spec,
         },
   );
@@ -307,11 +340,16 @@ const kubernetes = fc
     spec,
   }));
 
-/** Up to five policy objects with names of their own. */
+/** Up to six policy objects with names of their own. */
 export const policyObjects = fc
-  .array(fc.oneof({ weight: 3, arbitrary: cilium }, { weight: 1, arbitrary: kubernetes }), {
-    maxLength: 5,
-  })
+  .array(
+    fc.oneof(
+      { weight: 3, arbitrary: cilium },
+      { weight: 1, arbitrary: kubernetes },
+      { weight: 1, arbitrary: visibility },
+    ),
+    { maxLength: 6 },
+  )
   .map((objects) =>
     objects.map((object, index) => ({
       ...object,

@@ -1,7 +1,8 @@
 /**
  * Random policies, peers and packets: the oracle, which reads the YAML objects packet by packet,
  * and the resolver with the kernel's look-up must agree on the verdict, on the requests the proxy
- * lets pass and on whose policies decided. IMKER_SEED repeats a run.
+ * lets pass and how its rules count, on what is only watched, and on whose policies decided.
+ * IMKER_SEED repeats a run.
  */
 import fc from "fast-check";
 import { expect, test } from "vitest";
@@ -12,13 +13,14 @@ import {
   cidrPrefixesOf,
   createLookup,
   type Identity,
+  type L7Rules,
   PolicyRepository,
   type PolicySubject,
   parsePolicyFile,
   type ResolvedEntry,
   resolvePolicy,
 } from "../index.ts";
-import { evaluate, type OraclePeer } from "./evaluate.ts";
+import { evaluate, type OraclePeer, type OracleVerdict } from "./evaluate.ts";
 import { ADDRESSES, policyObjects } from "./generate.ts";
 
 const RUNS = 1_000;
@@ -121,6 +123,17 @@ function assertWellFormed(entries: readonly ResolvedEntry[]): void {
   }
 }
 
+/** Enforcement wins over visibility; visibility denies nothing and needs nothing. */
+function assertL7(l7: L7Rules, expected: OracleVerdict, context: string): void {
+  const { mode = "enforce", failure = "closed", plugin } = l7;
+  if (expected.proxied) {
+    expect([plugin, mode, failure], context).toEqual(["l7-http", expected.mode, expected.failure]);
+    return;
+  }
+  expect([mode, failure, l7.rules], context).toEqual(["observe", "open", [[]]]);
+  expect(expected.watchers, context).toContain(plugin);
+}
+
 let cases = 0;
 
 test(`resolver and look-up agree with the oracle (IMKER_SEED=${SEED})`, () => {
@@ -185,7 +198,9 @@ function checkRun(
     const context = JSON.stringify({ direction, protocol, number, id, labels: peer.labels });
     const verdict = actual.verdict === "redirect" ? "allow" : actual.verdict;
     expect(verdict, context).toBe(expected.verdict);
-    expect(actual.verdict === "redirect", context).toBe(expected.proxied);
+    const seen = expected.proxied || expected.watchers.length > 0;
+    expect(actual.verdict === "redirect", context).toBe(seen);
+    if (actual.entry?.l7) assertL7(actual.entry.l7, expected, context);
     for (const request of expected.proxied ? REQUESTS : []) {
       const passes =
         expected.anyRequest ||

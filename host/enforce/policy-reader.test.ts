@@ -1,0 +1,68 @@
+/** What plugins say of rules, as errors and warnings of the file that has them. */
+import { expect, test } from "vitest";
+import { PluginRuleError } from "../../runtime/isolate/index.ts";
+import type { L7Rules } from "../policy/index.ts";
+import { readPolicyFiles } from "./policy-reader.ts";
+
+const policy = (rules: string) =>
+  "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {name: p}\nspec:\n" +
+  '  endpointSelector: {}\n  ingress: [{}, {toPorts: [{ports: [{port: "1", protocol: TCP}], ' +
+  `rules: {${rules}}}]}]\n`;
+const RULES = "spec.ingress[1].toPorts[0].rules";
+
+function read(rules: string, checkRules: (rules: L7Rules) => void, plugins?: () => undefined) {
+  const parsing = { checkPattern: () => undefined, ...(plugins ? { plugins } : {}) };
+  const deps = { parsing, checkRules };
+  return readPolicyFiles([{ file: "f.yaml", text: policy(rules) }], deps);
+}
+
+test.each<[string, string, Error, string, string]>([
+  [
+    "the field a plugin names",
+    "l7proto: redis, l7: [{}, {command: GET}]",
+    new PluginRuleError(1, "command", "no such command"),
+    `${RULES}.l7[1].command`,
+    "no such command",
+  ],
+  [
+    "a nested field",
+    'http: [{headerMatches: [{name: a}, {name: "b c"}]}]',
+    new PluginRuleError(0, "headerMatches.1.name", "is no header name"),
+    `${RULES}.http[0].headerMatches[1].name`,
+    "is no header name",
+  ],
+  [
+    "a whole rule",
+    "l7proto: redis, l7: [{a: b}]",
+    new PluginRuleError(0, "", "says nothing"),
+    `${RULES}.l7[0]`,
+    "says nothing",
+  ],
+  [
+    "rules that are not written",
+    "l7proto: redis",
+    new PluginRuleError(0, "", "needs rules"),
+    RULES,
+    "needs rules",
+  ],
+  ["what is no rule's fault", "l7proto: redis", new Error("out of fuel"), RULES, "out of fuel"],
+])("%s", (_, rules, error, path, message) => {
+  const result = read(rules, () => {
+    throw error;
+  });
+  expect(result.documents).toEqual([]);
+  expect(result.errors).toMatchObject([{ file: "f.yaml", path, message, line: 6 }]);
+});
+
+test("a plugin that is not there is not asked, and the policy is taken with a warning", () => {
+  const asked: string[] = [];
+  const result = read(
+    "l7proto: redis, l7: [{a: b}]",
+    ({ plugin }) => void asked.push(plugin),
+    () => undefined,
+  );
+  expect(asked).toEqual([]);
+  expect(result.documents).toHaveLength(1);
+  expect(result.errors).toEqual([]);
+  expect(result.warnings).toMatchObject([{ path: `${RULES}.l7proto`, line: 6 }]);
+});
