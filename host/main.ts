@@ -8,12 +8,16 @@ import type { Server } from "node:http";
 import { setImmediate } from "node:timers/promises";
 import { type Logger, pino } from "pino";
 import { createAdminApp } from "./admin/app.ts";
+import { AuditLog } from "./admin/audit-log.ts";
+import { Tokens } from "./admin/tokens.ts";
+import type { AdminBackend } from "./admin/types.ts";
 import { createBackend } from "./agent/backend.ts";
 import { BUILD, checkEnvironment } from "./agent/environment.ts";
 import { EventPump } from "./agent/event-pump.ts";
 import { createFlowNames } from "./agent/flow-names.ts";
 import { Lifetime } from "./agent/lifetime.ts";
 import { listenAdmin, refuseSecondAgent } from "./agent/listen.ts";
+import { listenAdminTls, readTlsFiles, type TlsFiles } from "./agent/listen-tls.ts";
 import { nodePrefixes } from "./agent/node-addresses.ts";
 import { createPatternCheck } from "./agent/pattern-check.ts";
 import { PolicyFolder } from "./agent/policy-folder.ts";
@@ -34,7 +38,8 @@ import { IdentityAllocator } from "./identity/allocator.ts";
 import { podLabels } from "./identity/pod-labels.ts";
 import { IDENTITY } from "./identity/reserved.ts";
 import { Ipcache } from "./ipcache/ipcache.ts";
-import { type AgentOptions, agentPidFile, databaseFile } from "./options.ts";
+import { loadNative } from "./native/index.ts";
+import { type AgentOptions, agentPidFile, auditFile, databaseFile } from "./options.ts";
 import { PluginCatalog } from "./plugin/catalog.ts";
 import { ProxySupervisor } from "./proxy/supervisor.ts";
 import { identityStore } from "./store/identity-store.ts";
@@ -49,11 +54,14 @@ interface Base {
   options: AgentOptions;
   log: Logger;
   life: Lifetime;
+  /** Read before anything starts: a wrong file must not be found out half-way. */
+  tls: TlsFiles | undefined;
 }
 
 /** Runs until SIGTERM, SIGINT or a stop request. Throws EnvironmentError before it starts. */
 export async function runAgent(options: AgentOptions): Promise<void> {
   checkEnvironment();
+  const tls = options.tcpApi && readTlsFiles(options.tcpApi);
   await refuseSecondAgent(options.socket);
   for (const folder of [options.runDir, options.stateDir]) {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
@@ -63,7 +71,7 @@ export async function runAgent(options: AgentOptions): Promise<void> {
   const { promise: stopped, resolve: stop } = Promise.withResolvers<void>();
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => stop());
   try {
-    await startAgent({ options, log, life }, stop);
+    await startAgent({ options, log, life, tls }, stop);
     await stopped;
   } finally {
     life.end();
@@ -121,13 +129,13 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
   for (const device of options.devices) datapath.attachNetdev(device);
 
   const folder = watchPolicies(base, policies);
+  const audit = life.own(new AuditLog(auditFile(options.stateDir)));
   const backend = createBackend({
     ...{ version: AGENT_VERSION, node: options.node, startedAt, stop },
     ...{ endpoints, policies, enforcer, identities, planner, datapath, proxy },
-    ...{ pump, observer, folder },
+    ...{ pump, observer, folder, audit },
   });
-  const server = await listenAdmin(createAdminApp(backend, log), options.socket);
-  life.onEnd(() => closeServer(server, options.socket));
+  await serveAdmin(base, store, audit, backend);
   const pidFile = agentPidFile(options.runDir);
   writeFileSync(pidFile, `${process.pid}\n`);
   life.onEnd(() => rmSync(pidFile, { force: true }));
@@ -219,8 +227,29 @@ function watchPolicies(
 /** Nanoseconds since 1970. */
 const nowNs = (): bigint => BigInt(Date.now()) * 1_000_000n;
 
-function closeServer(server: Server, socket: string): void {
+async function serveAdmin(
+  { options, log, life, tls }: Base,
+  store: Store,
+  audit: AuditLog,
+  backend: AdminBackend,
+): Promise<void> {
+  const nowMs = Date.now;
+  const tokens = new Tokens(store, nowMs);
+  const app = createAdminApp({ backend, log, tokens, audit, nowMs, version: AGENT_VERSION });
+  const { socket, tcpApi } = options;
+  const native = loadNative();
+  const local = await listenAdmin(app, socket, { peerOf: (fd) => native.peerCredentials(fd) });
+  life.onEnd(() => {
+    closeServer(local);
+    rmSync(socket, { force: true });
+  });
+  if (tcpApi === undefined || tls === undefined) return;
+  const server = await listenAdminTls(app, tcpApi, tls);
+  life.onEnd(() => closeServer(server));
+  log.info({ host: tcpApi.host, port: tcpApi.port }, "the API is served over TCP");
+}
+
+function closeServer(server: Pick<Server, "close" | "closeAllConnections">): void {
   server.close();
   server.closeAllConnections();
-  rmSync(socket, { force: true });
 }

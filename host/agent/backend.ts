@@ -4,6 +4,7 @@
  */
 import { create } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
+import type { AuditLog } from "../admin/audit-log.ts";
 import type { AdminBackend, AgentStatus, FlowQuery, IdentityView } from "../admin/types.ts";
 import type { Datapath } from "../datapath/types.ts";
 import type { Endpoints } from "../endpoint/endpoints.ts";
@@ -33,6 +34,7 @@ export interface BackendDeps {
   pump: EventPump;
   observer: Observer;
   folder: PolicyFolder | undefined;
+  audit: AuditLog;
   stop: () => void;
 }
 
@@ -112,7 +114,7 @@ async function status(deps: BackendDeps): Promise<AgentStatus> {
     degraded: [
       ...features.filter((one) => !one.available).map((one) => `${one.name}: ${one.detail}`),
       ...[enforcer.enforcement.trouble].filter((text) => text !== undefined),
-      ...[deps.proxy.trouble].filter((text) => text !== undefined),
+      ...[deps.proxy.trouble, deps.audit.trouble].filter((text) => text !== undefined),
       ...(deps.folder?.errors ?? []).map((one) => `${one.file}: ${one.path} ${one.message}`),
     ],
   };
