@@ -238,13 +238,15 @@ async function serveAdmin(
   const app = createAdminApp({ backend, log, tokens, audit, nowMs, version: AGENT_VERSION });
   const { socket, tcpApi } = options;
   const native = loadNative();
-  const local = await listenAdmin(app, socket, { peerOf: (fd) => native.peerCredentials(fd) });
+  const onError = (error: Error): void => log.error({ error }, "the API lost a connection");
+  const peerOf = (fd: number) => native.peerCredentials(fd);
+  const local = await listenAdmin(app, socket, { peerOf, onError });
   life.onEnd(() => {
     closeServer(local);
     rmSync(socket, { force: true });
   });
   if (tcpApi === undefined || tls === undefined) return;
-  const server = await listenAdminTls(app, tcpApi, tls);
+  const server = await listenAdminTls(app, tcpApi, { files: tls, onError });
   life.onEnd(() => closeServer(server));
   log.info({ host: tcpApi.host, port: tcpApi.port }, "the API is served over TCP");
 }

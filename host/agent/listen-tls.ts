@@ -12,7 +12,7 @@ import type { Hono } from "hono";
 import type { Admin } from "../admin/access.ts";
 import type { TcpApiOptions } from "../options.ts";
 import { EnvironmentError } from "./environment.ts";
-import { HTTP_LIMITS } from "./listen.ts";
+import { HTTP_LIMITS, type ListenDeps, started } from "./listen.ts";
 
 /** One more is closed at once. */
 const CONNECTIONS_MAX = 64;
@@ -27,6 +27,12 @@ export interface TcpLimits {
   headersTimeout: number;
   requestTimeout: number;
   connectionsCheckingInterval: number;
+}
+
+export interface TlsListenDeps extends ListenDeps {
+  files: TlsFiles;
+  /** Milliseconds; default `HTTP_LIMITS`. */
+  limits?: TcpLimits;
 }
 
 /** @throws EnvironmentError when they are missing, do not match, or others may read the key. */
@@ -59,8 +65,7 @@ function unable(state: string, cause?: unknown): EnvironmentError {
 export async function listenAdminTls(
   app: Hono<Admin>,
   { host, port }: { host: string; port: number },
-  files: TlsFiles,
-  limits: TcpLimits = HTTP_LIMITS,
+  { files, onError, limits = HTTP_LIMITS }: TlsListenDeps,
 ): Promise<Server> {
   const isOurName = namesOf(new X509Certificate(files.cert), host);
   const server = createAdaptorServer({
@@ -78,15 +83,11 @@ export async function listenAdminTls(
     },
   }) as Server;
   server.maxConnections = CONNECTIONS_MAX;
-  await new Promise<void>((resolve, reject) => {
-    const refused = (cause: Error): void =>
-      reject(unable(`cannot listen on ${host}:${port}: ${cause.message}`, cause));
-    server.once("error", refused);
-    server.listen({ host, port }, () => {
-      server.off("error", refused);
-      resolve();
-    });
-  });
+  try {
+    await started(server, { host, port }, onError);
+  } catch (cause) {
+    throw unable(`cannot listen on ${host}:${port}: ${(cause as Error).message}`, cause);
+  }
   return server;
 }
 

@@ -67,7 +67,10 @@ export class StillAgent {
   async listen(): Promise<void> {
     const native = loadNative();
     const peerOf = (fd: number) => native.peerCredentials(fd);
-    this.own(await listenAdmin(this.app, this.socket, { peerOf }));
+    const onError = (error: Error): never => {
+      throw error;
+    };
+    this.own(await listenAdmin(this.app, this.socket, { peerOf, onError }));
   }
 
   own<T extends Pick<Server, "close" | "closeAllConnections">>(server: T): T {
