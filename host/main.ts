@@ -8,6 +8,9 @@ import type { Server } from "node:http";
 import { setImmediate } from "node:timers/promises";
 import { type Logger, pino } from "pino";
 import { createAdminApp } from "./admin/app.ts";
+import { AuditLog } from "./admin/audit-log.ts";
+import { Tokens } from "./admin/tokens.ts";
+import type { AdminBackend } from "./admin/types.ts";
 import { createBackend } from "./agent/backend.ts";
 import { checkOptions } from "./agent/check-options.ts";
 import { BUILD, checkEnvironment } from "./agent/environment.ts";
@@ -15,6 +18,7 @@ import { EventPump } from "./agent/event-pump.ts";
 import { createFlowNames } from "./agent/flow-names.ts";
 import { Lifetime } from "./agent/lifetime.ts";
 import { listenAdmin, refuseSecondAgent } from "./agent/listen.ts";
+import { listenAdminTls, readTlsFiles, type TlsFiles } from "./agent/listen-tls.ts";
 import { NodeAddresses } from "./agent/node-addresses.ts";
 import { createPatternCheck } from "./agent/pattern-check.ts";
 import { PolicyFolder } from "./agent/policy-folder.ts";
@@ -38,7 +42,7 @@ import { podLabels } from "./identity/pod-labels.ts";
 import { IDENTITY } from "./identity/reserved.ts";
 import { Ipcache } from "./ipcache/ipcache.ts";
 import { loadNative } from "./native/index.ts";
-import { type AgentOptions, agentPidFile, databaseFile } from "./options.ts";
+import { type AgentOptions, agentPidFile, auditFile, databaseFile } from "./options.ts";
 import { createPlugins, type Plugins } from "./plugin/plugins.ts";
 import { formatPluginReference } from "./policy/plugin-reference.ts";
 import { ProxySupervisor } from "./proxy/supervisor.ts";
@@ -55,12 +59,15 @@ interface Base {
   options: AgentOptions;
   log: Logger;
   life: Lifetime;
+  /** Read before anything starts: a wrong file must not be found out half-way. */
+  tls: TlsFiles | undefined;
 }
 
 /** Runs until SIGTERM, SIGINT or a stop request. Throws EnvironmentError before it starts. */
 export async function runAgent(options: AgentOptions): Promise<void> {
   checkEnvironment();
   checkOptions(options, (name) => loadNative().interfaceIndex(name));
+  const tls = options.tcpApi && readTlsFiles(options.tcpApi);
   await refuseSecondAgent(options.socket);
   for (const folder of [options.runDir, options.stateDir]) {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
@@ -70,7 +77,7 @@ export async function runAgent(options: AgentOptions): Promise<void> {
   const { promise: stopped, resolve: stop } = Promise.withResolvers<void>();
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => stop());
   try {
-    await startAgent({ options, log, life }, stop);
+    await startAgent({ options, log, life, tls }, stop);
     await stopped;
   } finally {
     life.end();
@@ -139,13 +146,13 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
   plugins.start();
 
   const folder = watchPolicies(base, policies);
+  const audit = life.own(new AuditLog(auditFile(options.stateDir)));
   const backend = createBackend({
     ...{ version: AGENT_VERSION, node: options.node, startedAt, stop },
     ...{ endpoints, policies, enforcer, identities, planner, datapath, proxy },
-    ...{ pump, observer, folder, plugins },
+    ...{ pump, observer, folder, plugins, audit },
   });
-  const server = await listenAdmin(createAdminApp(backend, log), options.socket);
-  life.onEnd(() => closeServer(server, options.socket));
+  await serveAdmin(base, store, audit, backend);
   const pidFile = agentPidFile(options.runDir);
   writeFileSync(pidFile, `${process.pid}\n`);
   life.onEnd(() => rmSync(pidFile, { force: true }));
@@ -260,8 +267,31 @@ function watchPolicies(
 /** Nanoseconds since 1970. */
 const nowNs = (): bigint => BigInt(Date.now()) * 1_000_000n;
 
-function closeServer(server: Server, socket: string): void {
+async function serveAdmin(
+  { options, log, life, tls }: Base,
+  store: Store,
+  audit: AuditLog,
+  backend: AdminBackend,
+): Promise<void> {
+  const nowMs = Date.now;
+  const tokens = new Tokens(store, nowMs);
+  const app = createAdminApp({ backend, log, tokens, audit, nowMs, version: AGENT_VERSION });
+  const { socket, tcpApi } = options;
+  const native = loadNative();
+  const onError = (error: Error): void => log.error({ error }, "the API lost a connection");
+  const peerOf = (fd: number) => native.peerCredentials(fd);
+  const local = await listenAdmin(app, socket, { peerOf, onError });
+  life.onEnd(() => {
+    closeServer(local);
+    rmSync(socket, { force: true });
+  });
+  if (tcpApi === undefined || tls === undefined) return;
+  const server = await listenAdminTls(app, tcpApi, { files: tls, onError });
+  life.onEnd(() => closeServer(server));
+  log.info({ host: tcpApi.host, port: tcpApi.port }, "the API is served over TCP");
+}
+
+function closeServer(server: Pick<Server, "close" | "closeAllConnections">): void {
   server.close();
   server.closeAllConnections();
-  rmSync(socket, { force: true });
 }

@@ -2,6 +2,15 @@
 import { join } from "node:path";
 import type { ProxyRuntime } from "./proxy/process.ts";
 
+/** The admin API over TCP, which is served with TLS only. */
+export interface TcpApiOptions {
+  host: string;
+  port: number;
+  /** PEM files: the certificate with its chain, and its key. */
+  certFile: string;
+  keyFile: string;
+}
+
 export interface AgentOptions {
   /** Sockets and logs. */
   runDir: string;
@@ -11,6 +20,8 @@ export interface AgentOptions {
   bpffs: string;
   /** Unix socket of the admin API. */
   socket: string;
+  /** Undefined: on the unix socket only. */
+  tcpApi: TcpApiOptions | undefined;
   node: string;
   cluster: string;
   ipv4Pool: string;
@@ -34,4 +45,5 @@ export const AGENT_DEFAULTS = {
 } as const;
 
 export const databaseFile = (stateDir: string): string => join(stateDir, "imker.db");
+export const auditFile = (stateDir: string): string => join(stateDir, "audit.log");
 export const agentPidFile = (runDir: string): string => join(runDir, "agent.pid");

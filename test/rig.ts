@@ -30,8 +30,12 @@ export class Rig {
     this.client = client;
   }
 
-  static async start(name: string, runtime: "node" | "deno" = "node"): Promise<Rig> {
-    const stage = new Stage({ name, runtime });
+  static async start(
+    name: string,
+    runtime: "node" | "deno" = "node",
+    agentArgs: string[] = [],
+  ): Promise<Rig> {
+    const stage = new Stage({ name, runtime, agentArgs });
     if (stage.exists()) await stage.remove();
     stage.build();
     return new Rig(stage, await stage.startAgent());

@@ -39,7 +39,21 @@ export const endpointRequest = z
       .max(64)
       .default([]),
   })
-  .strict();
+  .strict()
+  .meta({
+    id: "EndpointRequest",
+    examples: [
+      {
+        name: "web",
+        namespace: "shop",
+        labels: { app: "web" },
+        ports: [{ name: "http", port: 8080, protocol: "TCP" }],
+      },
+    ],
+  });
+
+const reference = z.string().meta({ description: "An id, a name, or `namespace/name`" });
+export const referenceParams = z.object({ reference });
 
 /** Policy files as text: the agent parses them, so every client gets the same errors. */
 export const policyFilesRequest = z
@@ -49,16 +63,57 @@ export const policyFilesRequest = z
       .min(1)
       .max(1024),
   })
-  .strict();
+  .strict()
+  .meta({
+    id: "PolicyFiles",
+    examples: [{ files: [{ file: "web.yaml", text: "apiVersion: cilium.io/v2\nkind: …" }] }],
+  });
+
+/** `true` or `false` in a query. */
+const flag = (description: string) =>
+  z
+    .enum(["true", "false"])
+    .default("false")
+    .transform((value) => value === "true")
+    .meta({ description });
+
+export const waitQuery = z.object({ wait: flag("Answer when kernel and proxy enforce it") });
+
+export const policyParams = z.object({
+  kind: z.string(),
+  namespace: z.string().meta({ description: "`-` for a policy without one" }),
+  name: z.string(),
+});
+
+const FLOWS_LAST_MAX = 0xffff_ffff;
+const rfc3339 = z
+  .string()
+  .refine((value) => !Number.isNaN(Date.parse(value)), "expected an RFC 3339 time")
+  .optional();
+
+export const flowsQuery = z.object({
+  last: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .max(FLOWS_LAST_MAX)
+    .optional()
+    .meta({ description: "So many, the newest; 20 unless `follow` or `since` is given" }),
+  follow: flag("Go on with new flows as they come"),
+  since: rfc3339.meta({ description: "From this RFC 3339 time on" }),
+  until: rfc3339.meta({ description: "Up to this RFC 3339 time" }),
+});
+
+export const stopQuery = z.object({ proxy: flag("Stop the proxy too; enforcement at L7 ends") });
 
 export const upgradeRequest = z
-  .object({ drainSeconds: z.number().min(0).max(86_400).default(600) })
-  .strict();
-
-/** `path: message` of the first few issues of a failed validation. */
-export function issuesText(error: z.ZodError): string {
-  return error.issues
-    .slice(0, 8)
-    .map((issue) => `${issue.path.join(".") || "body"}: ${issue.message}`)
-    .join("; ");
-}
+  .object({
+    drainSeconds: z
+      .number()
+      .min(0)
+      .max(86_400)
+      .default(600)
+      .meta({ description: "How long the old proxy may serve open connections" }),
+  })
+  .strict()
+  .meta({ id: "UpgradeRequest", examples: [{ drainSeconds: 600 }] });

@@ -1,5 +1,5 @@
 /** What the admin API asks of the agent, and the shapes it answers with. */
-import type { ProxyHello } from "../../runtime/contract/control.ts";
+import type { ProxyHello, ProxyStatus } from "../../runtime/contract/control.ts";
 import type { CtRow, Feature, PolicyMapEntry } from "../datapath/types.ts";
 import type { Endpoint, EndpointSpec } from "../endpoint/types.ts";
 
@@ -66,21 +66,8 @@ export interface AgentStatus {
     /** Bytes resident. */
     rss: number;
   };
-  proxy:
-    | {
-        runtime: string;
-        runtimeVersion: string;
-        workers: number;
-        pid: number;
-        revision: number;
-        startedAt: string;
-        connections: number;
-        instances: number;
-        /** Bytes resident. */
-        rss: number;
-        counters: Record<string, number>;
-      }
-    | undefined;
+  /** `startedAt` is RFC 3339. */
+  proxy: (Omit<ProxyStatus, "startedAt"> & { startedAt: string }) | undefined;
   features: Feature[];
   /** What does not work as it should, in words; empty when all is well. */
   degraded: string[];

@@ -4,6 +4,7 @@
  */
 import { create } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
+import type { AuditLog } from "../admin/audit-log.ts";
 import { ProblemError } from "../admin/problem.ts";
 import type { AdminBackend, AgentStatus, FlowQuery, IdentityView, PolicyView } from "../admin/types.ts";
 import type { Datapath } from "../datapath/types.ts";
@@ -38,6 +39,7 @@ export interface BackendDeps {
   observer: Observer;
   folder: PolicyFolder | undefined;
   plugins: Plugins;
+  audit: AuditLog;
   stop: () => void;
 }
 
@@ -137,7 +139,7 @@ async function status(deps: BackendDeps): Promise<AgentStatus> {
     degraded: [
       ...features.filter((one) => !one.available).map((one) => `${one.name}: ${one.detail}`),
       ...[enforcer.enforcement.trouble].filter((text) => text !== undefined),
-      ...[deps.proxy.trouble].filter((text) => text !== undefined),
+      ...[deps.proxy.trouble, deps.audit.trouble].filter((text) => text !== undefined),
       ...policies
         .conditions(createPluginStates(deps.plugins.view, proxyStatus))
         .map(({ message }) => message),

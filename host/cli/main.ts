@@ -1,6 +1,7 @@
 /** The command line: the command tree, and the one place that turns errors into exit codes. */
 import { Command, CommanderError } from "commander";
 import { addAgentCommand } from "./commands/agent.ts";
+import { addApiCommands } from "./commands/api.ts";
 import { addBpfCommands } from "./commands/bpf.ts";
 import { addCompletionCommand } from "./commands/completion.ts";
 import { addDemoCommand } from "./commands/demo.ts";
@@ -51,6 +52,7 @@ export function createProgram(context: CliContext): Command {
   );
   addObserveCommand(program, context);
   addBpfCommands(program, context);
+  addApiCommands(program, context);
   addUninstallCommand(program, context);
   addDemoCommand(program, context);
   addCompletionCommand(program, context);

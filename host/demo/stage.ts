@@ -23,6 +23,8 @@ export interface StageOptions {
   /** Names the namespaces, the run folder and the pins; at most 24 characters. */
   name: string;
   runtime: "node" | "deno";
+  /** More of the agent's command line. */
+  agentArgs?: string[];
 }
 
 export class Stage {
@@ -31,10 +33,12 @@ export class Stage {
   readonly bpffs: string;
   readonly socket: string;
   readonly #runtime: string;
+  readonly #agentArgs: string[];
 
   constructor(options: StageOptions) {
     this.name = options.name;
     this.#runtime = options.runtime;
+    this.#agentArgs = options.agentArgs ?? [];
     this.runDir = `/run/${options.name}`;
     this.bpffs = `/sys/fs/bpf/${options.name}`;
     this.socket = `${this.runDir}/admin.sock`;
@@ -81,7 +85,7 @@ export class Stage {
     const log = openSync(join(this.runDir, "agent.log"), "a", 0o600);
     const args = [
       ...["agent", ...this.#folders(), "--device", DEVICE, "--node", this.name],
-      ...["--runtime", this.#runtime, "--workers", "2"],
+      ...["--runtime", this.#runtime, "--workers", "2", ...this.#agentArgs],
     ];
     const child = spawn("nsenter", [`--net=${this.nodeNetns}`, IMKER, ...args], {
       detached: true,

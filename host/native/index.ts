@@ -98,6 +98,8 @@ export interface Native {
   interfaceIndex(name: string): number;
   interfaceIsUp(name: string): boolean;
   possibleCpus(): number;
+  /** Of the process that connected a unix socket, given the accepted end. */
+  peerCredentials(fd: number): [pid: number, uid: number];
 }
 
 /** Loads the addon that `make native` built. */

@@ -99,6 +99,19 @@ Napi::Value PossibleCpus(const Napi::CallbackInfo &info)
 	return Napi::Number::New(info.Env(), count);
 }
 
+/* (fd of a connected unix socket) → [pid, uid] of who connected it */
+Napi::Value PeerCredentials(const Napi::CallbackInfo &info)
+{
+	ucred peer = {};
+	socklen_t length = sizeof(peer);
+	if (getsockopt(FdOf(info, 0), SOL_SOCKET, SO_PEERCRED, &peer, &length))
+		ThrowErrno(info.Env(), errno, "get peer credentials");
+	Napi::Array pair = Napi::Array::New(info.Env(), 2);
+	pair.Set(0u, Napi::Number::New(info.Env(), peer.pid));
+	pair.Set(1u, Napi::Number::New(info.Env(), peer.uid));
+	return pair;
+}
+
 } // namespace
 
 void RegisterSystem(Napi::Env env, Napi::Object exports)
@@ -111,6 +124,7 @@ void RegisterSystem(Napi::Env env, Napi::Object exports)
 	exports.Set("fileSystemType", Napi::Function::New<FileSystemType>(env));
 	exports.Set("interfaceIndex", Napi::Function::New<InterfaceIndex>(env));
 	exports.Set("interfaceIsUp", Napi::Function::New<InterfaceIsUp>(env));
+	exports.Set("peerCredentials", Napi::Function::New<PeerCredentials>(env));
 	exports.Set("possibleCpus", Napi::Function::New<PossibleCpus>(env));
 }
 

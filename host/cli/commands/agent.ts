@@ -2,8 +2,9 @@
 import { availableParallelism, hostname } from "node:os";
 import { join } from "node:path";
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { AGENT_DEFAULTS, type AgentOptions } from "../../options.ts";
+import { AGENT_DEFAULTS, type AgentOptions, type TcpApiOptions } from "../../options.ts";
 import { globalOption } from "../context.ts";
+import { CliError, EXIT } from "../errors.ts";
 
 const WORKERS_MAX = 64;
 export const WORKERS_DEFAULT = Math.min(availableParallelism(), WORKERS_MAX);
@@ -16,10 +17,16 @@ export function parseWorkers(text: string): number {
   return workers;
 }
 
-type Flags = Omit<AgentOptions, "devices" | "policyDir"> & {
+type Flags = Omit<AgentOptions, "devices" | "policyDir" | "tcpApi"> & {
   device: string[];
   policyDir?: string;
-};
+} & TcpApiFlags;
+
+interface TcpApiFlags {
+  apiListen?: { host: string; port: number };
+  apiTlsCert?: string;
+  apiTlsKey?: string;
+}
 
 export function addAgentCommand(program: Command): void {
   program
@@ -34,6 +41,9 @@ export function addAgentCommand(program: Command): void {
     .option("--ipv6-pool <cidr>", "pod addresses", AGENT_DEFAULTS.ipv6Pool)
     .option("--device <interface>", "interface to the outside; repeat", collect, [])
     .option("--policy-dir <path>", "keep the policy files of this folder in force")
+    .option("--api-listen <host:port>", "serve the API over TCP too, with TLS", parseListen)
+    .option("--api-tls-cert <file>", "certificate of the API over TCP, with its chain (PEM)")
+    .option("--api-tls-key <file>", "key of that certificate (PEM)")
     .option("--workers <n>", "worker threads of the proxy", parseWorkers, WORKERS_DEFAULT)
     .addOption(
       new Option("--runtime <name>", "what runs the proxy")
@@ -46,16 +56,55 @@ export function addAgentCommand(program: Command): void {
         .default("info"),
     )
     .action(async (flags: Flags, command: Command) => {
-      const { device, policyDir, ...rest } = flags;
+      const { device, policyDir, apiListen, apiTlsCert, apiTlsKey, ...rest } = flags;
+      const tcpApi = tcpApiOptions({ apiListen, apiTlsCert, apiTlsKey });
       // Loading the agent takes a while; the other commands must not pay for it.
       const { runAgent } = await import("../../main.ts");
       await runAgent({
         ...rest,
         devices: device,
         policyDir,
+        tcpApi,
         socket: globalOption(command, "socket") ?? join(rest.runDir, "admin.sock"),
       });
     });
+}
+
+/** `HOST:PORT`; an IPv6 address stands in brackets. */
+function parseListen(text: string): { host: string; port: number } {
+  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(text);
+  const [, ipv6, name, digits] = match ?? [];
+  const host = ipv6 ?? name;
+  const port = Number(digits);
+  if (host === undefined || !(port <= 65_535)) {
+    throw new InvalidArgumentError("expected HOST:PORT, such as 127.0.0.1:9443 or [::1]:9443");
+  }
+  return { host, port };
+}
+
+/** There is no way to have the API on TCP without TLS. */
+function tcpApiOptions({
+  apiListen,
+  apiTlsCert,
+  apiTlsKey,
+}: {
+  [name in keyof TcpApiFlags]-?: TcpApiFlags[name] | undefined;
+}): TcpApiOptions | undefined {
+  if (apiListen === undefined && apiTlsCert === undefined && apiTlsKey === undefined) {
+    return undefined;
+  }
+  const missing = [
+    ...(apiListen === undefined ? ["--api-listen"] : []),
+    ...(apiTlsCert === undefined ? ["--api-tls-cert"] : []),
+    ...(apiTlsKey === undefined ? ["--api-tls-key"] : []),
+  ];
+  if (apiListen === undefined || apiTlsCert === undefined || apiTlsKey === undefined) {
+    throw new CliError(
+      EXIT.environment,
+      `Cannot serve the API over TCP: ${missing.join(" and ")} missing; it needs TLS`,
+    );
+  }
+  return { ...apiListen, certFile: apiTlsCert, keyFile: apiTlsKey };
 }
 
 function collect(value: string, all: string[]): string[] {

@@ -1,0 +1,65 @@
+/** Routes of endpoints: the pods of this node. */
+import type { Hono } from "hono";
+import { z } from "zod";
+import type { Admin } from "./access.ts";
+import { type RouteRegistry, route } from "./route.ts";
+import { endpointRequest, referenceParams } from "./schema.ts";
+import type { AdminBackend } from "./types.ts";
+import { endpointView } from "./view-schema.ts";
+
+const one = { params: referenceParams, example: { params: { reference: "shop/web" } } };
+
+export function addEndpointRoutes(
+  app: Hono<Admin>,
+  registry: RouteRegistry,
+  { endpoints }: AdminBackend,
+): void {
+  route(
+    app,
+    registry,
+    {
+      ...{ method: "GET", path: "/v1/endpoints", id: "listEndpoints" },
+      ...{ tag: "Endpoints", role: "viewer" },
+      summary: "All endpoints of this node",
+      answers: { 200: { kind: "json", description: "By id", schema: z.array(endpointView) } },
+    },
+    (_input, reply) => reply(200, endpoints.list()),
+  );
+  route(
+    app,
+    registry,
+    {
+      ...{ method: "POST", path: "/v1/endpoints", id: "createEndpoint" },
+      ...{ tag: "Endpoints", role: "operator" },
+      summary: "Add a pod: a network namespace with an address, labels and policy",
+      description: "Without `netns` a network namespace is made, and removed with the endpoint.",
+      body: endpointRequest,
+      answers: {
+        201: { kind: "json", description: "The new endpoint", schema: endpointView },
+      },
+    },
+    async ({ body }, reply) => reply(201, await endpoints.create(body)),
+  );
+  route(
+    app,
+    registry,
+    {
+      ...{ method: "GET", path: "/v1/endpoints/:reference{.+}", id: "getEndpoint" },
+      ...{ tag: "Endpoints", role: "viewer", ...one },
+      summary: "One endpoint",
+      answers: { 200: { kind: "json", description: "The endpoint", schema: endpointView } },
+    },
+    ({ params }, reply) => reply(200, endpoints.get(params.reference)),
+  );
+  route(
+    app,
+    registry,
+    {
+      ...{ method: "DELETE", path: "/v1/endpoints/:reference{.+}", id: "deleteEndpoint" },
+      ...{ tag: "Endpoints", role: "operator", ...one },
+      summary: "Remove an endpoint, its interface, and its namespace if Imker made it",
+      answers: { 200: { kind: "json", description: "As it was", schema: endpointView } },
+    },
+    async ({ params }, reply) => reply(200, await endpoints.delete(params.reference)),
+  );
+}

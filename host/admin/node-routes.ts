@@ -1,0 +1,127 @@
+/** Routes of the node as a whole: status, identities, what the kernel holds, proxy and agent. */
+import type { Hono } from "hono";
+import { z } from "zod";
+import type { Admin } from "./access.ts";
+import { type RouteRegistry, route } from "./route.ts";
+import { referenceParams, stopQuery, upgradeRequest } from "./schema.ts";
+import type { AdminBackend } from "./types.ts";
+import {
+  agentStatus,
+  ctRow,
+  identityView,
+  ipcacheRow,
+  policyMapEntry,
+  proxyHello,
+} from "./view-schema.ts";
+
+export function addNodeRoutes(
+  app: Hono<Admin>,
+  registry: RouteRegistry,
+  backend: AdminBackend,
+): void {
+  route(
+    app,
+    registry,
+    {
+      ...{ method: "GET", path: "/v1/status", id: "getStatus", tag: "Node", role: "viewer" },
+      summary: "Agent, proxy, kernel features, and what is degraded",
+      answers: { 200: { kind: "json", description: "The status", schema: agentStatus } },
+    },
+    async (_input, reply) => reply(200, await backend.status()),
+  );
+  route(
+    app,
+    registry,
+    {
+      ...{ method: "GET", path: "/v1/identities", id: "listIdentities", tag: "Node" },
+      role: "viewer",
+      summary: "Identities this node knows",
+      answers: {
+        200: { kind: "json", description: "By number", schema: z.array(identityView) },
+      },
+    },
+    (_input, reply) => reply(200, backend.identities()),
+  );
+  addProcesses(app, registry, backend);
+  addKernel(app, registry, backend);
+}
+
+function addProcesses(app: Hono<Admin>, registry: RouteRegistry, backend: AdminBackend): void {
+  route(
+    app,
+    registry,
+    {
+      ...{ method: "POST", path: "/v1/proxy/upgrade", id: "upgradeProxy", tag: "Node" },
+      role: "admin",
+      summary: "Start a new proxy, hand new connections to it, drain the old one",
+      body: upgradeRequest,
+      answers: {
+        200: { kind: "json", description: "The new proxy, in service", schema: proxyHello },
+      },
+    },
+    async ({ body }, reply) => reply(200, await backend.upgradeProxy(body.drainSeconds)),
+  );
+  route(
+    app,
+    registry,
+    {
+      ...{ method: "POST", path: "/v1/stop", id: "stopAgent", tag: "Node", role: "admin" },
+      summary: "Stop the agent; the kernel and the proxy go on enforcing",
+      query: stopQuery,
+      answers: {
+        202: {
+          kind: "json",
+          description: "It is stopping",
+          schema: z.object({ stopping: z.literal(true) }),
+        },
+      },
+    },
+    ({ query }, reply) => {
+      backend.stop(query.proxy);
+      return reply(202, { stopping: true });
+    },
+  );
+}
+
+function addKernel(app: Hono<Admin>, registry: RouteRegistry, backend: AdminBackend): void {
+  route(
+    app,
+    registry,
+    {
+      ...{ method: "GET", path: "/v1/bpf/policy/:reference{.+}", id: "listPolicyMap" },
+      ...{ tag: "Kernel", role: "viewer" },
+      summary: "An endpoint's policy map",
+      params: referenceParams,
+      example: { params: { reference: "shop/web" } },
+      answers: {
+        200: { kind: "json", description: "Its entries", schema: z.array(policyMapEntry) },
+      },
+    },
+    ({ params }, reply) => {
+      const { id } = backend.endpoints.get(params.reference);
+      return reply(200, backend.kernel.policy(id));
+    },
+  );
+  route(
+    app,
+    registry,
+    {
+      ...{ method: "GET", path: "/v1/bpf/ct", id: "listConnections", tag: "Kernel" },
+      role: "viewer",
+      summary: "Connections that the kernel tracks",
+      answers: { 200: { kind: "json", description: "All of them", schema: z.array(ctRow) } },
+    },
+    (_input, reply) => reply(200, backend.kernel.ct()),
+  );
+  route(
+    app,
+    registry,
+    {
+      ...{ method: "GET", path: "/v1/bpf/ipcache", id: "listIpcache", tag: "Kernel" },
+      role: "viewer",
+      summary: "Which address has which identity",
+      answers: { 200: { kind: "json", description: "All rows", schema: z.array(ipcacheRow) } },
+    },
+    (_input, reply) => reply(200, backend.kernel.ipcache()),
+  );
+}

@@ -1,0 +1,126 @@
+/**
+ * An agent that stands still, for tests of the API alone: real sockets, store, tokens and audit
+ * log, and views that never change behind them.
+ */
+import { mkdtempSync, rmSync } from "node:fs";
+import type { Server } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { pino } from "pino";
+import { listenAdmin } from "../../agent/listen.ts";
+import { type Endpoint, EndpointError } from "../../endpoint/types.ts";
+import { loadNative } from "../../native/index.ts";
+import { SqliteStore } from "../../store/sqlite.ts";
+import { createAdminApp } from "../app.ts";
+import { AuditLog } from "../audit-log.ts";
+import { Tokens } from "../tokens.ts";
+import type { AdminBackend, PolicyFile } from "../types.ts";
+
+const WEB: Endpoint = {
+  id: 7,
+  name: "web",
+  namespace: "shop",
+  identity: 1001,
+  labels: ["k8s:app=web"],
+  ipv4: "10.244.0.2",
+  ipv6: "fd00:244::2",
+  netns: "/run/netns/web",
+  state: "ready",
+  policyRevision: 3,
+};
+
+function find(reference: string): Endpoint {
+  if (["7", "web", "shop/web"].includes(reference)) return WEB;
+  throw new EndpointError(404, `Cannot find endpoint "${reference}"`);
+}
+
+/** A file whose text is `broken` has an error. */
+function judge(files: PolicyFile[]) {
+  const errors = files
+    .filter(({ text }) => text === "broken")
+    .map(({ file }) => ({ file, document: 0, path: "spec", message: "is broken", expected: "" }));
+  return { applied: [], errors };
+}
+
+export class StillAgent {
+  readonly folder = mkdtempSync(join(tmpdir(), "imker-api-"));
+  readonly socket = join(this.folder, "admin.sock");
+  readonly auditFile = join(this.folder, "audit.log");
+  readonly stopped: boolean[] = [];
+  /** Given to whoever reads flows; `endFlows` ends them. */
+  readonly flows: string[] = ['{"node_name":"n"}'];
+  readonly endFlows = new AbortController();
+  nowMs = Date.parse("2026-11-25T12:00:00Z");
+  readonly store = new SqliteStore(":memory:");
+  readonly tokens = new Tokens(this.store, () => this.nowMs);
+  readonly audit = new AuditLog(this.auditFile);
+  readonly app = createAdminApp({
+    backend: this.#backend(),
+    log: pino({ enabled: false }),
+    tokens: this.tokens,
+    audit: this.audit,
+    nowMs: () => this.nowMs,
+    version: "1.2.3",
+  });
+  readonly #servers: Pick<Server, "close" | "closeAllConnections">[] = [];
+
+  async listen(): Promise<void> {
+    const native = loadNative();
+    const peerOf = (fd: number) => native.peerCredentials(fd);
+    const onError = (error: Error): never => {
+      throw error;
+    };
+    this.own(await listenAdmin(this.app, this.socket, { peerOf, onError }));
+  }
+
+  own<T extends Pick<Server, "close" | "closeAllConnections">>(server: T): T {
+    this.#servers.push(server);
+    return server;
+  }
+
+  close(): void {
+    this.endFlows.abort();
+    for (const server of this.#servers) {
+      server.close();
+      server.closeAllConnections();
+    }
+    this.audit.close();
+    this.store.close();
+    rmSync(this.folder, { recursive: true });
+  }
+
+  #backend(): AdminBackend {
+    return {
+      status: async () => {
+        throw new Error("the still agent has no status");
+      },
+      endpoints: {
+        list: () => [WEB],
+        get: find,
+        create: async (spec) => ({ ...WEB, name: spec.name, namespace: spec.namespace }),
+        delete: async (reference) => find(reference),
+      },
+      policies: {
+        list: () => [],
+        validate: judge,
+        apply: async (files) => judge(files),
+        delete: async (kind, namespace, name) => ({ kind, namespace, name, revision: 4 }),
+      },
+      identities: () => [{ id: 1001, labels: ["k8s:app=web"], endpoints: 1 }],
+      flows: (query) => this.#flows(query.follow),
+      kernel: { policy: () => [], ct: () => [], ipcache: () => [] },
+      upgradeProxy: async () => {
+        throw new Error("the still agent has no proxy");
+      },
+      stop: (withProxy) => void this.stopped.push(withProxy),
+    };
+  }
+
+  async *#flows(follow: boolean): AsyncGenerator<string> {
+    for (;;) {
+      yield* this.flows;
+      if (!follow || this.endFlows.signal.aborted) return;
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+  }
+}

@@ -1,0 +1,146 @@
+/**
+ * The real agent's API is what its document says: every declared operation is asked for, and every
+ * answer is held against the document. The same over TCP with TLS and a token that outlives a
+ * restart.
+ */
+import { execFile, execFileSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Client } from "undici";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { ApiDocument } from "../host/admin/openapi.ts";
+import { judgeExchange } from "../host/admin/testing/conformance.ts";
+import { isRunning } from "../host/process-list.ts";
+import { allowPolicy, pause, Rig } from "./rig.ts";
+
+const PORT = 9443;
+const folder = mkdtempSync(join(tmpdir(), "imker-api-"));
+const [certFile, keyFile] = [join(folder, "node.crt"), join(folder, "node.key")];
+let rig: Rig;
+let http: Client;
+let document: ApiDocument;
+
+beforeAll(async () => {
+  const args = [
+    ...["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"],
+    ...["-days", "1", "-subj", "/CN=node", "-addext", "subjectAltName=IP:127.0.0.1"],
+    ...["-keyout", keyFile, "-out", certFile],
+  ];
+  execFileSync("openssl", args, { stdio: "ignore" });
+  rig = await Rig.start("imker-t-api", "node", [
+    ...["--api-listen", `127.0.0.1:${PORT}`],
+    ...["--api-tls-cert", certFile, "--api-tls-key", keyFile],
+  ]);
+  http = new Client("http://localhost", { socketPath: rig.stage.socket });
+  document = await rig.client.call<ApiDocument>("GET", "/v1/openapi.json");
+});
+
+afterAll(async () => {
+  await http?.destroy();
+  await rig?.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+/** Declared operations that have been answered with success. */
+const answered = new Set<string>();
+
+async function ask(method: string, path: string, body?: unknown) {
+  const answer = await http.request({
+    method,
+    path,
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  });
+  const header = String(answer.headers["content-type"]);
+  const contentType = header.startsWith("application/json") ? "application/json" : header;
+  const text = await answer.body.text();
+  const exchange = { path: path.split("?")[0] ?? "", status: answer.statusCode, contentType };
+  const { operation, problems } = judgeExchange(document, { method, ...exchange, body: text });
+  if (answer.statusCode < 400) answered.add(operation);
+  return { status: answer.statusCode, problems, text };
+}
+
+function curl(...args: string[]): Promise<string> {
+  const all = [`--net=${rig.stage.nodeNetns}`, "curl", "-sS", "--cacert", certFile, ...args];
+  return new Promise((resolve, reject) => {
+    execFile("nsenter", all, (error, out) => (error === null ? resolve(out) : reject(error)));
+  });
+}
+
+describe("answers are what the document says", () => {
+  const policies = { files: [{ file: "a.yaml", text: allowPolicy("web", "web", "friend") }] };
+  const broken = { files: [{ file: "b.yaml", text: "kind: Nothing\n" }] };
+  const l7 = { files: [{ file: "h", text: allowPolicy("h", "web", "friend", "{ path: / }") }] };
+  // In this order: later ones find what earlier ones made.
+  it.each<[string, string, unknown, number]>([
+    ["POST", "/v1/endpoints", { name: "web", namespace: "test", labels: { app: "web" } }, 201],
+    ["POST", "/v1/endpoints", { name: "web", namespace: "test" }, 409],
+    ["GET", "/v1/endpoints", undefined, 200],
+    ["GET", "/v1/endpoints/test/web", undefined, 200],
+    ["POST", "/v1/policies/validate", policies, 200],
+    ["POST", "/v1/policies/validate", broken, 422],
+    ["POST", "/v1/policies?wait=true", policies, 200],
+    ["POST", "/v1/policies?wait=true", l7, 200],
+    ["POST", "/v1/policies", broken, 422],
+    ["GET", "/v1/policies", undefined, 200],
+    ["GET", "/v1/status", undefined, 200],
+    ["GET", "/v1/identities", undefined, 200],
+    ["GET", "/v1/bpf/policy/test/web", undefined, 200],
+    ["GET", "/v1/bpf/ct", undefined, 200],
+    ["GET", "/v1/bpf/ipcache", undefined, 200],
+    ["GET", "/v1/flows?last=10", undefined, 200],
+    ["DELETE", "/v1/policies/CiliumNetworkPolicy/test/web?wait=true", undefined, 200],
+    ["DELETE", "/v1/policies/CiliumNetworkPolicy/test/web", undefined, 404],
+    ["DELETE", "/v1/endpoints/test/web", undefined, 200],
+    ["POST", "/v1/tokens", { name: "reader", role: "viewer" }, 201],
+    ["GET", "/v1/tokens", undefined, 200],
+    ["DELETE", "/v1/tokens/reader", undefined, 200],
+    ["GET", "/v1/audit?last=5", undefined, 200],
+    ["POST", "/v1/proxy/upgrade", { drainSeconds: 0 }, 200],
+    ["GET", "/v1/openapi.json", undefined, 200],
+    ["GET", "/v1/docs", undefined, 200],
+  ])("%s %s %j: %d", async (method, path, body, status) => {
+    const answer = await ask(method, path, body);
+    expect([answer.status, answer.problems, answer.text]).toEqual([status, [], expect.any(String)]);
+  });
+});
+
+it("over TCP: TLS and a token, which outlives a restart; the audit log names both ways in", async () => {
+  const made = await rig.client.call<{ token: string }>("POST", "/v1/tokens", {
+    ...{ name: "ci", role: "operator" },
+  });
+  const url = `https://127.0.0.1:${PORT}/v1`;
+  const bearer = ["-H", `Authorization: Bearer ${made.token}`];
+  const code = ["-o", "/dev/null", "-w", "%{http_code}"];
+  expect(await curl(...code, `${url}/status`)).toBe("401");
+  await rig.restartAgent("SIGTERM");
+  const status = JSON.parse(await curl(...bearer, `${url}/status`));
+  expect(status.agent.node).toBe("imker-t-api");
+  expect(await curl(...bearer, ...code, "-X", "POST", `${url}/stop`)).toBe("403");
+  const files = JSON.stringify({ files: [{ file: "a", text: allowPolicy("a", "web", "friend") }] });
+  expect(await curl(...bearer, ...code, "-d", files, `${url}/policies?wait=true`)).toBe("200");
+  const log = readFileSync(join(rig.stage.runDir, "state", "audit.log"), "utf8");
+  const entries = log
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line));
+  expect(entries.slice(-3)).toMatchObject([
+    { who: { kind: "unix", uid: 0 }, path: "/v1/tokens", status: 201 },
+    { who: { kind: "token", name: "ci", address: "127.0.0.1" }, path: "/v1/stop", status: 403 },
+    { who: { kind: "token", name: "ci" }, path: "/v1/policies?wait=true", status: 200 },
+  ]);
+});
+
+it("a stop is answered and written down, and then everything declared has been asked for", async () => {
+  const { agent } = await rig.status();
+  http = new Client("http://localhost", { socketPath: rig.stage.socket });
+  const answer = await ask("POST", "/v1/stop");
+  expect([answer.status, answer.problems]).toEqual([202, []]);
+  while (isRunning(agent.pid)) await pause(10);
+  const log = readFileSync(join(rig.stage.runDir, "state", "audit.log"), "utf8");
+  expect(log.trim().split("\n").at(-1)).toContain('"path":"/v1/stop","status":202');
+  const declared = Object.entries(document.paths).flatMap(([path, methods]) =>
+    Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`),
+  );
+  expect([...answered].sort()).toEqual(declared.sort());
+});
