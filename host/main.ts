@@ -7,10 +7,9 @@ import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import type { Server } from "node:http";
 import { setImmediate } from "node:timers/promises";
 import { type Logger, pino } from "pino";
-import { createAdminApp } from "./admin/app.ts";
+import { type AdminParts, createAdminApp } from "./admin/app.ts";
 import { AuditLog } from "./admin/audit-log.ts";
 import { Tokens } from "./admin/tokens.ts";
-import type { AdminBackend } from "./admin/types.ts";
 import { createBackend } from "./agent/backend.ts";
 import { checkOptions } from "./agent/check-options.ts";
 import { BUILD, checkEnvironment } from "./agent/environment.ts";
@@ -152,7 +151,7 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
     ...{ endpoints, policies, enforcer, identities, planner, datapath, proxy },
     ...{ pump, observer, folder, plugins, audit },
   });
-  await serveAdmin(base, store, audit, backend);
+  await serveAdmin(base, store, { backend, audit, plugins: plugins.backend });
   const pidFile = agentPidFile(options.runDir);
   writeFileSync(pidFile, `${process.pid}\n`);
   life.onEnd(() => rmSync(pidFile, { force: true }));
@@ -270,12 +269,11 @@ const nowNs = (): bigint => BigInt(Date.now()) * 1_000_000n;
 async function serveAdmin(
   { options, log, life, tls }: Base,
   store: Store,
-  audit: AuditLog,
-  backend: AdminBackend,
+  parts: Pick<AdminParts, "backend" | "audit" | "plugins">,
 ): Promise<void> {
   const nowMs = Date.now;
   const tokens = new Tokens(store, nowMs);
-  const app = createAdminApp({ backend, log, tokens, audit, nowMs, version: AGENT_VERSION });
+  const app = createAdminApp({ ...parts, log, tokens, nowMs, version: AGENT_VERSION });
   const { socket, tcpApi } = options;
   const native = loadNative();
   const onError = (error: Error): void => log.error({ error }, "the API lost a connection");

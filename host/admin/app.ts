@@ -12,15 +12,20 @@ import { auditTrail } from "./audit-trail.ts";
 import { addDocumentRoutes } from "./document-routes.ts";
 import { addEndpointRoutes } from "./endpoint-routes.ts";
 import { addFlowRoutes } from "./flow-routes.ts";
+import { addKeyRoutes } from "./key-routes.ts";
 import { addNodeRoutes } from "./node-routes.ts";
+import { addPluginRoutes } from "./plugin-routes.ts";
+import type { PluginBackend } from "./plugin-types.ts";
 import { addPolicyRoutes } from "./policy-routes.ts";
 import { ProblemError, problemResponse } from "./problem.ts";
 import { boundedBodies } from "./request-body.ts";
+import { addRolloutRoutes } from "./rollout-routes.ts";
 import { RouteRegistry } from "./route.ts";
 import type { AdminBackend } from "./types.ts";
 
 export interface AdminParts extends AccessParts {
   backend: AdminBackend;
+  plugins: PluginBackend;
   log: Logger;
   /** Of the agent; the document carries it. */
   version: string;
@@ -66,16 +71,19 @@ export function createAdminApp(parts: AdminParts): Hono<Admin> {
 export function describeAdminApi(): RouteRegistry {
   const registry = new RouteRegistry();
   // Handlers are made and never called.
-  addRoutes(new Hono<Admin>(), registry, { backend: {}, version: "" } as AdminParts);
+  addRoutes(new Hono<Admin>(), registry, { backend: {}, plugins: {}, version: "" } as AdminParts);
   return registry;
 }
 
 function addRoutes(app: Hono<Admin>, registry: RouteRegistry, parts: AdminParts): void {
-  const { backend } = parts;
+  const { backend, plugins } = parts;
   addNodeRoutes(app, registry, backend);
   addEndpointRoutes(app, registry, backend);
   addPolicyRoutes(app, registry, backend);
   addFlowRoutes(app, registry, backend);
+  addPluginRoutes(app, registry, plugins);
+  addRolloutRoutes(app, registry, plugins);
+  addKeyRoutes(app, registry, plugins);
   addAccessRoutes(app, registry, parts);
   addDocumentRoutes(app, registry, parts.version);
 }

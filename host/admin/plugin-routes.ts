@@ -1,127 +1,167 @@
-/**
- * The plugin resources of the admin API: plugins, versions, activations, trials, instances, logs,
- * metrics. Translates between HTTP and the backend, decides nothing.
- */
+/** Routes of plugins and their versions: look, install, download, remove; instances, log, metrics. */
 import type { Hono } from "hono";
-import { streamText } from "hono/streaming";
+import { z } from "zod";
 import { PACKAGE_BYTES_MAX } from "../../runtime/contract/package.ts";
-import { addKeyRoutes } from "./key-routes.ts";
-import { parsed, parsedBody } from "./plugin-body.ts";
+import type { Admin } from "./access.ts";
 import {
-  activationRequest,
   grantQuery,
-  promoteRequest,
-  rollbackRequest,
-  trialRequest,
+  instanceView,
+  logLine,
+  logsQuery,
+  pluginParams,
+  pluginView,
+  versionParams,
+  versionView,
 } from "./plugin-schema.ts";
 import type { PluginBackend } from "./plugin-types.ts";
-import { ProblemError } from "./problem.ts";
-import { Uploads } from "./upload.ts";
+import { type RouteRegistry, route } from "./route.ts";
 
-const LOG_LAST_DEFAULT = 100;
-const LOG_LAST_MAX = 1000;
+const EXAMPLE = { params: { name: "l7-http" } };
+const VERSION_EXAMPLE = { params: { name: "l7-http", version: "0.1.0" } };
+const METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8";
 
-export function addPluginRoutes(app: Hono, backend: PluginBackend): void {
-  // Before /v1/plugins/:name, which would take them for names.
-  app.get("/v1/plugins/instances", async (context) => context.json(await backend.instances()));
-  app.get("/v1/metrics", async (context) => {
-    const text = await backend.metrics();
-    return context.body(text, 200, { "content-type": "text/plain; version=0.0.4; charset=utf-8" });
-  });
-  addVersionRoutes(app, backend);
-  addActivationRoutes(app, backend);
-  addTrialRoutes(app, backend);
-  addLogRoute(app, backend);
-  addKeyRoutes(app, backend.keys);
+export function addPluginRoutes(
+  app: Hono<Admin>,
+  registry: RouteRegistry,
+  plugins: PluginBackend,
+): void {
+  // Before /v1/plugins/:name, which would take it for a name.
+  route(
+    app,
+    registry,
+    {
+      ...{ method: "GET", path: "/v1/plugins/instances", id: "listPluginInstances" },
+      ...{ tag: "Plugins", role: "viewer", summary: "Sandboxes of all workers" },
+      answers: { 200: { kind: "json", description: "All of them", schema: z.array(instanceView) } },
+    },
+    async (_input, reply) => reply(200, await plugins.instances()),
+  );
+  route(
+    app,
+    registry,
+    {
+      ...{ method: "GET", path: "/v1/metrics", id: "getMetrics" },
+      ...{ tag: "Node", role: "viewer", summary: "Metrics, as Prometheus reads them" },
+      answers: {
+        200: { kind: "bytes", description: "Text format 0.0.4", mediaType: METRICS_TYPE },
+      },
+    },
+    async (_input, reply) => reply(200, await plugins.metrics()),
+  );
+  addInstalled(app, registry, plugins);
+  addVersion(app, registry, plugins);
+  route(
+    app,
+    registry,
+    {
+      ...{ method: "GET", path: "/v1/plugins/:name/logs", id: "getPluginLog" },
+      ...{ tag: "Plugins", role: "viewer", summary: "What a plugin wrote" },
+      params: pluginParams,
+      query: logsQuery,
+      example: { ...EXAMPLE, query: "last=20" },
+      answers: {
+        200: { kind: "ndjson", description: "A line each, oldest first", schema: logLine },
+      },
+    },
+    ({ params, query }, reply) =>
+      reply(200, async function* (signal) {
+        for await (const line of plugins.logs(params.name, query, signal)) {
+          yield JSON.stringify(line);
+        }
+      }),
+  );
 }
 
-function addVersionRoutes(app: Hono, backend: PluginBackend): void {
-  const uploads = new Uploads();
-  app.get("/v1/plugins", (context) => context.json(backend.list()));
-  app.post("/v1/plugins", (context) => {
-    const grant = context.req.query("grant");
-    const granted = grant === undefined ? undefined : parsed(grantQuery, grant, "grant");
-    return uploads.take(context.req.raw, PACKAGE_BYTES_MAX, (file) => {
-      const { view, created } = backend.install(file, granted);
-      return context.json(view, created ? 201 : 200, {
-        location: `/v1/plugins/${view.name}/versions/${view.version}`,
+function addInstalled(app: Hono<Admin>, registry: RouteRegistry, plugins: PluginBackend): void {
+  route(
+    app,
+    registry,
+    {
+      ...{ method: "GET", path: "/v1/plugins", id: "listPlugins" },
+      ...{ tag: "Plugins", role: "viewer", summary: "Installed plugins" },
+      answers: { 200: { kind: "json", description: "All of them", schema: z.array(pluginView) } },
+    },
+    (_input, reply) => reply(200, plugins.list()),
+  );
+  route(
+    app,
+    registry,
+    {
+      ...{ method: "POST", path: "/v1/plugins", id: "installPlugin" },
+      ...{ tag: "Plugins", role: "operator", summary: "Install a version from its package" },
+      description: "Checks signature, imports and limits and compiles it. It serves nothing yet.",
+      query: grantQuery,
+      upload: { mediaType: "application/wasm", description: "The package, at most 8 MiB" },
+      bodyBytesMax: PACKAGE_BYTES_MAX,
+      answers: {
+        200: { kind: "json", description: "It was installed already", schema: versionView },
+        201: { kind: "json", description: "Installed", schema: versionView },
+      },
+    },
+    ({ bytes, query }, reply) => {
+      const { view, created } = plugins.install(bytes, query.grant);
+      const location = `/v1/plugins/${view.name}/versions/${view.version}`;
+      return reply(created ? 201 : 200, view, { headers: { location } });
+    },
+  );
+  route(
+    app,
+    registry,
+    {
+      ...{ method: "GET", path: "/v1/plugins/:name", id: "getPlugin" },
+      ...{ tag: "Plugins", role: "viewer", summary: "One plugin and its versions" },
+      params: pluginParams,
+      example: EXAMPLE,
+      answers: { 200: { kind: "json", description: "The plugin", schema: pluginView } },
+    },
+    ({ params }, reply) => reply(200, plugins.get(params.name)),
+  );
+}
+
+function addVersion(app: Hono<Admin>, registry: RouteRegistry, plugins: PluginBackend): void {
+  const version = "/v1/plugins/:name/versions/:version";
+  route(
+    app,
+    registry,
+    {
+      ...{ method: "GET", path: version, id: "getPluginVersion" },
+      ...{ tag: "Plugins", role: "viewer", summary: "One version" },
+      params: versionParams,
+      example: VERSION_EXAMPLE,
+      answers: { 200: { kind: "json", description: "The version", schema: versionView } },
+    },
+    ({ params }, reply) => reply(200, plugins.version(params.name, params.version)),
+  );
+  route(
+    app,
+    registry,
+    {
+      ...{ method: "DELETE", path: version, id: "removePluginVersion" },
+      ...{ tag: "Plugins", role: "operator", summary: "Remove a version that nothing uses" },
+      params: versionParams,
+      example: VERSION_EXAMPLE,
+      answers: { 200: { kind: "json", description: "As it was", schema: versionView } },
+    },
+    async ({ params }, reply) => reply(200, await plugins.remove(params.name, params.version)),
+  );
+  route(
+    app,
+    registry,
+    {
+      ...{ method: "GET", path: `${version}/package`, id: "getPluginPackage" },
+      ...{ tag: "Plugins", role: "viewer", summary: "Download a version's package" },
+      params: versionParams,
+      example: VERSION_EXAMPLE,
+      answers: {
+        200: { kind: "bytes", description: "With its signatures", mediaType: "application/wasm" },
+      },
+    },
+    ({ params }, reply) => {
+      const file = new Uint8Array(plugins.package(params.name, params.version));
+      const name = `${params.name}-${params.version}.wasm`;
+      return reply(200, file, {
+        headers: { "content-disposition": `attachment; filename="${name}"` },
       });
-    });
-  });
-  app.get("/v1/plugins/:name", (context) => context.json(backend.get(context.req.param("name"))));
-  app.get("/v1/plugins/:name/versions/:version", (context) => {
-    const { name, version } = context.req.param();
-    return context.json(backend.version(name, version));
-  });
-  app.delete("/v1/plugins/:name/versions/:version", async (context) => {
-    const { name, version } = context.req.param();
-    return context.json(await backend.remove(name, version));
-  });
-  app.get("/v1/plugins/:name/versions/:version/package", (context) => {
-    const { name, version } = context.req.param();
-    const file = backend.package(name, version);
-    return context.body(new Uint8Array(file), 200, {
-      "content-type": "application/wasm",
-      "content-disposition": `attachment; filename="${name}-${version}.wasm"`,
-    });
-  });
-}
-
-function addActivationRoutes(app: Hono, backend: PluginBackend): void {
-  app.get("/v1/plugins/:name/activation", (context) =>
-    context.json(backend.activation(context.req.param("name"))),
+    },
   );
-  app.put("/v1/plugins/:name/activation", async (context) => {
-    const request = await parsedBody(activationRequest, context);
-    return context.json(await backend.activate(context.req.param("name"), request));
-  });
-  app.post("/v1/plugins/:name/rollback", async (context) => {
-    const { drainSeconds } = await parsedBody(rollbackRequest, context);
-    return context.json(await backend.rollBack(context.req.param("name"), drainSeconds));
-  });
-}
-
-function addTrialRoutes(app: Hono, backend: PluginBackend): void {
-  app.get("/v1/plugins/:name/trials", (context) =>
-    context.json(backend.trials(context.req.param("name"))),
-  );
-  app.post("/v1/plugins/:name/trials", async (context) => {
-    const request = await parsedBody(trialRequest, context);
-    const name = context.req.param("name");
-    const trial = await backend.startTrial(name, request);
-    return context.json(trial, 201, { location: `/v1/plugins/${name}/trials/${trial.id}` });
-  });
-  app.get("/v1/plugins/:name/trials/:id", async (context) => {
-    const { name, id } = context.req.param();
-    return context.json(await backend.trial(name, id));
-  });
-  app.post("/v1/plugins/:name/trials/:id/promote", async (context) => {
-    const { name, id } = context.req.param();
-    const request = await parsedBody(promoteRequest, context);
-    return context.json(await backend.promote(name, id, request));
-  });
-  app.delete("/v1/plugins/:name/trials/:id", async (context) => {
-    const { name, id } = context.req.param();
-    return context.json(await backend.abort(name, id));
-  });
-}
-
-function addLogRoute(app: Hono, backend: PluginBackend): void {
-  app.get("/v1/plugins/:name/logs", (context) => {
-    const last = Number(context.req.query("last") ?? LOG_LAST_DEFAULT);
-    if (!Number.isInteger(last) || last < 0 || last > LOG_LAST_MAX) {
-      throw new ProblemError(
-        400,
-        `Cannot read last=${context.req.query("last")}: expected a number up to ${LOG_LAST_MAX}`,
-      );
-    }
-    const stop = new AbortController();
-    const follow = context.req.query("follow") === "true";
-    const lines = backend.logs(context.req.param("name"), { last, follow }, stop.signal);
-    context.header("content-type", "application/x-ndjson");
-    return streamText(context, async (stream) => {
-      stream.onAbort(() => stop.abort());
-      for await (const line of lines) await stream.writeln(JSON.stringify(line));
-    });
-  });
 }

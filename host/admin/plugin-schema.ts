@@ -14,11 +14,34 @@ const digest = z.string().regex(/^sha256:[0-9a-f]{64}$/);
 const time = z.iso.datetime();
 const capability = manifestSchema.shape.capabilities.element;
 
-/** `?grant=emit,log`: what the version may import. */
-export const grantQuery = z
-  .string()
-  .transform((text) => text.split(",").filter((part) => part !== ""))
-  .pipe(z.array(capability).max(8));
+const CAPABILITIES = capability.options.join("|");
+
+export const grantQuery = z.object({
+  grant: z
+    .string()
+    .regex(new RegExp(`^((${CAPABILITIES})(,|$))*$`), `expected some of ${CAPABILITIES}`)
+    .transform((text) => text.split(",").filter((part) => part !== ""))
+    .pipe(z.array(capability).max(8))
+    .optional()
+    .meta({ description: "What the version may import, such as `emit,log`; default all" }),
+});
+
+export const pluginParams = z.object({ name: z.string() });
+export const versionParams = z.object({ name: z.string(), version: z.string() });
+export const trialParams = z.object({ name: z.string(), id: z.string() });
+export const keyParams = z.object({ name: z.string() });
+
+const LOG_LAST_DEFAULT = 100;
+const LOG_LAST_MAX = 1000;
+
+export const logsQuery = z.object({
+  last: z.coerce.number().int().min(0).max(LOG_LAST_MAX).default(LOG_LAST_DEFAULT),
+  follow: z
+    .enum(["true", "false"])
+    .default("false")
+    .transform((value) => value === "true")
+    .meta({ description: "Go on with new lines as they come" }),
+});
 
 const keyName = z
   .string()

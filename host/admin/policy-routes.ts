@@ -39,7 +39,7 @@ export function addPolicyRoutes(
       summary: "Policies in force",
       answers: { 200: { kind: "json", description: "All of them", schema: z.array(policyView) } },
     },
-    (_input, reply) => reply(200, policies.list()),
+    async (_input, reply) => reply(200, await policies.list()),
   );
   route(
     app,

@@ -149,7 +149,13 @@ const policyFileError = z
   .meta({ id: "PolicyFileError" });
 
 export const applyResult = z
-  .object({ applied: z.array(appliedPolicy), errors: z.array(policyFileError) })
+  .object({
+    applied: z.array(appliedPolicy),
+    errors: z.array(policyFileError),
+    warnings: z.array(policyFileError).meta({
+      description: "Accepted, but not in force as written: a plugin that is not installed",
+    }),
+  })
   .meta({
     id: "ApplyResult",
     description: "In an answer 422 these are members of the problem document",
@@ -163,6 +169,9 @@ export const policyView = z
     revision: z.int(),
     source: z.string().meta({ description: "`api`, or the file it came from" }),
     object: z.unknown().meta({ description: "The object as it was given" }),
+    conditions: z
+      .array(z.object({ type: z.string(), plugin: z.string(), message: z.string() }))
+      .meta({ description: "What keeps it from being in force as written" }),
   })
   .meta({ id: "Policy" });
 

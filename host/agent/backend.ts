@@ -6,7 +6,13 @@ import { create } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { AuditLog } from "../admin/audit-log.ts";
 import { ProblemError } from "../admin/problem.ts";
-import type { AdminBackend, AgentStatus, FlowQuery, IdentityView, PolicyView } from "../admin/types.ts";
+import type {
+  AdminBackend,
+  AgentStatus,
+  FlowQuery,
+  IdentityView,
+  PolicyView,
+} from "../admin/types.ts";
 import type { Datapath } from "../datapath/types.ts";
 import type { Endpoints } from "../endpoint/endpoints.ts";
 import type { Enforcer } from "../enforce/enforcer.ts";
@@ -17,7 +23,6 @@ import { GetFlowsRequestSchema } from "../hubble/gen/observer/observer_pb.ts";
 import type { Observer } from "../hubble/observer.ts";
 import type { IdentityAllocator } from "../identity/allocator.ts";
 import { formatLabel } from "../identity/label.ts";
-import { policyKeyText } from "../policy/document.ts";
 import type { Plugins } from "../plugin/plugins.ts";
 import { createPluginStates } from "../plugin/states.ts";
 import type { ProxySupervisor } from "../proxy/supervisor.ts";
@@ -80,9 +85,7 @@ function refuseOwned(
   namespace: string,
   name: string,
 ): void {
-  const view = policies
-    .list()
-    .find((one) => one.kind === kind && one.namespace === namespace && one.name === name);
+  const view = policies.list().find((one) => isSame(one, { kind, namespace, name }));
   if (view === undefined || folder?.owns(view.source) !== true) return;
   throw new ProblemError(
     409,
@@ -154,9 +157,16 @@ async function policyViews({ policies, plugins, proxy }: BackendDeps): Promise<P
   return policies.list().map((view) => ({
     ...view,
     conditions: conditions
-      .filter(({ policy }) => policyKeyText(policy) === policyKeyText(view))
+      .filter(({ policy }) => isSame(policy, view))
       .map(({ type, plugin, message }) => ({ type, plugin, message })),
   }));
+}
+
+function isSame(
+  a: Pick<PolicyView, "kind" | "namespace" | "name">,
+  b: Pick<PolicyView, "kind" | "namespace" | "name">,
+): boolean {
+  return a.kind === b.kind && a.namespace === b.namespace && a.name === b.name;
 }
 
 function identityViews({ identities, endpoints }: BackendDeps): IdentityView[] {

@@ -2,7 +2,7 @@
  * An agent that stands still, for tests of the API alone: real sockets, store, tokens and audit
  * log, and views that never change behind them.
  */
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import type { Server } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -10,8 +10,9 @@ import { pino } from "pino";
 import { listenAdmin } from "../../agent/listen.ts";
 import { type Endpoint, EndpointError } from "../../endpoint/types.ts";
 import { loadNative } from "../../native/index.ts";
+import { createPlugins } from "../../plugin/plugins.ts";
 import { SqliteStore } from "../../store/sqlite.ts";
-import { createAdminApp } from "../app.ts";
+import { type AdminParts, createAdminApp } from "../app.ts";
 import { AuditLog } from "../audit-log.ts";
 import { Tokens } from "../tokens.ts";
 import type { AdminBackend, PolicyFile } from "../types.ts";
@@ -39,7 +40,7 @@ function judge(files: PolicyFile[]) {
   const errors = files
     .filter(({ text }) => text === "broken")
     .map(({ file }) => ({ file, document: 0, path: "spec", message: "is broken", expected: "" }));
-  return { applied: [], errors };
+  return { applied: [], errors, warnings: [] };
 }
 
 export class StillAgent {
@@ -56,6 +57,7 @@ export class StillAgent {
   readonly audit = new AuditLog(this.auditFile);
   readonly app = createAdminApp({
     backend: this.#backend(),
+    plugins: this.#plugins(),
     log: pino({ enabled: false }),
     tokens: this.tokens,
     audit: this.audit,
@@ -89,6 +91,23 @@ export class StillAgent {
     rmSync(this.folder, { recursive: true });
   }
 
+  /** Real ones, of which none is installed. */
+  #plugins(): AdminParts["plugins"] {
+    const shippedDir = join(this.folder, "shipped");
+    mkdirSync(shippedDir);
+    return createPlugins({
+      log: pino({ enabled: false }),
+      store: this.store,
+      stateDir: this.folder,
+      shippedDir,
+      proxyStatus: async () => undefined,
+      proxyInstances: async () => [],
+      compileAll: () => {},
+      ruleSetsOf: () => [],
+      references: () => [],
+    }).backend;
+  }
+
   #backend(): AdminBackend {
     return {
       status: async () => {
@@ -101,7 +120,7 @@ export class StillAgent {
         delete: async (reference) => find(reference),
       },
       policies: {
-        list: () => [],
+        list: async () => [],
         validate: judge,
         apply: async (files) => judge(files),
         delete: async (kind, namespace, name) => ({ kind, namespace, name, revision: 4 }),
