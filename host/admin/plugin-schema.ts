@@ -61,19 +61,32 @@ export const keyRequest = z
     notBefore: z.iso.datetime({ offset: true }).optional(),
     notAfter: z.iso.datetime({ offset: true }).optional(),
   })
-  .strict();
+  .strict()
+  .meta({
+    id: "KeyRequest",
+    examples: [
+      {
+        name: "acme",
+        publicKey: "-----BEGIN PUBLIC KEY-----\n…\n-----END PUBLIC KEY-----\n",
+        plugins: ["acme-*"],
+        notAfter: "2027-12-31T00:00:00Z",
+      },
+    ],
+  });
 
-export const keyView = z.object({
-  name: z.string(),
-  id: digest,
-  publicKey: z.string(),
-  plugins: z.array(z.string()),
-  addedAt: time,
-  notBefore: time.optional(),
-  notAfter: time.optional(),
-  revokedAt: time.optional(),
-  state: z.enum(["valid", "not-yet-valid", "no-longer-valid", "revoked"]),
-});
+export const keyView = z
+  .object({
+    name: z.string(),
+    id: digest,
+    publicKey: z.string(),
+    plugins: z.array(z.string()),
+    addedAt: time,
+    notBefore: time.optional(),
+    notAfter: time.optional(),
+    revokedAt: time.optional(),
+    state: z.enum(["valid", "not-yet-valid", "no-longer-valid", "revoked"]),
+  })
+  .meta({ id: "Key" });
 
 const seconds = z.number().min(0).max(SECONDS_MAX);
 
@@ -88,10 +101,17 @@ const activationOptions = {
 export const activationRequest = z
   .object({ version: pluginVersion, allowDowngrade: z.boolean().default(false) })
   .extend(activationOptions)
-  .strict();
+  .strict()
+  .meta({ id: "ActivationRequest", examples: [{ version: "1.1.0", drainSeconds: 600 }] });
 
-export const promoteRequest = z.object(activationOptions).strict();
-export const rollbackRequest = z.object({ drainSeconds: seconds.default(600) }).strict();
+export const promoteRequest = z
+  .object(activationOptions)
+  .strict()
+  .meta({ id: "PromoteRequest", examples: [{ drainSeconds: 600, watchSeconds: 60 }] });
+export const rollbackRequest = z
+  .object({ drainSeconds: seconds.default(600) })
+  .strict()
+  .meta({ id: "RollbackRequest", examples: [{ drainSeconds: 0 }] });
 
 const count = z.number().int().min(1).max(1_000_000_000);
 
@@ -118,31 +138,37 @@ export const trialRequest = z
     stopOn: stopOnSchema.prefault({}),
     allowDowngrade: z.boolean().default(false),
   })
-  .strict();
+  .strict()
+  .meta({
+    id: "TrialRequest",
+    examples: [{ kind: "canary", version: "1.1.0", percent: 10, policies: ["shop/web"] }],
+  });
 
 const versionName = z.object({ version: z.string(), digest });
 
-export const versionView = z.object({
-  name: z.string(),
-  version: z.string(),
-  digest,
-  /** Bytes of the package. */
-  size: z.number().int(),
-  description: z.string(),
-  status: z.enum(["alpha", "beta", "stable"]),
-  securityPosture: z.string(),
-  contract: z.string(),
-  capabilities: z.array(z.string()),
-  granted: z.array(z.string()),
-  /** Budget of a call (fuel: base + perByte × bytes given) and memory of an instance. */
-  limits: manifestSchema.shape.limits,
-  signedBy: z.object({ name: z.string(), id: digest }),
-  uploadedAt: time,
-  /** What it is used for; empty: it is only installed. */
-  uses: z.array(z.string()),
-  /** What an operator should look at: `key-revoked`, `key-expired`, `untrusted`, `damaged`. */
-  flags: z.array(z.string()),
-});
+export const versionView = z
+  .object({
+    name: z.string(),
+    version: z.string(),
+    digest,
+    /** Bytes of the package. */
+    size: z.number().int(),
+    description: z.string(),
+    status: z.enum(["alpha", "beta", "stable"]),
+    securityPosture: z.string(),
+    contract: z.string(),
+    capabilities: z.array(z.string()),
+    granted: z.array(z.string()),
+    /** Budget of a call (fuel: base + perByte × bytes given) and memory of an instance. */
+    limits: manifestSchema.shape.limits,
+    signedBy: z.object({ name: z.string(), id: digest }),
+    uploadedAt: time,
+    /** What it is used for; empty: it is only installed. */
+    uses: z.array(z.string()),
+    /** What an operator should look at: `key-revoked`, `key-expired`, `untrusted`, `damaged`. */
+    flags: z.array(z.string()),
+  })
+  .meta({ id: "PluginVersion" });
 
 export const historyView = z.object({
   time,
@@ -152,91 +178,101 @@ export const historyView = z.object({
   reason: z.string().optional(),
 });
 
-export const activationView = z.object({
-  name: z.string(),
-  active: versionName.nullable(),
-  lastKnownGood: versionName.nullable(),
-  draining: z.array(versionName.extend({ until: time })),
-  /** Until when faults roll the active version back. */
-  watchedUntil: time.nullable(),
-  /** The newest last. */
-  history: z.array(historyView),
-});
+export const activationView = z
+  .object({
+    name: z.string(),
+    active: versionName.nullable(),
+    lastKnownGood: versionName.nullable(),
+    draining: z.array(versionName.extend({ until: time })),
+    /** Until when faults roll the active version back. */
+    watchedUntil: time.nullable(),
+    /** The newest last. */
+    history: z.array(historyView),
+  })
+  .meta({ id: "Activation" });
 
-export const trialView = z.object({
-  id: z.string(),
-  plugin: z.string(),
-  kind: z.enum(["shadow", "canary"]),
-  version: z.string(),
-  digest,
-  against: digest,
-  percent: z.number(),
-  policies: z.array(z.string()),
-  stopOn: stopOnSchema,
-  state: z.enum(["running", "promoted", "aborted", "rolled-back"]),
-  startedAt: time,
-  endedAt: time.optional(),
-  reason: z.string().optional(),
-  /** As the proxy counts; null before it has. */
-  result: z
-    .object({
-      connections: z.number(),
-      compared: z.number(),
-      skipped: z.record(z.string(), z.number()),
-      differences: z.number(),
-      faults: z.number(),
-      fuelActive: z.number(),
-      fuelTried: z.number(),
-      callMicros: z.number(),
-      lastFault: z.string(),
-      samples: z.array(
-        z.object({
-          time,
-          connection: z.number(),
-          ruleSets: z.array(z.number()),
-          direction: z.enum(["request", "response"]),
-          offset: z.number(),
-          what: z.enum(["operation", "length", "bytes", "verdict", "record", "close"]),
-          active: z.string(),
-          tried: z.string(),
-        }),
-      ),
-    })
-    .nullable(),
-});
+export const trialView = z
+  .object({
+    id: z.string(),
+    plugin: z.string(),
+    kind: z.enum(["shadow", "canary"]),
+    version: z.string(),
+    digest,
+    against: digest,
+    percent: z.number(),
+    policies: z.array(z.string()),
+    stopOn: stopOnSchema,
+    state: z.enum(["running", "promoted", "aborted", "rolled-back"]),
+    startedAt: time,
+    endedAt: time.optional(),
+    reason: z.string().optional(),
+    /** As the proxy counts; null before it has. */
+    result: z
+      .object({
+        connections: z.number(),
+        compared: z.number(),
+        skipped: z.record(z.string(), z.number()),
+        differences: z.number(),
+        faults: z.number(),
+        fuelActive: z.number(),
+        fuelTried: z.number(),
+        callMicros: z.number(),
+        lastFault: z.string(),
+        samples: z.array(
+          z.object({
+            time,
+            connection: z.number(),
+            ruleSets: z.array(z.number()),
+            direction: z.enum(["request", "response"]),
+            offset: z.number(),
+            what: z.enum(["operation", "length", "bytes", "verdict", "record", "close"]),
+            active: z.string(),
+            tried: z.string(),
+          }),
+        ),
+      })
+      .nullable(),
+  })
+  .meta({ id: "Trial" });
 
-export const pluginView = z.object({
-  name: z.string(),
-  active: versionName.nullable(),
-  lastKnownGood: versionName.nullable(),
-  /** Id of the trial that runs. */
-  trial: z.string().nullable(),
-  /** The highest first. */
-  versions: z.array(versionView),
-});
+export const pluginView = z
+  .object({
+    name: z.string(),
+    active: versionName.nullable(),
+    lastKnownGood: versionName.nullable(),
+    /** Id of the trial that runs. */
+    trial: z.string().nullable(),
+    /** The highest first. */
+    versions: z.array(versionView),
+  })
+  .meta({ id: "Plugin" });
 
-export const instanceView = z.object({
-  worker: z.number(),
-  plugin: z.string(),
-  version: z.string(),
-  digest,
-  tenant: z.string(),
-  connections: z.number(),
-  memoryBytes: z.number(),
-  fuel: z.number(),
-  calls: z.number(),
-  ageMs: z.number(),
-  idleMs: z.number(),
-});
+export const instanceView = z
+  .object({
+    worker: z.number(),
+    plugin: z.string(),
+    version: z.string(),
+    digest,
+    tenant: z.string(),
+    connections: z.number(),
+    memoryBytes: z.number(),
+    fuel: z.number(),
+    calls: z.number(),
+    ageMs: z.number(),
+    idleMs: z.number(),
+  })
+  .meta({ id: "PluginInstance" });
 
-export const logLine = z.object({
-  time,
-  plugin: z.string(),
-  version: z.string(),
-  digest,
-  level: z.enum(["debug", "info", "warn", "error"]),
-  message: z.string(),
-});
+export const logLine = z
+  .object({
+    time,
+    plugin: z.string(),
+    version: z.string(),
+    digest,
+    level: z.enum(["debug", "info", "warn", "error"]),
+    message: z.string(),
+  })
+  .meta({ id: "PluginLogLine" });
 
 export type KeyRequest = z.output<typeof keyRequest>;
 export type KeyView = z.output<typeof keyView>;
