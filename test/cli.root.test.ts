@@ -78,6 +78,7 @@ const COMMANDS: readonly (readonly [string[], unknown])[] = [
         },
       ],
       errors: [],
+      warnings: [],
     },
   ],
   [["policy", "validate", policyFile], expect.objectContaining({ errors: [] })],

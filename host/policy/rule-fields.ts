@@ -1,6 +1,6 @@
 /**
- * The rules of `l7:` as a policy writes them, to the fields a plugin takes (runtime/contract/l7.wit,
- * rule-field): a list becomes repeated keys, what is nested becomes dotted keys
+ * The rules of `l7:` as a policy writes them, to the fields a plugin takes (rule-field of
+ * runtime/contract/l7.wit): a list becomes repeated keys, what is nested becomes dotted keys
  * (`headerMatches.0.name`). Every field remembers where it stood.
  */
 import type { FieldPath, FieldProblem } from "./problem.ts";
