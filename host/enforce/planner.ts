@@ -3,10 +3,10 @@
  * cookies, one fingerprint for each map. Pure but for the numbers, which stay what they are.
  */
 import type { PolicyMapEntry } from "../datapath/types.ts";
-import { watchesOnly } from "../policy/index.ts";
 import type { PolicyOrigin, PolicySubject, ResolvedPolicy } from "../policy/types.ts";
 import { Numbering } from "../store/numbering.ts";
 import type { Store } from "../store/store.ts";
+import { mapEntry } from "./map-entry.ts";
 import { NO_RULE_SET, type RuleSets } from "./rule-sets.ts";
 import type { EndpointPlan, OriginLookup, Plan } from "./types.ts";
 
@@ -47,12 +47,12 @@ export class Planner implements OriginLookup {
     resolved: ResolvedPolicy["entries"],
     used: Set<number>,
   ): EndpointPlan {
-    const entries = resolved.map(({ l7, origins, ...entry }): PolicyMapEntry => {
+    const entries = resolved.map((entry): PolicyMapEntry => {
+      const { l7, origins } = entry;
       const cookie = origins.length === 0 ? 0 : this.#cookies.numberOf(JSON.stringify(origins));
-      if (l7 === undefined) return { ...entry, redirect: false, ruleSet: NO_RULE_SET, cookie };
-      const ruleSet = this.#ruleSets.numberOf(l7, origins);
+      const ruleSet = l7 === undefined ? NO_RULE_SET : this.#ruleSets.numberOf(l7, origins);
       if (ruleSet !== NO_RULE_SET) used.add(ruleSet);
-      return { ...entry, redirect: true, watch: watchesOnly(l7), ruleSet, cookie };
+      return mapEntry(entry, { ruleSet, cookie });
     });
     return { endpoint, entries, fingerprint: JSON.stringify(entries) };
   }

@@ -25,7 +25,7 @@ interface Entry {
   readonly policies: Set<string>;
 }
 
-/** No version can serve the rules: the datapath drops what they are for. */
+/** No version can serve the rules (map-entry.ts says what becomes of what they are for). */
 export const NO_RULE_SET = 0;
 
 export class RuleSets {
@@ -42,17 +42,15 @@ export class RuleSets {
     this.#patterns = new Numbering(store, "patterns");
   }
 
-  /**
-   * Compiles on first sight. Without a version: NO_RULE_SET if the failure policy is closed, else
-   * a number without forms, whose connections the proxy passes on. Throws what `compile` of the
-   * version that serves throws.
-   */
+  /** Compiles on first sight. Throws what `compile` of the version that serves throws. */
   numberOf(l7: L7Rules, origins: readonly PolicyOrigin[]): number {
     const reference = referenceOf(l7);
     const { mode = "enforce", failure = "closed", rules } = l7;
     const digests = this.#plugins.digestsFor(reference);
-    if (digests.length === 0) this.#unserved.add(reference);
-    if (digests.length === 0 && failure === "closed") return NO_RULE_SET;
+    if (digests.length === 0) {
+      this.#unserved.add(reference);
+      return NO_RULE_SET;
+    }
     const number = this.#numbers.numberOf(JSON.stringify([reference, mode, failure, rules]));
     let entry = this.#entries.get(number);
     if (entry === undefined) {

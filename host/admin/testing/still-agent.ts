@@ -55,16 +55,21 @@ export class StillAgent {
   readonly store = new SqliteStore(":memory:");
   readonly tokens = new Tokens(this.store, () => this.nowMs);
   readonly audit = new AuditLog(this.auditFile);
-  readonly app = createAdminApp({
-    backend: this.#backend(),
-    plugins: this.#plugins(),
-    log: pino({ enabled: false }),
-    tokens: this.tokens,
-    audit: this.audit,
-    nowMs: () => this.nowMs,
-    version: "1.2.3",
-  });
+  readonly app: ReturnType<typeof createAdminApp>;
   readonly #servers: Pick<Server, "close" | "closeAllConnections">[] = [];
+
+  /** `backend`: parts of an agent that does move. */
+  constructor(backend: Partial<AdminBackend> = {}) {
+    this.app = createAdminApp({
+      backend: { ...this.#backend(), ...backend },
+      plugins: this.#plugins(),
+      log: pino({ enabled: false }),
+      tokens: this.tokens,
+      audit: this.audit,
+      nowMs: () => this.nowMs,
+      version: "1.2.3",
+    });
+  }
 
   async listen(): Promise<void> {
     const native = loadNative();

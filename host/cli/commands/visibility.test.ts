@@ -1,22 +1,13 @@
 /** The command line over a real admin socket: what it sends, and how it says what is wrong. */
-import { mkdtempSync, rmSync } from "node:fs";
-import type { Server } from "node:http";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { pino } from "pino";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
-import { createAdminApp } from "../../admin/app.ts";
 import { ProblemError } from "../../admin/problem.ts";
+import { StillAgent } from "../../admin/testing/still-agent.ts";
 import type { AdminBackend, PolicyFile, PolicyView } from "../../admin/types.ts";
-import { listenAdmin } from "../../agent/listen.ts";
 import { readPolicyFiles } from "../../enforce/policy-reader.ts";
 import { createContext } from "../context.ts";
 import { EXIT } from "../errors.ts";
 import { runCli } from "../main.ts";
 
-const folder = mkdtempSync(join(tmpdir(), "imker-visibility-"));
-const socket = join(folder, "admin.sock");
-let server: Server;
 let stored: PolicyView[] = [];
 
 /** The language and its checks are real; what is accepted is kept here and put nowhere in force. */
@@ -26,7 +17,8 @@ function apply(files: PolicyFile[]) {
     checkRules: () => {},
   });
   const applied = documents.map(({ kind, namespace, name, object }) => {
-    stored.push({ kind, namespace, name, revision: 2, source: "api", object });
+    const source = "api";
+    stored.push({ kind, namespace, name, revision: 2, source, object, conditions: [] });
     return { kind, namespace, name, revision: 2 };
   });
   return Promise.resolve({ applied, errors, warnings });
@@ -42,7 +34,7 @@ const backend = {
     },
   },
   policies: {
-    list: () => stored,
+    list: async () => stored,
     apply,
     delete: (kind: string, namespace: string, name: string) => {
       stored = stored.filter((one) => one.name !== name);
@@ -51,14 +43,11 @@ const backend = {
   },
 };
 
-beforeAll(async () => {
-  const app = createAdminApp(backend as unknown as AdminBackend, pino({ level: "silent" }));
-  server = await listenAdmin(app, socket);
-});
-afterAll(() => {
-  server.close();
-  rmSync(folder, { recursive: true });
-});
+const agent = new StillAgent(backend as unknown as Partial<AdminBackend>);
+const { socket } = agent;
+
+beforeAll(() => agent.listen());
+afterAll(() => agent.close());
 beforeEach(() => {
   stored = [];
 });
