@@ -3,7 +3,7 @@
  * metrics. Translates between HTTP and the backend, decides nothing.
  */
 import type { Hono } from "hono";
-import { streamText } from "hono/streaming";
+import { stream } from "hono/streaming";
 import { PACKAGE_BYTES_MAX } from "../../runtime/contract/package.ts";
 import { addKeyRoutes } from "./key-routes.ts";
 import { parsed, parsedBody } from "./plugin-body.ts";
@@ -119,9 +119,9 @@ function addLogRoute(app: Hono, backend: PluginBackend): void {
     const follow = context.req.query("follow") === "true";
     const lines = backend.logs(context.req.param("name"), { last, follow }, stop.signal);
     context.header("content-type", "application/x-ndjson");
-    return streamText(context, async (stream) => {
-      stream.onAbort(() => stop.abort());
-      for await (const line of lines) await stream.writeln(JSON.stringify(line));
+    return stream(context, async (out) => {
+      out.onAbort(() => stop.abort());
+      for await (const line of lines) await out.writeln(JSON.stringify(line));
     });
   });
 }
