@@ -5,7 +5,9 @@ import { addBpfCommands } from "./commands/bpf.ts";
 import { addCompletionCommand } from "./commands/completion.ts";
 import { addDemoCommand } from "./commands/demo.ts";
 import { addEndpointCommands } from "./commands/endpoint.ts";
+import { addKeyCommands } from "./commands/key.ts";
 import { addObserveCommand } from "./commands/observe.ts";
+import { addPluginOperatorCommands } from "./commands/plugin-operator.ts";
 import { addPolicyCommands } from "./commands/policy.ts";
 import { addProxyCommands } from "./commands/proxy.ts";
 import { addStatusCommands } from "./commands/status.ts";
@@ -37,6 +39,8 @@ export function createProgram(context: CliContext): Command {
   addStatusCommands(program, context);
   addEndpointCommands(program, context);
   addPolicyCommands(program, context);
+  addPluginOperatorCommands(program, context);
+  addKeyCommands(program, context);
   addObserveCommand(program, context);
   addBpfCommands(program, context);
   addUninstallCommand(program, context);
