@@ -6,8 +6,10 @@ import { addBpfCommands } from "./commands/bpf.ts";
 import { addCompletionCommand } from "./commands/completion.ts";
 import { addDemoCommand } from "./commands/demo.ts";
 import { addEndpointCommands } from "./commands/endpoint.ts";
+import { addKeyCommands } from "./commands/key.ts";
 import { addObserveCommand } from "./commands/observe.ts";
 import { addPluginAuthorCommands } from "./commands/plugin-author.ts";
+import { addPluginOperatorCommands } from "./commands/plugin-operator.ts";
 import { addPolicyCommands } from "./commands/policy.ts";
 import { addProxyCommands } from "./commands/proxy.ts";
 import { addStatusCommands } from "./commands/status.ts";
@@ -45,11 +47,10 @@ export function createProgram(context: CliContext): Command {
   addEndpointCommands(program, context);
   addPolicyCommands(program, context);
   addVisibilityCommands(program, context);
-  const plugin = program.commands.find((one) => one.name() === "plugin");
-  addPluginAuthorCommands(
-    plugin ?? program.command("plugin").description("L7 plugins: write, test, deploy"),
-    context,
-  );
+  const plugin = program.command("plugin").description("L7 plugins: write, test, deploy, roll out");
+  addPluginAuthorCommands(plugin, context);
+  addPluginOperatorCommands(plugin, context);
+  addKeyCommands(program, context);
   addObserveCommand(program, context);
   addBpfCommands(program, context);
   addApiCommands(program, context);

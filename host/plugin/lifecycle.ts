@@ -7,7 +7,13 @@
 import type { Logger } from "pino";
 import type { ProxyStatus, Trial } from "../../runtime/contract/control.ts";
 import type { Store } from "../store/store.ts";
-import { type Activation, Activations, type Step, type Watch } from "./activations.ts";
+import {
+  type Activation,
+  Activations,
+  type HistoryEntry,
+  type Step,
+  type Watch,
+} from "./activations.ts";
 import { AutomaticSteps } from "./automatic-steps.ts";
 import { Eligibility } from "./eligibility.ts";
 import { PluginRequestError } from "./errors.ts";
@@ -149,7 +155,7 @@ export class PluginLifecycle {
       const unseen = history.every((entry) => entry.digest !== row.digest);
       const follows = last === "shipped" || (last === "automatic-rollback" && unseen);
       if (serving !== undefined && !replaced && !follows) continue;
-      const entry = { ...{ time: now(), step: "shipped" as const }, ...naming(row) };
+      const entry = this.#entry(row, "shipped");
       this.#activations.advance(row.name, { entry, drainUntil: now() + DRAIN_MS_DEFAULT });
       this.#log.info(naming(row), "the version that ships with this tree serves");
     }
@@ -282,7 +288,7 @@ export class PluginLifecycle {
       faultsMax: options.watchFaults ?? WATCH_FAULTS_DEFAULT,
     };
     this.#activations.advance(name, {
-      entry: { ...{ time: now(), step }, ...naming(row) },
+      entry: this.#entry(row, step),
       drainUntil: now() + (options.drainMs ?? DRAIN_MS_DEFAULT),
       ...(active === undefined ? {} : { watch }),
     });
@@ -304,12 +310,16 @@ export class PluginLifecycle {
     if (trial !== undefined) {
       this.#endTrial(trial, "aborted", "the version that it was compared with was rolled back");
     }
-    const why = reason === undefined ? {} : { reason };
     this.#activations.goBack(target.name, {
-      entry: { ...{ time: now(), step }, ...naming(target), ...why },
+      entry: this.#entry(target, step, reason),
       drainUntil: now() + drainMs,
     });
     this.#log.warn({ ...naming(target), step, reason }, "the last known good serves");
+  }
+
+  #entry({ version, digest }: InstalledVersion, step: Step, reason?: string): HistoryEntry {
+    const why = reason === undefined ? {} : { reason };
+    return { time: this.#deps.now(), step, version, digest, ...why };
   }
 
   #endTrial(trial: TrialRecord, state: Exclude<TrialState, "running">, reason?: string): void {

@@ -94,7 +94,7 @@ export function exportPackage(folder: string, file: Uint8Array): string {
   return reference;
 }
 
-/** The packages of a layout, in its order; other artifacts are left alone. Throws OciLayoutError. */
+/** The packages of a layout in its order, other artifacts left out. Throws OciLayoutError. */
 export function importPackages(folder: string): Uint8Array[] {
   parse(layoutSchema, join(folder, "oci-layout"));
   const found: Uint8Array[] = [];

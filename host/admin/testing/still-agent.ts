@@ -12,8 +12,9 @@ import { type Endpoint, EndpointError } from "../../endpoint/types.ts";
 import { loadNative } from "../../native/index.ts";
 import { createPlugins } from "../../plugin/plugins.ts";
 import { SqliteStore } from "../../store/sqlite.ts";
-import { type AdminParts, createAdminApp } from "../app.ts";
+import { createAdminApp } from "../app.ts";
 import { AuditLog } from "../audit-log.ts";
+import type { PluginBackend } from "../plugin-types.ts";
 import { Tokens } from "../tokens.ts";
 import type { AdminBackend, PolicyFile } from "../types.ts";
 
@@ -43,6 +44,11 @@ function judge(files: PolicyFile[]) {
   return { applied: [], errors, warnings: [] };
 }
 
+export interface MovingParts {
+  backend?: Partial<AdminBackend>;
+  plugins?: PluginBackend;
+}
+
 export class StillAgent {
   readonly folder = mkdtempSync(join(tmpdir(), "imker-api-"));
   readonly socket = join(this.folder, "admin.sock");
@@ -58,11 +64,11 @@ export class StillAgent {
   readonly app: ReturnType<typeof createAdminApp>;
   readonly #servers: Pick<Server, "close" | "closeAllConnections">[] = [];
 
-  /** `backend`: parts of an agent that does move. */
-  constructor(backend: Partial<AdminBackend> = {}) {
+  /** Parts of an agent that does move. */
+  constructor({ backend = {}, plugins }: MovingParts = {}) {
     this.app = createAdminApp({
       backend: { ...this.#backend(), ...backend },
-      plugins: this.#plugins(),
+      plugins: plugins ?? this.#plugins(),
       log: pino({ enabled: false }),
       tokens: this.tokens,
       audit: this.audit,
@@ -97,7 +103,7 @@ export class StillAgent {
   }
 
   /** Real ones, of which none is installed. */
-  #plugins(): AdminParts["plugins"] {
+  #plugins(): PluginBackend {
     const shippedDir = join(this.folder, "shipped");
     mkdirSync(shippedDir);
     return createPlugins({

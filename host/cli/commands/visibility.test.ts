@@ -43,7 +43,7 @@ const backend = {
   },
 };
 
-const agent = new StillAgent(backend as unknown as Partial<AdminBackend>);
+const agent = new StillAgent({ backend: backend as unknown as Partial<AdminBackend> });
 const { socket } = agent;
 
 beforeAll(() => agent.listen());
