@@ -10,12 +10,15 @@ import type { IdentityAllocator } from "../identity/allocator.ts";
 import {
   cidrPrefixesOf,
   documentKey,
+  type PluginStates,
+  type PolicyCondition,
   PolicyConflictError,
   type PolicyDocument,
   type PolicyFileDeps,
   type PolicyProblem,
   PolicyRepository,
   parsePolicyFile,
+  policyConditions,
   resolvePolicy,
   SelectorCache,
 } from "../policy/index.ts";
@@ -100,6 +103,11 @@ export class PolicyService {
       source: document.source.file,
       object: document.object,
     }));
+  }
+
+  /** What of the accepted policies is not in force as written. */
+  conditions(plugins: PluginStates): PolicyCondition[] {
+    return policyConditions(this.#repository, plugins);
   }
 
   /** Everything that can be said of the files without changing anything. */
