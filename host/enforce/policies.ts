@@ -105,6 +105,11 @@ export class PolicyService {
     }));
   }
 
+  /** What of the accepted policies is not in force as written. */
+  conditions(plugins: PluginStates): PolicyCondition[] {
+    return policyConditions(this.#repository, plugins);
+  }
+
   /** Everything that can be said of the files without changing anything. */
   validate(files: PolicyFile[]): ApplyResult {
     const { documents, errors, warnings } = this.#read(files);

@@ -50,14 +50,14 @@ export interface L7Rules {
   plugin: string;
   /** Optional pinned version (`NAME@VERSION`). */
   version?: string;
-  /** `enforce` if absent. */
-  mode?: RuleMode;
-  /** `closed` if absent. */
-  failure?: FailurePolicy;
   /**
    * ORed; a rule is fields ANDed; a rule without fields matches everything. Repeated keys allowed.
    */
   rules: readonly (readonly { key: string; value: string }[])[];
+  /** Default `enforce`. */
+  mode?: RuleMode;
+  /** What becomes of connections that the plugin cannot serve. Default `closed`. */
+  failure?: FailurePolicy;
 }
 
 /** One row of the policy map; the kernel's struct policy_key and policy_value, minus numbering. */
