@@ -52,6 +52,7 @@ import type { Store } from "./store/store.ts";
 export const AGENT_VERSION = "0.1.0";
 const IDENTITY_COLLECT_MS = 60_000;
 const NODE_ADDRESSES_MS = 5_000;
+const CLOSE_GRACE_MS = 200;
 
 /** What every part is made with. */
 interface Base {
@@ -147,7 +148,9 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
   const folder = watchPolicies(base, policies);
   const audit = life.own(new AuditLog(auditFile(options.stateDir)));
   const backend = createBackend({
-    ...{ version: AGENT_VERSION, node: options.node, startedAt, stop },
+    ...{ version: AGENT_VERSION, node: options.node, startedAt },
+    // After the request that asked for it is answered and in the audit log.
+    stop: () => void setImmediate().then(stop),
     ...{ endpoints, policies, enforcer, identities, planner, datapath, proxy },
     ...{ pump, observer, folder, plugins, audit },
   });
@@ -291,5 +294,6 @@ async function serveAdmin(
 
 function closeServer(server: Pick<Server, "close" | "closeAllConnections">): void {
   server.close();
-  server.closeAllConnections();
+  // Answers under way may end; followed streams never would.
+  setTimeout(() => server.closeAllConnections(), CLOSE_GRACE_MS).unref();
 }

@@ -113,7 +113,9 @@ it("over TCP: TLS and a token, which outlives a restart; the audit log names bot
   const bearer = ["-H", `Authorization: Bearer ${made.token}`];
   const code = ["-o", "/dev/null", "-w", "%{http_code}"];
   expect(await curl(...code, `${url}/status`)).toBe("401");
+  await http.destroy();
   await rig.restartAgent("SIGTERM");
+  http = new Client("http://localhost", { socketPath: rig.stage.socket });
   const status = JSON.parse(await curl(...bearer, `${url}/status`));
   expect(status.agent.node).toBe("imker-t-api");
   expect(await curl(...bearer, ...code, "-X", "POST", `${url}/stop`)).toBe("403");
@@ -133,7 +135,6 @@ it("over TCP: TLS and a token, which outlives a restart; the audit log names bot
 
 it("a stop is answered and written down, and then everything declared has been asked for", async () => {
   const { agent } = await rig.status();
-  http = new Client("http://localhost", { socketPath: rig.stage.socket });
   const answer = await ask("POST", "/v1/stop");
   expect([answer.status, answer.problems]).toEqual([202, []]);
   while (isRunning(agent.pid)) await pause(10);
