@@ -173,11 +173,6 @@ export class PolicyService {
     await this.#serial(() => this.#deps.enforcer.updatePlugins());
   }
 
-  /** What keeps accepted policies from being in force as written. */
-  conditions(plugins: PluginStates): PolicyCondition[] {
-    return policyConditions(this.#repository, plugins);
-  }
-
   #read(files: PolicyFile[]): ReadPolicies {
     const { parsing, ruleSets } = this.#deps;
     return readPolicyFiles(files, { parsing, checkRules: (l7) => ruleSets.check(l7) });
