@@ -19,7 +19,8 @@ export interface PolicyQuery {
 export type PolicyVerdict =
   | { kind: "denied" }
   | { kind: "allowed"; cookie: number }
-  | { kind: "redirect"; ruleSet: number; cookie: number };
+  /** `watch`: nothing depends on the proxy (POLICY_FLAG_WATCH of bpf/abi/abi.h). */
+  | { kind: "redirect"; ruleSet: number; cookie: number; watch?: true };
 
 export interface PolicyLookup {
   verdict(query: PolicyQuery): PolicyVerdict;
@@ -38,6 +39,7 @@ const DIRECTION_EGRESS = 1;
 const IPPROTO_TCP = 6;
 const FLAG_DENY = 1;
 const FLAG_REDIRECT = 2;
+const FLAG_WATCH = 4;
 const KEY_BYTES = 12;
 const VALUE_BYTES = 16;
 /** Identity, direction, protocol and all bits of the port. */
@@ -124,6 +126,11 @@ export function decide(
     return { kind: "denied" };
   }
   return (entry.flags & FLAG_REDIRECT) !== 0
-    ? { kind: "redirect", ruleSet: entry.rules, cookie: entry.cookie }
+    ? {
+        kind: "redirect",
+        ruleSet: entry.rules,
+        cookie: entry.cookie,
+        ...((entry.flags & FLAG_WATCH) !== 0 ? { watch: true } : {}),
+      }
     : { kind: "allowed", cookie: entry.cookie };
 }

@@ -18,6 +18,29 @@ export interface ReevaluationDeps {
   log: (level: "error", message: string) => void;
 }
 
+interface SideNow {
+  side: PolicySide;
+  /** Nothing depends on it: it gives way, and its plugin may be another one. */
+  watch: boolean;
+}
+
+/** A connection has one plugin: a side that only watches gives way (bpf/lib/connection.h). */
+function settle(
+  { pooled }: Connection,
+  egress: SideNow,
+  ingress: SideNow,
+  rules: RuleStore,
+): Sides {
+  const digest = pooled?.image.digest;
+  const without = ({ side, watch }: SideNow, other: boolean): PolicySide => {
+    if (!watch || side.ruleSet === 0) return side;
+    const serves = digest !== undefined && rules.form(side.ruleSet, digest) !== undefined;
+    return other || !serves ? { ...side, ruleSet: 0 } : side;
+  };
+  const to = without(ingress, egress.side.ruleSet !== 0 && !egress.watch);
+  return [without(egress, to.ruleSet !== 0), to];
+}
+
 type Sides = readonly [PolicySide, PolicySide];
 
 export class Reevaluation {
@@ -46,7 +69,9 @@ export class Reevaluation {
   #sidesNow(connection: Connection): Sides | undefined {
     try {
       const [egress, ingress] = connection.sides.map((side) => this.#sideNow(connection, side));
-      return egress === undefined || ingress === undefined ? undefined : [egress, ingress];
+      return egress === undefined || ingress === undefined
+        ? undefined
+        : settle(connection, egress, ingress, this.#deps.rules);
     } catch (error) {
       // Not knowing is not a permission.
       const reason = error instanceof Error ? error.message : "";
@@ -55,8 +80,8 @@ export class Reevaluation {
     }
   }
 
-  #sideNow({ facts }: Connection, side: PolicySide): PolicySide | undefined {
-    if (side.endpoint === 0) return side;
+  #sideNow({ facts }: Connection, side: PolicySide): SideNow | undefined {
+    if (side.endpoint === 0) return { side, watch: false };
     const egress = side.point === POINT.egress;
     const verdict = this.#deps.policy.verdict({
       endpoint: side.endpoint,
@@ -68,10 +93,12 @@ export class Reevaluation {
       case "denied":
         return undefined;
       case "allowed":
-        return { ...side, ruleSet: 0, cookie: verdict.cookie };
-      case "redirect":
-        if (this.#deps.rules.ruleSet(verdict.ruleSet) === undefined) return undefined;
-        return { ...side, ruleSet: verdict.ruleSet, cookie: verdict.cookie };
+        return { side: { ...side, ruleSet: 0, cookie: verdict.cookie }, watch: false };
+      case "redirect": {
+        const { ruleSet, cookie, watch = false } = verdict;
+        if (!watch && this.#deps.rules.ruleSet(ruleSet) === undefined) return undefined;
+        return { side: { ...side, ruleSet, cookie }, watch };
+      }
     }
   }
 
