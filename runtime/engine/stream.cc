@@ -281,7 +281,7 @@ void Relay::consume_window(Connection &connection, const int32_t *operation)
 		return;
 	}
 	if (code == OPERATION_REST && !direction.presented && !direction.held.empty()) {
-		/* Asked for outside a call: what is held was waiting for more, and no longer does. */
+		/* Asked for outside a call: what is held no longer waits for more. */
 		forward(connection, side, direction.held.data(), direction.held.size());
 		send_out(connection, side);
 		direction.held.clear();

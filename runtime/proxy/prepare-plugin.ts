@@ -1,7 +1,7 @@
 /**
  * From a version in the desired state to an image workers can instantiate: its package read,
- * compared with its digest, compiled and warmed up. Every way in which that fails has a stage, because the
- * failure policy must hold at each of them.
+ * compared with its digest, compiled and warmed up. Every way in which that fails has a stage,
+ * because the failure policy must hold at each of them.
  */
 import { readFileSync } from "node:fs";
 import type { PluginVersion, VersionStatus } from "../contract/control.ts";

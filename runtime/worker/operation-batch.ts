@@ -91,7 +91,7 @@ export class OperationBatch {
     this.#injected = 0;
   }
 
-  /** Tells `to` what the operations from number `first` on do; windows and waiting are no effect. */
+  /** Tells `to` what the operations from number `first` on do. */
   describe(first: number, to: EffectSink): void {
     const words = this.#words;
     for (let at = first * QUAD; at < this.#count * QUAD; at += QUAD) {

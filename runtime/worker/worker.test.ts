@@ -1,15 +1,21 @@
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { failureCases } from "./testing/failure-cases.ts";
 import { policyCases } from "./testing/policy-cases.ts";
 import { Rig } from "./testing/rig.ts";
 import { streamCases } from "./testing/stream-cases.ts";
+import { trialCases } from "./testing/trial-cases.ts";
+import { versionCases } from "./testing/version-cases.ts";
 
 const PROJECT = join(import.meta.dirname, "..", "..");
 
 describe.each([
   ["streams", streamCases],
   ["policy", policyCases],
+  ["failures and modes", failureCases],
+  ["trials", trialCases],
+  ["versions", versionCases],
 ])("%s", (_name, cases) => {
   test.each(cases)("$name", { timeout: 60_000 }, async ({ options, run }) => {
     const rig = await Rig.start(options);

@@ -1,11 +1,15 @@
 /** Runs the cases of this folder without a test framework; exits 1 when one fails. */
 import process from "node:process";
+import { failureCases } from "./failure-cases.ts";
 import { policyCases } from "./policy-cases.ts";
 import { Rig } from "./rig.ts";
 import { streamCases } from "./stream-cases.ts";
+import { trialCases } from "./trial-cases.ts";
+import { versionCases } from "./version-cases.ts";
 
+const CASES = [...streamCases, ...policyCases, ...failureCases, ...trialCases, ...versionCases];
 let failed = 0;
-for (const { name, options, run } of [...streamCases, ...policyCases]) {
+for (const { name, options, run } of CASES) {
   const rig = await Rig.start(options);
   try {
     await run(rig);

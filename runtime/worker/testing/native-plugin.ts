@@ -15,7 +15,6 @@ import type {
   RecordView,
 } from "../../isolate/types.ts";
 import { OPERATION } from "../../isolate/types.ts";
-import type { StateChange } from "../rule-store.ts";
 
 const EMPTY_MODULE = Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0);
 
@@ -149,10 +148,11 @@ export class NativeInstance implements PluginInstance {
   }
 
   /** A record with the text as field 0 and its length as field 1. */
-  emit(connection: number, direction: number, text: Uint8Array): void {
+  emit(connection: number, direction: number, text: Uint8Array, verdict = 0): void {
     const record = this.#record;
     record.connection = connection;
     record.kind = direction;
+    record.verdict = verdict;
     record.exchange = 7;
     record.fieldCount = 2;
     record.start[0] = this.#store(text);
@@ -188,18 +188,34 @@ export type RawOperation = readonly [kind: number, n: number, direction?: number
  *     TRAP          throws
  *     RAW json      returns these operations
  *
- * Every complete line is emitted as a record. A response that begins with `LONG n` passes with the
- * n bytes behind that line unseen.
+ *     LOG x         passes, and "x" is logged
+ *
+ * Every complete line is emitted as a record, denied if it is DROP or DENY. A response that begins
+ * with `LONG n` passes with the n bytes behind that line unseen. Variants, as other versions:
+ * `drops-x` drops PASS lines with an x, `traps` does so on TEST, `halves` passes in two operations,
+ * `loud` answers in capitals, `mute` emits no records, `waits` takes a line once a second is there,
+ * `answers` emits a record for each response line.
  */
 export class LineInstance extends NativeInstance {
   readonly seen: SeenCall[] = [];
+  readonly #variant: string;
   readonly #decoder = new TextDecoder();
   readonly #encoder = new TextEncoder();
+
+  constructor(host: HostImports, variant = "") {
+    super(host);
+    this.#variant = variant;
+  }
 
   override decide(connection: number, direction: number, data: Uint8Array, end: number): void {
     const text = this.#decoder.decode(data);
     this.seen.push({ connection, direction, data: text, end });
     if (direction === 1) {
+      if (this.#variant === "answers") {
+        for (const line of text.match(/.*\n/g) ?? []) {
+          this.emit(connection, direction, this.#encoder.encode(line));
+        }
+      }
       const long = /^LONG (\d+)\n/.exec(text);
       if (end === 2) this.inject(1, this.#encoder.encode("unreachable\n"));
       else if (long !== null) this.add(OPERATION.pass, long[0].length + Number(long[1]));
@@ -212,13 +228,21 @@ export class LineInstance extends NativeInstance {
       return;
     }
     const line = data.subarray(0, newline + 1);
-    this.emit(connection, direction, line);
-    this.#command(line, text.slice(0, newline), data.length - line.length);
+    if (this.#variant === "waits" && !text.slice(newline + 1).includes("\n") && end === 0) {
+      this.add(OPERATION.more, 1);
+      return;
+    }
+    const dropsX = this.#variant === "drops-x" && /^PASS.*x/.test(text.slice(0, newline));
+    const denied = dropsX || /^D(ROP|ENY)/.test(text);
+    if (this.#variant !== "mute") this.emit(connection, direction, line, denied ? 1 : 0);
+    if (dropsX) this.add(OPERATION.drop, line.length);
+    else this.#command(line, text.slice(0, newline), data.length - line.length);
   }
 
   #command(line: Uint8Array, text: string, behind: number): void {
     const [command, argument = ""] = text.split(/ (.*)/s);
-    const answer = this.#encoder.encode(`${argument}\n`);
+    const loud = this.#variant === "loud" ? argument.toUpperCase() : argument;
+    const answer = this.#encoder.encode(`${loud}\n`);
     switch (command) {
       case "DROP":
         this.add(OPERATION.drop, line.length);
@@ -260,11 +284,20 @@ export class LineInstance extends NativeInstance {
         break;
       case "TRAP":
         throw new Error("trap: out of bounds");
+      case "LOG":
+        this.host.log(1, argument);
+        this.add(OPERATION.pass, line.length);
+        break;
+      case "TEST":
+        if (this.#variant === "traps") throw new Error("trap: a test");
+        this.add(OPERATION.pass, line.length);
+        break;
       case "RAW":
         this.#raw(JSON.parse(argument) as RawOperation[]);
         break;
       default:
-        this.add(OPERATION.pass, line.length);
+        if (this.#variant === "halves") this.add(OPERATION.pass, 1);
+        this.add(OPERATION.pass, line.length - (this.#variant === "halves" ? 1 : 0));
         break;
     }
   }
@@ -280,36 +313,9 @@ export class LineInstance extends NativeInstance {
   }
 }
 
-/** `line`: LineInstance; anything else passes everything. */
+/** `line`, `line#variant`: LineInstance; anything else passes everything. */
 export function instantiateNative(image: PluginImage, host: HostImports): NativeInstance {
-  return image.digest === "line" ? new LineInstance(host) : new NativeInstance(host);
-}
-
-/** Rule sets 1 and 3 of plugin `line`, 2 of plugin `pass`; each plugin has one version. */
-export function nativeState(): StateChange {
-  const plugins = new Map([
-    [1, "line"],
-    [2, "pass"],
-    [3, "line"],
-  ]);
-  return {
-    revision: 1,
-    images: [nativeImage("line"), nativeImage("pass")],
-    ruleSets: [...plugins].map(([id, plugin]) => ({
-      id,
-      plugin,
-      mode: "enforce",
-      failure: "closed",
-    })),
-    forms: [...plugins].map(([ruleSet, digest]) => ({
-      ruleSet,
-      digest,
-      compiled: new TextEncoder().encode(`rules ${ruleSet}`),
-      patterns: [],
-    })),
-    keepPlugins: ["line", "pass"],
-    keepRuleSets: [...plugins.keys()],
-    services: ["line", "pass"].map((plugin) => ({ plugin, active: plugin })),
-    draining: [],
-  };
+  const [name, variant = ""] = image.digest.split("#");
+  if (variant === "no-start") throw new Error("trap: no start");
+  return name === "line" ? new LineInstance(host, variant) : new NativeInstance(host);
 }

@@ -4,8 +4,8 @@
 import assert from "node:assert/strict";
 import { FRAME } from "../../contract/records.ts";
 import type { PolicyVerdict } from "../policy.ts";
-import type { Frame } from "./rig.ts";
-import { type Rig, RULES } from "./rig.ts";
+import { RULES } from "./native-state.ts";
+import { jsonBody as json, type Rig } from "./rig.ts";
 import type { Case } from "./stream-cases.ts";
 
 /** Operations no plugin may return; 0 more, 1 pass, 2 drop, 3 pass-rest, 4 inject, 5 close. */
@@ -63,10 +63,6 @@ const nonsenseCases: Case[] = NONSENSE.map(([name, operations]) => ({
     assert.equal(rig.worker.live, 0);
   },
 }));
-
-function json(frame: Frame | undefined): Record<string, unknown> {
-  return JSON.parse(new TextDecoder().decode(frame?.body)) as Record<string, unknown>;
-}
 
 /** A policy that a test changes. */
 class TestPolicy {

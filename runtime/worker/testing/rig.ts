@@ -10,18 +10,14 @@ import { join } from "node:path";
 import { FRAME_HEADER_BYTES } from "../../contract/records.ts";
 import { type Engine, loadEngine } from "../../engine/index.ts";
 import { EVENT_HEADER, QUAD } from "../../engine/protocol.ts";
+import { instantiate } from "../../isolate/index.ts";
+import { createMatcher } from "../../regex/index.ts";
 import type { PolicyLookup } from "../policy.ts";
 import { RuleStore } from "../rule-store.ts";
 import { Worker } from "../worker.ts";
-import {
-  instantiateNative,
-  LineInstance,
-  type NativeInstance,
-  nativeState,
-} from "./native-plugin.ts";
+import { instantiateNative, LineInstance, type NativeInstance } from "./native-plugin.ts";
+import { type NativeStateOptions, nativeState, RULES } from "./native-state.ts";
 
-/** Rule set ids that every rig has. */
-export const RULES = { line: 1, pass: 2, otherLine: 3, unknown: 99 } as const;
 const WAIT_MS_MAX = 10_000;
 
 export interface RigOptions {
@@ -30,6 +26,7 @@ export interface RigOptions {
   ingressRules?: number;
   sourceIdentity?: number;
   policy?: PolicyLookup;
+  state?: NativeStateOptions;
   connectionsMax?: number;
   /** Relay to a port where nobody listens. */
   refused?: boolean;
@@ -44,6 +41,11 @@ export interface Frame {
   connection: number;
   exchange: number;
   body: Uint8Array;
+}
+
+/** Of a frame that is not a record. */
+export function jsonBody(frame: Frame | undefined): Record<string, unknown> {
+  return JSON.parse(new TextDecoder().decode(frame?.body)) as Record<string, unknown>;
 }
 
 export class Rig {
@@ -72,13 +74,13 @@ export class Rig {
     };
     const connectionsMax = options.connectionsMax ?? 4096;
     this.engine = new addon.Engine({ ...memory, connectionsMax, handoffMap: -1 });
-    this.rules = new RuleStore(() => () => false);
-    this.rules.apply(nativeState());
+    this.rules = new RuleStore(createMatcher);
     this.worker = new Worker({
       engine: this.engine,
       memory,
       rules: this.rules,
       instantiate: (image, host) => {
+        if (image.digest.startsWith("sha256:")) return instantiate(image, host);
         const instance = instantiateNative(image, host);
         this.instances.push(instance);
         return instance;
@@ -88,6 +90,7 @@ export class Rig {
       random: Math.random,
       log: (level, message) => this.log.push(`${level} ${message}`),
     });
+    this.worker.apply(nativeState(options.state));
     this.recordsPath = join(this.#folder, "records.sock");
     this.engine.listenRecords(this.recordsPath);
     const serve = options.upstream ?? ((socket) => socket.pipe(socket));

@@ -4,7 +4,8 @@
  */
 import assert from "node:assert/strict";
 import { QUEUE_BYTES_MAX } from "../../engine/protocol.ts";
-import { type Rig, type RigOptions, RULES } from "./rig.ts";
+import { RULES } from "./native-state.ts";
+import type { Rig, RigOptions } from "./rig.ts";
 
 export interface Case {
   name: string;
