@@ -1,4 +1,4 @@
-/** Routes of plugins and their versions: look, install, download, remove; instances, log, metrics. */
+/** Routes of plugins and versions: look, install, download, remove; instances, log, metrics. */
 import type { Hono } from "hono";
 import { z } from "zod";
 import { PACKAGE_BYTES_MAX } from "../../runtime/contract/package.ts";
