@@ -1,4 +1,5 @@
 /** The API over its real unix socket: what it answers, refuses, bounds, and writes down. */
+import { once } from "node:events";
 import { statSync } from "node:fs";
 import { userInfo } from "node:os";
 import { Readable } from "node:stream";
@@ -177,6 +178,15 @@ it("the audit log names user and process, request, outcome and body, and leaves 
     { time, who, role: "admin", method: "DELETE", path: "/v1/endpoints/nope", status: 404 },
   ]);
   expect((await ask("GET", "/v1/audit?last=1")).json).toEqual(entries.slice(-1));
+});
+
+it("a reader who goes away ends the stream it read", async () => {
+  const answer = await client.request({ method: "GET", path: "/v1/flows?follow=true" });
+  answer.body.on("error", () => {});
+  await once(answer.body, "data");
+  expect(agent.readers).toBe(1);
+  answer.body.destroy();
+  await expect.poll(() => agent.readers).toBe(0);
 });
 
 it("without a caller that a listener vouches for there is nothing to be had", async () => {

@@ -188,13 +188,18 @@ function send(
 function sendLines(context: Context<Admin>, source: LineSource): Response {
   context.header("content-type", "application/x-ndjson");
   const principal = principalOf(context);
-  return stream(context, async (out) => {
-    const stop = new AbortController();
-    out.onAbort(() => stop.abort());
-    for await (const line of source(stop.signal)) {
-      if (principal?.isValid() === false) break;
-      await out.write(`${line}\n`);
-    }
-    stop.abort();
-  });
+  const onError = context.get("onStreamError") ?? (() => {});
+  return stream(
+    context,
+    async (out) => {
+      const stop = new AbortController();
+      out.onAbort(() => stop.abort());
+      for await (const line of source(stop.signal)) {
+        if (principal?.isValid() === false) break;
+        await out.write(`${line}\n`);
+      }
+      stop.abort();
+    },
+    async (error) => onError(error),
+  );
 }
