@@ -5,6 +5,7 @@ import { z } from "zod";
 import type { Admin } from "./access.ts";
 import { openApiDocument } from "./openapi.ts";
 import { problemResponse } from "./problem.ts";
+import { boundedBodies } from "./request-body.ts";
 import { RouteRegistry, type RouteSpec, route } from "./route.ts";
 
 function stage() {
@@ -18,6 +19,7 @@ const json = (schema: z.ZodType) => ({ 200: { kind: "json", description: "d", sc
 
 it("an upload reaches the handler as bytes, and is in the document", async () => {
   const { app, registry } = stage();
+  app.use(boundedBodies(registry));
   const upload = { mediaType: "application/wasm", description: "A package" };
   route(
     app,
@@ -26,7 +28,10 @@ it("an upload reaches the handler as bytes, and is in the document", async () =>
       ...{ method: "POST", path: "/p", id: "put", ...base, upload, bodyBytesMax: 7 },
       answers: { ...json(z.unknown()), 201: { kind: "json", description: "New", schema: z.int() } },
     },
-    ({ bytes }, reply) => reply(201, bytes.length, { headers: { location: "/p/1" } }),
+    async ({ request }, reply) => {
+      const { byteLength } = await request.arrayBuffer();
+      return reply(201, byteLength, { headers: { location: "/p/1" } });
+    },
   );
   const body = Uint8Array.of(0, 97, 115, 109);
   const answer = await app.request("/p", { method: "POST", body });
@@ -35,6 +40,8 @@ it("an upload reaches the handler as bytes, and is in the document", async () =>
     4,
     "/p/1",
   ]);
+  const tooMuch = await app.request("/p", { method: "POST", body: new Uint8Array(8) });
+  expect(await tooMuch.json()).toMatchObject({ type: "urn:imker:problem:too-large" });
   const operation = openApiDocument(registry, "1").paths["/p"]?.post;
   expect(operation?.requestBody).toMatchObject({
     content: { "application/wasm": {} },
@@ -64,7 +71,7 @@ it("parameters are decoded and typed; a missing body is an empty object", async 
     body: z.object({ deep: z.boolean().default(true) }).strict(),
     answers: json(z.unknown()),
   } satisfies RouteSpec;
-  route(app, registry, spec, (input, reply) => reply(200, { ...input, bytes: undefined }));
+  route(app, registry, spec, (input, reply) => reply(200, { ...input, request: undefined }));
   const answer = await app.request("/v/a%2Fb?n=5", { method: "POST" });
   expect(await answer.json()).toEqual({
     params: { name: "a/b" },
