@@ -4,7 +4,7 @@ import { expect, it } from "vitest";
 import { z } from "zod";
 import type { Admin } from "./access.ts";
 import { openApiDocument } from "./openapi.ts";
-import { problemResponse } from "./problem.ts";
+import { ProblemError, problemResponse } from "./problem.ts";
 import { boundedBodies } from "./request-body.ts";
 import { RouteRegistry, type RouteSpec, route } from "./route.ts";
 
@@ -87,4 +87,16 @@ it("an id is declared once", () => {
   expect(() => route(app, registry, spec, (_input, reply) => reply(200, 1))).toThrow(
     /Cannot declare route a/,
   );
+});
+
+it("a stream that cannot begin is a problem", async () => {
+  const { app, registry } = stage();
+  const answers = { 200: { kind: "ndjson", description: "d", schema: z.unknown() } } as const;
+  const spec = { ...base, method: "GET", path: "/l", id: "l", answers } as const;
+  route(app, registry, spec, (_input, reply) =>
+    reply(200, () => {
+      throw new ProblemError(404, "Cannot find it");
+    }),
+  );
+  expect((await app.request("/l")).status).toBe(404);
 });

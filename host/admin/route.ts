@@ -181,15 +181,17 @@ function send(
 
 /** Ends when the source does, the client goes, or the caller's token is no longer good. */
 function sendLines(context: Context<Admin>, source: LineSource): Response {
-  context.header("content-type", "application/x-ndjson");
+  const stop = new AbortController();
+  // What cannot be read at all is refused before the answer begins.
+  const lines = source(stop.signal);
   const principal = principalOf(context);
+  context.header("content-type", "application/x-ndjson");
   const onError = context.get("onStreamError") ?? (() => {});
   return stream(
     context,
     async (out) => {
-      const stop = new AbortController();
       out.onAbort(() => stop.abort());
-      for await (const line of source(stop.signal)) {
+      for await (const line of lines) {
         if (principal?.isValid() === false) break;
         await out.write(`${line}\n`);
       }
