@@ -77,7 +77,8 @@ export async function runAgent(options: AgentOptions): Promise<void> {
   const { promise: stopped, resolve: stop } = Promise.withResolvers<void>();
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => stop());
   try {
-    await startAgent({ options, log, life, tls }, stop);
+    // A request to stop is answered and in the audit log before it is followed.
+    await startAgent({ options, log, life, tls }, () => void setImmediate().then(stop));
     await stopped;
   } finally {
     life.end();
@@ -148,16 +149,12 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
   const folder = watchPolicies(base, policies);
   const audit = life.own(new AuditLog(auditFile(options.stateDir)));
   const backend = createBackend({
-    ...{ version: AGENT_VERSION, node: options.node, startedAt },
-    // After the request that asked for it is answered and in the audit log.
-    stop: () => void setImmediate().then(stop),
+    ...{ version: AGENT_VERSION, node: options.node, startedAt, stop },
     ...{ endpoints, policies, enforcer, identities, planner, datapath, proxy },
     ...{ pump, observer, folder, plugins, audit },
   });
   await serveAdmin(base, store, { backend, audit, plugins: plugins.backend });
-  const pidFile = agentPidFile(options.runDir);
-  writeFileSync(pidFile, `${process.pid}\n`);
-  life.onEnd(() => rmSync(pidFile, { force: true }));
+  writePidFile(base);
   log.info({ socket: options.socket, endpoints: endpoints.list().length }, "the agent is ready");
 }
 
@@ -264,6 +261,12 @@ function watchPolicies(
       list: () => policies.list(),
     }),
   );
+}
+
+function writePidFile({ options, life }: Base): void {
+  const pidFile = agentPidFile(options.runDir);
+  writeFileSync(pidFile, `${process.pid}\n`);
+  life.onEnd(() => rmSync(pidFile, { force: true }));
 }
 
 /** Nanoseconds since 1970. */

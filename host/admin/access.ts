@@ -17,6 +17,8 @@ export type Caller =
       address: string;
       /** Is this a name of ours? (the Host header) */
       isOurName(host: string): boolean;
+      /** Its token is good: it may be silent, as the reader of a stream is. */
+      admit(): void;
     };
 
 export interface Principal {
@@ -32,7 +34,12 @@ export type BodyFacts = NonNullable<AuditEntry["body"]>;
 /** What a request carries through the app. */
 export interface Admin {
   Bindings: { caller?: Caller };
-  Variables: { principal?: Principal; body?: BodyFacts };
+  Variables: {
+    principal?: Principal;
+    body?: BodyFacts;
+    /** Is told why a stream ended too early; its answer has begun and cannot say so. */
+    onStreamError?: (error: Error) => void;
+  };
 }
 
 /** Methods that read. */
@@ -77,6 +84,7 @@ function principalFor(
       headers: { "www-authenticate": `${CHALLENGE}, error="invalid_token"`, connection: "close" },
     });
   }
+  caller.admit();
   const who = { kind: "token", name: holder.name, address: caller.address } as const;
   return { who, role: holder.role, isValid: () => holder.isValid() };
 }

@@ -1,4 +1,5 @@
 /** The API over its real unix socket: what it answers, refuses, bounds, and writes down. */
+import { once } from "node:events";
 import { statSync } from "node:fs";
 import { userInfo } from "node:os";
 import { Readable } from "node:stream";
@@ -164,19 +165,28 @@ it("only root may open socket and audit log", () => {
 it("the audit log names user and process, request, outcome and body, and leaves reading out", async () => {
   const { length: before } = agent.audit.last(10_000);
   await ask("GET", "/v1/endpoints");
-  await ask("POST", "/v1/endpoints?x=1", { name: "a" });
+  await ask("POST", "/v1/endpoints", { name: "A" });
   await ask("DELETE", "/v1/endpoints/nope");
   const entries = agent.audit.last(10_000).slice(before);
   const who = { kind: "unix", uid: userInfo().uid, pid: process.pid };
   const time = "2026-11-25T12:00:00.000Z";
   expect(entries).toEqual([
     {
-      ...{ time, who, role: "admin", method: "POST", path: "/v1/endpoints?x=1", status: 400 },
+      ...{ time, who, role: "admin", method: "POST", path: "/v1/endpoints", status: 400 },
       body: { bytes: 12, sha256: expect.stringMatching(/^[0-9a-f]{16}$/) },
     },
     { time, who, role: "admin", method: "DELETE", path: "/v1/endpoints/nope", status: 404 },
   ]);
   expect((await ask("GET", "/v1/audit?last=1")).json).toEqual(entries.slice(-1));
+});
+
+it("a reader who goes away ends the stream it read", async () => {
+  const answer = await client.request({ method: "GET", path: "/v1/flows?follow=true" });
+  answer.body.on("error", () => {});
+  await once(answer.body, "data");
+  expect(agent.readers).toBe(1);
+  answer.body.destroy();
+  await expect.poll(() => agent.readers).toBe(0);
 });
 
 it("without a caller that a listener vouches for there is nothing to be had", async () => {

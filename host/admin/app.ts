@@ -47,6 +47,8 @@ export function createAdminApp(parts: AdminParts): Hono<Admin> {
   );
   app.use(auditTrail(audit, nowMs));
   app.use(async (context, next) => {
+    const { path } = context.req;
+    context.set("onStreamError", (error) => log.error({ error, path }, "a stream broke off"));
     await next();
     context.header("cache-control", "no-store");
     context.header("x-content-type-options", "nosniff");

@@ -11,6 +11,9 @@ export function addDocumentRoutes(
   registry: RouteRegistry,
   version: string,
 ): void {
+  // Made once, when all routes are declared: strangers may ask for it as often as they like.
+  const document = once(() => openApiDocument(registry, version));
+  const page = once(() => docsPage(document()));
   route(
     app,
     registry,
@@ -21,7 +24,7 @@ export function addDocumentRoutes(
         200: { kind: "json", description: "OpenAPI 3.1", schema: z.looseObject({}) },
       },
     },
-    (_input, reply) => reply(200, { ...openApiDocument(registry, version) }),
+    (_input, reply) => reply(200, { ...document() }),
   );
   route(
     app,
@@ -34,8 +37,16 @@ export function addDocumentRoutes(
       },
     },
     (_input, reply) =>
-      reply(200, docsPage(openApiDocument(registry, version)), {
+      reply(200, page(), {
         headers: { "content-security-policy": DOCS_PAGE_CSP },
       }),
   );
+}
+
+function once<T>(make: () => T): () => T {
+  let made: { value: T } | undefined;
+  return () => {
+    made ??= { value: make() };
+    return made.value;
+  };
 }

@@ -1,10 +1,10 @@
 /**
- * Bodies are read here, once, after the caller was let in and before a handler runs: bounded by
- * what the route declares, with their digest for the audit log.
+ * Bodies pass through here, after the caller was let in, when a handler reads them: bounded by what
+ * the route declares, with their digest for the audit log. Nothing is kept.
  */
 import { createHash } from "node:crypto";
 import type { MiddlewareHandler } from "hono";
-import { type Admin, CHANGES_NOTHING } from "./access.ts";
+import { type Admin, type BodyFacts, CHANGES_NOTHING } from "./access.ts";
 import { ProblemError } from "./problem.ts";
 import { BODY_BYTES_MAX, type RouteRegistry } from "./route.ts";
 
@@ -19,28 +19,40 @@ export function boundedBodies(registry: RouteRegistry): MiddlewareHandler<Admin>
       const declared = registry.find(context);
       const bytesMax = declared ? (declared.bodyBytesMax ?? BODY_BYTES_MAX) : UNDECLARED_BYTES_MAX;
       if (Number(raw.headers.get("content-length") ?? 0) > bytesMax) throw tooLarge(bytesMax);
-      const bytes = await readBody(raw.body, bytesMax);
-      const sha256 = createHash("sha256").update(bytes).digest("hex").slice(0, DIGEST_DIGITS);
-      if (bytes.length > 0) context.set("body", { bytes: bytes.length, sha256 });
-      // Whoever comes next reads it as if nobody had.
-      context.req.raw = new Request(raw, { body: bytes });
+      const body = raw.body.pipeThrough(
+        meter(bytesMax, (facts) => {
+          context.set("body", facts);
+        }),
+      );
+      // The web worker types that the compiler is given do not know `duplex`; Node demands it.
+      const init = { body, duplex: "half" };
+      context.req.raw = new Request(raw, init);
     }
     await next();
   };
 }
 
-async function readBody(
-  body: ReadableStream<Uint8Array>,
+function meter(
   bytesMax: number,
-): Promise<Uint8Array<ArrayBuffer>> {
-  const chunks: Uint8Array[] = [];
+  onEnd: (facts: BodyFacts) => void,
+): TransformStream<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>> {
+  const hash = createHash("sha256");
   let bytes = 0;
-  for await (const chunk of body) {
-    bytes += chunk.length;
-    if (bytes > bytesMax) throw tooLarge(bytesMax);
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks);
+  return new TransformStream({
+    transform(chunk, controller) {
+      bytes += chunk.length;
+      if (bytes > bytesMax) {
+        controller.error(tooLarge(bytesMax));
+        return;
+      }
+      hash.update(chunk);
+      controller.enqueue(chunk);
+    },
+    flush() {
+      const sha256 = hash.digest("hex").slice(0, DIGEST_DIGITS);
+      if (bytes > 0) onEnd({ bytes, sha256 });
+    },
+  });
 }
 
 function tooLarge(bytesMax: number): ProblemError {

@@ -16,10 +16,18 @@ export function routeRows(registry: RouteRegistry): RouteRow[] {
   }));
 }
 
-/** A Markdown table. */
+/** A Markdown table, padded as the formatter pads it. */
 export function routesMarkdown(registry: RouteRegistry): string {
-  const rows = routeRows(registry).map(
-    ({ method, path, role, summary }) => `| ${method} | \`${path}\` | ${role} | ${summary} |\n`,
+  const head = ["method", "path", "role", "what it does"];
+  const rows = routeRows(registry).map(({ method, path, role, summary }) => [
+    ...[method, `\`${path}\``, role, summary],
+  ]);
+  const widths = head.map((title, column) =>
+    Math.max(title.length, ...rows.map((row) => row[column]?.length ?? 0)),
   );
-  return `| method | path | role | what it does |\n| --- | --- | --- | --- |\n${rows.join("")}`;
+  const line = (cells: string[], fill: string): string =>
+    `| ${cells.map((cell, column) => cell.padEnd(widths[column] ?? 0, fill)).join(" | ")} |\n`;
+  return [line(head, " "), line(["", "", "", ""], "-"), ...rows.map((row) => line(row, " "))].join(
+    "",
+  );
 }

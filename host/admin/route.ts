@@ -11,6 +11,7 @@ import { z } from "zod";
 import { type Admin, principalOf } from "./access.ts";
 import { PROBLEM_MEDIA_TYPE, ProblemError, type ProblemIssue, problemOf } from "./problem.ts";
 import type { Role } from "./role.ts";
+import { issuesText } from "./schema.ts";
 
 /** What a request is answered with: JSON, a problem with more members, a stream, or other bytes. */
 export type Answer =
@@ -54,8 +55,8 @@ export interface RouteInput<S extends RouteSpec> {
   params: Output<S["params"]>;
   query: Output<S["query"]>;
   body: Output<S["body"]>;
-  /** Of an `upload`; otherwise empty. */
-  bytes: Uint8Array;
+  /** An `upload` reads its body from here; more than `bodyBytesMax` fails with a 413. */
+  request: Request;
 }
 
 /** Lines until the signal comes. */
@@ -129,9 +130,8 @@ async function readInput(spec: RouteSpec, context: Context<Admin>): Promise<Rout
   const params = spec.params && parse(spec.params, req.param(), "the path");
   // Fail closed: a misspelt parameter must not silently mean its default.
   const query = parse((spec.query ?? z.object()).strict(), req.query(), "the query");
-  const bytes = new Uint8Array(spec.upload ? await req.arrayBuffer() : []);
   const body = spec.body && parse(spec.body, await readJson(context), "the body");
-  return { params, query, body, bytes } as RouteInput<RouteSpec>;
+  return { params, query, body, request: req.raw } as RouteInput<RouteSpec>;
 }
 
 async function readJson(context: Context): Promise<unknown> {
@@ -145,7 +145,6 @@ async function readJson(context: Context): Promise<unknown> {
 }
 
 const ISSUES_MAX = 32;
-const ISSUES_IN_DETAIL_MAX = 8;
 
 function parse<T extends z.ZodType>(schema: T, value: unknown, what: string): z.output<T> {
   const result = schema.safeParse(value);
@@ -153,11 +152,7 @@ function parse<T extends z.ZodType>(schema: T, value: unknown, what: string): z.
   const errors: ProblemIssue[] = result.error.issues
     .slice(0, ISSUES_MAX)
     .map((issue) => ({ path: issue.path.join("."), message: issue.message }));
-  const detail = errors
-    .slice(0, ISSUES_IN_DETAIL_MAX)
-    .map(({ path, message }) => (path === "" ? message : `${path}: ${message}`))
-    .join("; ");
-  throw new ProblemError(400, `Cannot read ${what}: ${detail}`, { errors });
+  throw new ProblemError(400, `Cannot read ${what}: ${issuesText(result.error)}`, { errors });
 }
 
 function send(
@@ -186,15 +181,22 @@ function send(
 
 /** Ends when the source does, the client goes, or the caller's token is no longer good. */
 function sendLines(context: Context<Admin>, source: LineSource): Response {
-  context.header("content-type", "application/x-ndjson");
+  const stop = new AbortController();
+  // What cannot be read at all is refused before the answer begins.
+  const lines = source(stop.signal);
   const principal = principalOf(context);
-  return stream(context, async (out) => {
-    const stop = new AbortController();
-    out.onAbort(() => stop.abort());
-    for await (const line of source(stop.signal)) {
-      if (principal?.isValid() === false) break;
-      await out.write(`${line}\n`);
-    }
-    stop.abort();
-  });
+  context.header("content-type", "application/x-ndjson");
+  const onError = context.get("onStreamError") ?? (() => {});
+  return stream(
+    context,
+    async (out) => {
+      out.onAbort(() => stop.abort());
+      for await (const line of lines) {
+        if (principal?.isValid() === false) break;
+        await out.write(`${line}\n`);
+      }
+      stop.abort();
+    },
+    async (error) => onError(error),
+  );
 }

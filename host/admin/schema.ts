@@ -117,3 +117,13 @@ export const upgradeRequest = z
   })
   .strict()
   .meta({ id: "UpgradeRequest", examples: [{ drainSeconds: 600 }] });
+
+const ISSUES_SHOWN_MAX = 8;
+
+/** `path: message` of the first few issues of a failed validation. */
+export function issuesText(error: z.ZodError): string {
+  return error.issues
+    .slice(0, ISSUES_SHOWN_MAX)
+    .map(({ path, message }) => (path.length === 0 ? message : `${path.join(".")}: ${message}`))
+    .join("; ");
+}

@@ -76,7 +76,8 @@ export const auditEntry = z
     status: z.int(),
     body: z
       .object({ bytes: z.int(), sha256: z.string().meta({ description: "First 16 hex digits" }) })
-      .optional(),
+      .optional()
+      .meta({ description: "Absent when there was none, or it was refused unread" }),
   })
   .meta({
     id: "AuditEntry",

@@ -2,6 +2,7 @@
 import { execFileSync } from "node:child_process";
 import { once } from "node:events";
 import { chmodSync, copyFileSync, readFileSync, writeFileSync } from "node:fs";
+import type { Server } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
 import { createConnection } from "node:net";
 import { join } from "node:path";
@@ -14,7 +15,10 @@ import { listenAdminTls, readTlsFiles } from "./listen-tls.ts";
 
 const HOUR = 3600;
 /** Short enough to wait for. */
-const LIMITS = { headersTimeout: 300, requestTimeout: 600, connectionsCheckingInterval: 50 };
+const LIMITS = {
+  ...{ headersTimeout: 300, requestTimeout: 600, connectionsCheckingInterval: 50 },
+  ...{ keepAliveTimeout: 400, strangerSilence: 500 },
+};
 const STALLED_MS_MAX = 3000;
 
 const onError = (error: Error): never => {
@@ -22,6 +26,7 @@ const onError = (error: Error): never => {
 };
 
 let agent: StillAgent;
+let server: Server;
 let port: number;
 let certFile: string;
 let keyFile: string;
@@ -48,9 +53,7 @@ beforeAll(async () => {
   }
   const files = readTlsFiles({ host: "", port: 0, certFile, keyFile });
   const address = { host: "127.0.0.1", port: 0 };
-  const server = agent.own(
-    await listenAdminTls(agent.app, address, { files, onError, limits: LIMITS }),
-  );
+  server = agent.own(await listenAdminTls(agent.app, address, { files, onError, limits: LIMITS }));
   port = (server.address() as AddressInfo).port;
   dispatcher = new Agent({
     connect: { ca: readFileSync(certFile), servername: "node.example" },
@@ -60,6 +63,8 @@ afterAll(async () => {
   await dispatcher.destroy();
   agent.close();
 });
+
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 interface Ask {
   method?: "GET" | "POST" | "DELETE" | "OPTIONS";
@@ -204,7 +209,6 @@ describe("strangers hold little", () => {
   const ends = async (socket: Socket): Promise<number> => {
     const start = performance.now();
     socket.on("error", () => {});
-    socket.resume();
     await once(socket, "close");
     return performance.now() - start;
   };
@@ -215,17 +219,17 @@ describe("strangers hold little", () => {
   };
 
   it("silence instead of a handshake ends", async () => {
-    expect(await ends(createConnection(port, "127.0.0.1"))).toBeLessThan(STALLED_MS_MAX);
+    expect(await ends(createConnection(port, "127.0.0.1").resume())).toBeLessThan(STALLED_MS_MAX);
   });
 
   it("plain HTTP is no conversation", async () => {
-    const socket = createConnection(port, "127.0.0.1");
+    const socket = createConnection(port, "127.0.0.1").resume();
     socket.write("GET /v1/endpoints HTTP/1.1\r\nHost: x\r\n\r\n");
     expect(await ends(socket)).toBeLessThan(STALLED_MS_MAX);
   });
 
   it("headers a byte at a time end", async () => {
-    const socket = await secure();
+    const socket = (await secure()).resume();
     socket.write("GET /v1/docs HTTP/1.1\r\nHost: localhost\r\n");
     const drip = setInterval(() => socket.write("x"), 20);
     expect(await ends(socket)).toBeLessThan(STALLED_MS_MAX);
@@ -233,7 +237,7 @@ describe("strangers hold little", () => {
   });
 
   it("a body that does not come ends", async () => {
-    const socket = await secure();
+    const socket = (await secure()).resume();
     const token = tokens.get("operator");
     socket.write(
       `POST /v1/endpoints HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${token}\r\n` +
@@ -252,10 +256,39 @@ describe("strangers hold little", () => {
     socket.destroy();
   });
 
+  it("who asks for pages and reads none of them is not waited for", async () => {
+    const accepted = once(server, "secureConnection");
+    const socket = await secure();
+    const [serverEnd] = (await accepted) as [Socket];
+    socket.on("error", () => {});
+    socket.pause();
+    const asked = 400;
+    socket.write("GET /v1/docs HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(asked));
+    expect(await ends(serverEnd)).toBeLessThan(STALLED_MS_MAX);
+    expect(serverEnd.bytesWritten).toBeLessThan((asked / 2) * 40_000);
+    socket.destroy();
+  });
+
+  it("who has a token may be silent", async () => {
+    const { token } = agent.tokens.create({ name: "quiet", role: "viewer", ttlSeconds: HOUR });
+    agent.quiet = true;
+    const answer = await request(`https://127.0.0.1:${port}/v1/flows?follow=true`, {
+      dispatcher,
+      headers: { authorization: `Bearer ${token}` },
+    });
+    const lines = answer.body[Symbol.asyncIterator]();
+    await lines.next();
+    await pause(LIMITS.strangerSilence * 2);
+    agent.quiet = false;
+    expect(await lines.next()).toMatchObject({ done: false });
+    answer.body.on("error", () => {});
+    answer.body.destroy();
+  });
+
   it("one connection more than allowed is closed, and there is room again after", async () => {
     const all = await Promise.all(
       Array.from({ length: 70 }, async () => {
-        const socket = createConnection(port, "127.0.0.1");
+        const socket = createConnection(port, "127.0.0.1").resume();
         await once(socket, "connect");
         return ends(socket);
       }),

@@ -1,7 +1,7 @@
 /**
  * Serves the admin API on TCP, with TLS only. Callers are strangers until their token says
  * otherwise, so what one of them can hold is bounded: connections, time for a handshake, for
- * headers and for a body.
+ * headers, for a body, and for reading an answer.
  */
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { readFileSync, statSync } from "node:fs";
@@ -27,11 +27,16 @@ export interface TcpLimits {
   headersTimeout: number;
   requestTimeout: number;
   connectionsCheckingInterval: number;
+  keepAliveTimeout: number;
+  /** Without a byte either way, unless a token was good. */
+  strangerSilence: number;
 }
+
+const TCP_LIMITS: TcpLimits = { ...HTTP_LIMITS, strangerSilence: 30_000 };
 
 export interface TlsListenDeps extends ListenDeps {
   files: TlsFiles;
-  /** Milliseconds; default `HTTP_LIMITS`. */
+  /** Milliseconds; default `TCP_LIMITS`. */
   limits?: TcpLimits;
 }
 
@@ -65,7 +70,7 @@ function unable(state: string, cause?: unknown): EnvironmentError {
 export async function listenAdminTls(
   app: Hono<Admin>,
   { host, port }: { host: string; port: number },
-  { files, onError, limits = HTTP_LIMITS }: TlsListenDeps,
+  { files, onError, limits = TCP_LIMITS }: TlsListenDeps,
 ): Promise<Server> {
   const isOurName = namesOf(new X509Certificate(files.cert), host);
   const server = createAdaptorServer({
@@ -78,11 +83,15 @@ export async function listenAdminTls(
       handshakeTimeout: Math.min(HANDSHAKE_MS, limits.headersTimeout),
     },
     fetch: (request, env) => {
-      const address = (env as HttpBindings).incoming.socket.remoteAddress ?? "";
-      return app.fetch(request, { ...env, caller: { kind: "tcp", address, isOurName } });
+      const { socket } = (env as HttpBindings).incoming;
+      // Holds for this request; Node sets the server's timeout again before the next.
+      const admit = (): void => void socket.setTimeout(0);
+      const address = socket.remoteAddress ?? "";
+      return app.fetch(request, { ...env, caller: { kind: "tcp", address, isOurName, admit } });
     },
   }) as Server;
   server.maxConnections = CONNECTIONS_MAX;
+  server.timeout = limits.strangerSilence;
   try {
     await started(server, { host, port }, onError);
   } catch (cause) {

@@ -18,6 +18,8 @@ import type { PluginBackend } from "../plugin-types.ts";
 import { Tokens } from "../tokens.ts";
 import type { AdminBackend, PolicyFile } from "../types.ts";
 
+const FLOW_INTERVAL_MS = 5;
+
 const WEB: Endpoint = {
   id: 7,
   name: "web",
@@ -54,9 +56,11 @@ export class StillAgent {
   readonly socket = join(this.folder, "admin.sock");
   readonly auditFile = join(this.folder, "audit.log");
   readonly stopped: boolean[] = [];
-  /** Given to whoever reads flows; `endFlows` ends them. */
+  /** Given to whoever reads flows; to who follows them, again and again unless `quiet`. */
   readonly flows: string[] = ['{"node_name":"n"}'];
-  readonly endFlows = new AbortController();
+  quiet = false;
+  /** Streams of flows that are open. */
+  readers = 0;
   nowMs = Date.parse("2026-11-25T12:00:00Z");
   readonly store = new SqliteStore(":memory:");
   readonly tokens = new Tokens(this.store, () => this.nowMs);
@@ -92,7 +96,6 @@ export class StillAgent {
   }
 
   close(): void {
-    this.endFlows.abort();
     for (const server of this.#servers) {
       server.close();
       server.closeAllConnections();
@@ -137,7 +140,7 @@ export class StillAgent {
         delete: async (kind, namespace, name) => ({ kind, namespace, name, revision: 4 }),
       },
       identities: () => [{ id: 1001, labels: ["k8s:app=web"], endpoints: 1 }],
-      flows: (query) => this.#flows(query.follow),
+      flows: (query, signal) => this.#flows(query.follow, signal),
       kernel: { policy: () => [], ct: () => [], ipcache: () => [] },
       upgradeProxy: async () => {
         throw new Error("the still agent has no proxy");
@@ -146,11 +149,16 @@ export class StillAgent {
     };
   }
 
-  async *#flows(follow: boolean): AsyncGenerator<string> {
-    for (;;) {
+  async *#flows(follow: boolean, signal: AbortSignal): AsyncGenerator<string> {
+    this.readers++;
+    try {
       yield* this.flows;
-      if (!follow || this.endFlows.signal.aborted) return;
-      await new Promise((resolve) => setTimeout(resolve, 5));
+      while (follow && !signal.aborted) {
+        await new Promise((resolve) => setTimeout(resolve, FLOW_INTERVAL_MS));
+        if (!this.quiet) yield* this.flows;
+      }
+    } finally {
+      this.readers--;
     }
   }
 }
