@@ -17,7 +17,7 @@ import { type Compared, Tap, type TapInput } from "./tap.ts";
 import type { Skip } from "./trial.ts";
 
 /** With more events in a turn than this the worker has no time for trials. */
-export const TRIAL_TURN_EVENTS_MAX = 512;
+export const TRIAL_TURN_EVENTS_MAX = 128;
 /** Fuel that trials may use in a turn; about 10 ms. */
 const TRIAL_TURN_FUEL_MAX = 10_000_000;
 
