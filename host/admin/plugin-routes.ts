@@ -98,8 +98,9 @@ function addInstalled(app: Hono<Admin>, registry: RouteRegistry, plugins: Plugin
         201: { kind: "json", description: "Installed", schema: versionView },
       },
     },
-    ({ bytes, query }, reply) => {
-      const { view, created } = plugins.install(bytes, query.grant);
+    async ({ request, query }, reply) => {
+      const file = new Uint8Array(await request.arrayBuffer());
+      const { view, created } = plugins.install(file, query.grant);
       const location = `/v1/plugins/${view.name}/versions/${view.version}`;
       return reply(created ? 201 : 200, view, { headers: { location } });
     },

@@ -90,6 +90,12 @@ void set_transparent(int fd, int family)
 		set_option(fd, SOL_IPV6, IPV6_TRANSPARENT, 1, "set IPV6_TRANSPARENT");
 }
 
+uint16_t port_of(const sockaddr_storage &at)
+{
+	return at.ss_family == AF_INET6 ? reinterpret_cast<const sockaddr_in6 &>(at).sin6_port
+					: reinterpret_cast<const sockaddr_in &>(at).sin_port;
+}
+
 /* Options that accepted sockets inherit. */
 Fd open_listener(const sockaddr_storage &at, bool transparent)
 {
@@ -103,8 +109,11 @@ Fd open_listener(const sockaddr_storage &at, bool transparent)
 	if (transparent) {
 		set_transparent(fd.get(), at.ss_family);
 		set_option(fd.get(), SOL_SOCKET, SO_MARK, MARK_MAGIC_PROXY, "set SO_MARK");
-	} else {
-		/* Workers share a static address; the kernel spreads connections over them. */
+	} else if (port_of(at) != 0) {
+		/*
+		 * Workers share a static address; the kernel spreads connections over them. A
+		 * free port must be nobody else's, and this option would let it be.
+		 */
 		set_option(fd.get(), SOL_SOCKET, SO_REUSEPORT, 1, "set SO_REUSEPORT");
 	}
 	check(bind(fd.get(), reinterpret_cast<const sockaddr *>(&at), length_of(at)), "bind");

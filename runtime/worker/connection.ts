@@ -96,8 +96,12 @@ export function stageSides(sides: readonly [PolicySide, PolicySide]): PolicySide
 }
 
 /** Facts as the plugin gets them; its stages name handles of the instance it runs in. */
-export function instanceFacts(facts: ConnectionFacts, pooled: PooledInstance): InstanceFacts {
-  return { ...facts, stages: pooled.stages(facts.sides) };
+export function instanceFacts(
+  facts: ConnectionFacts,
+  pooled: PooledInstance,
+  sides: readonly [PolicySide, PolicySide] = facts.sides,
+): InstanceFacts {
+  return { ...facts, stages: pooled.stages(sides) };
 }
 
 /** The body of an `open` frame. */

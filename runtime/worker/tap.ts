@@ -8,6 +8,7 @@ import { CLOSE_REASON, END } from "../isolate/types.ts";
 import type { Candidate, Comparison, Effect } from "./comparison.ts";
 import type { Connection } from "./connection.ts";
 import type { PooledInstance } from "./instance-pool.ts";
+import type { Judge } from "./judge.ts";
 import type { EffectSink, OperationBatch } from "./operation-batch.ts";
 import type { TrialRun } from "./trial.ts";
 
@@ -110,6 +111,8 @@ export class Tap implements EffectSink {
   readonly compared: Compared | undefined;
   /** It does not look any more; whoever ends it has told the instance. */
   over = false;
+  /** In mode audit. */
+  judge: Judge | undefined;
   /** A close operation came. */
   closed = false;
   readonly #ways = [new Way(), new Way()] as const;
@@ -124,6 +127,11 @@ export class Tap implements EffectSink {
     this.pooled = of.pooled;
     this.handle = of.handle;
     this.compared = of.compared;
+  }
+
+  /** It has consumed all that came, in both directions. */
+  get atRest(): boolean {
+    return this.#ways.every(({ position, received }) => position === received);
   }
 
   /** Bytes of a direction it was given or that passed it unseen. */

@@ -4,7 +4,6 @@
  * budget, their faults and the end of each; a connection whose tap has yet to see its last bytes is
  * reported closed only then, so that its records come before.
  */
-import { RECORD_VERDICT } from "../contract/records.ts";
 import { EVENT_END, INJECT_BYTES_MAX, QUAD } from "../engine/protocol.ts";
 import type { PluginImage, RecordView } from "../isolate/types.ts";
 import { OPERATIONS_MAX } from "../isolate/types.ts";
@@ -12,12 +11,13 @@ import { type Connection, instanceFacts, type PolicySide, stageSides } from "./c
 import type { CloseReason } from "./connections.ts";
 import type { WorkerCounters } from "./counters.ts";
 import type { InstancePool, PooledInstance, Refusal } from "./instance-pool.ts";
+import { Judge } from "./judge.ts";
 import { OperationBatch } from "./operation-batch.ts";
 import { type Compared, Tap, type TapInput } from "./tap.ts";
 import type { Skip } from "./trial.ts";
 
 /** With more events in a turn than this the worker has no time for trials. */
-export const TRIAL_TURN_EVENTS_MAX = 512;
+export const TRIAL_TURN_EVENTS_MAX = 128;
 /** Fuel that trials may use in a turn; about 10 ms. */
 const TRIAL_TURN_FUEL_MAX = 10_000_000;
 
@@ -90,9 +90,10 @@ export class Taps {
       pooled = pool.acquire(image, "tap", connection.facts, this.#nowMs);
       if (typeof pooled === "string") return this.#refused(compared, "instance");
       const facts = instanceFacts(connection.facts, pooled);
-      const stages = connection.mode === "observe" ? [] : facts.stages;
+      const stages = compared === undefined ? [] : facts.stages;
       const handle = pooled.instance.open({ ...facts, stages });
       const tap = new Tap(connection, { pooled, handle, compared });
+      if (compared === undefined && connection.mode === "audit") tap.judge = new Judge(tap);
       pooled.connections.add(connection);
       connection.tap = tap;
       compared?.run.began();
@@ -165,7 +166,12 @@ export class Taps {
       compared.comparison.record(compared.candidate, record);
       return;
     }
-    if (record.verdict === RECORD_VERDICT.denied) record.verdict = RECORD_VERDICT.audit;
+    const { judge } = connection.tap ?? tap;
+    if (judge !== undefined && judge.tap === tap) {
+      judge.note(record);
+      return;
+    }
+    judge?.apply(record);
     this.#deps.writeRecord(record, connection.serial);
   }
 
@@ -178,12 +184,22 @@ export class Taps {
   setStages(tap: Tap, sides: readonly [PolicySide, PolicySide]): void {
     if (tap.over) return;
     const { pooled, connection } = tap;
+    if (!pooled.hasForms(sides)) {
+      this.end(tap, "policy");
+      return;
+    }
     try {
-      const observed = connection.mode === "observe";
-      pooled.instance.setStages(tap.handle, observed ? [] : pooled.stages(sides));
+      if (tap.compared !== undefined) {
+        pooled.instance.setStages(tap.handle, pooled.stages(sides));
+      } else if (connection.mode === "audit") {
+        tap.judge ??= new Judge(tap);
+        tap.judge.setStages();
+      } else {
+        tap.judge?.end();
+        tap.judge = undefined;
+      }
     } catch (error) {
-      if (pooled.hasForms(sides)) this.fault(pooled, error);
-      else this.end(tap, "policy");
+      this.fault(pooled, error);
     }
   }
 
@@ -211,9 +227,14 @@ export class Taps {
     const callsBefore = pooled.calls;
     const began = compared === undefined ? 0 : performance.now();
     let stuck: "unseen" | "window" | undefined;
-    this.current = tap;
     try {
+      if (tap.judge !== undefined) {
+        this.current = tap.judge.tap;
+        tap.judge.take(input, this.#batch, this.#now);
+      }
+      this.current = tap;
       stuck = tap.take(input, this.#batch, this.#now);
+      tap.judge?.settle();
     } catch (error) {
       this.current = undefined;
       this.fault(pooled, error);
@@ -290,6 +311,7 @@ export class Taps {
     pooled.connections.delete(connection);
     if (connection.tap === tap) connection.tap = undefined;
     try {
+      tap.judge?.end();
       pooled.instance.close(tap.handle);
     } catch (error) {
       this.fault(pooled, error);

@@ -152,13 +152,43 @@ const modeCases: Case[] = [
         assert.equal(records.length, 4);
         assert.equal(first?.verdict, RECORD_VERDICT.forwarded);
         if (mode === "audit") assert.equal(dropped?.verdict, verdict);
-        const [opened] = rig.line.opened.values();
-        assert.equal(opened?.stages.length, mode === "audit" ? 1 : 0);
-        assert.deepEqual(rig.line.closed, [1]);
+        const stages = [...rig.line.opened.values()].map((opened) => opened.stages.length);
+        assert.deepEqual(stages, mode === "audit" ? [0, 1] : [0]);
+        assert.equal(rig.line.closed.length, stages.length);
         await rig.until("the slot", () => rig.worker.status().connections === 0);
       },
     }),
   ),
+  {
+    name: "audit: every denial on a connection is reported, also after one that was answered",
+    options: { state: { mode: "audit", versions: ["line#answers"] } },
+    run: async (rig) => {
+      const frames = await watched(rig);
+      const peer = await rig.connect();
+      let expected = "";
+      for (const line of ["DROP 1\n", "PASS 2\n", "DROP 3\nPASS 4\nDROP 5\n", "DROP 6\n"]) {
+        peer.write(line);
+        expected += line;
+        await peer.receives(expected);
+        await rig.turns(4);
+      }
+      const records = () => frames.filter((frame) => frame.type === FRAME.record);
+      await rig.until("all records", () => records().length === 12);
+      const requests = records().filter(({ kind }) => kind === 0);
+      assert.deepEqual(
+        requests.map(({ verdict, exchange }) => [verdict, exchange]),
+        [
+          [RECORD_VERDICT.audit, 0],
+          [RECORD_VERDICT.forwarded, 1],
+          [RECORD_VERDICT.audit, 2],
+          [RECORD_VERDICT.forwarded, 3],
+          [RECORD_VERDICT.audit, 4],
+          [RECORD_VERDICT.audit, 5],
+        ],
+      );
+      assert.equal(rig.counter("taps_ended"), 0);
+    },
+  },
   {
     name: "audit: a trap ends only what is seen",
     options: { state: { mode: "audit" } },

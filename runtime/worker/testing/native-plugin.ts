@@ -153,7 +153,7 @@ export class NativeInstance implements PluginInstance {
     record.connection = connection;
     record.kind = direction;
     record.verdict = verdict;
-    record.exchange = 7;
+    record.exchange = this.exchangeOf(connection, direction);
     record.fieldCount = 2;
     record.start[0] = this.#store(text);
     record.length[0] = text.length;
@@ -161,6 +161,11 @@ export class NativeInstance implements PluginInstance {
     record.isNumber[1] = 1;
     record.number[1] = text.length;
     this.host.emit(record);
+  }
+
+  /** To be overridden. */
+  exchangeOf(_connection: number, _direction: number): number {
+    return 7;
   }
 
   #store(bytes: Uint8Array): number {
@@ -190,21 +195,32 @@ export type RawOperation = readonly [kind: number, n: number, direction?: number
  *
  *     LOG x         passes, and "x" is logged
  *
- * Every complete line is emitted as a record, denied if it is DROP or DENY. A response that begins
+ * Every complete line is emitted as a record, denied if it is DROP or DENY
+ * and there are stages. A response that begins
  * with `LONG n` passes with the n bytes behind that line unseen. Variants, as other versions:
  * `drops-x` drops PASS lines with an x, `traps` does so on TEST, `halves` passes in two operations,
  * `loud` answers in capitals, `mute` emits no records, `waits` takes a line once a second is there,
- * `answers` emits a record for each response line.
+ * `answers` emits a record for each response line
+ * and numbers exchanges.
  */
 export class LineInstance extends NativeInstance {
   readonly seen: SeenCall[] = [];
   readonly #variant: string;
+  readonly #exchanges = new Map<number, number>();
   readonly #decoder = new TextDecoder();
   readonly #encoder = new TextEncoder();
 
   constructor(host: HostImports, variant = "") {
     super(host);
     this.#variant = variant;
+  }
+
+  override exchangeOf(connection: number, direction: number): number {
+    if (this.#variant !== "answers") return 7;
+    const key = 2 * connection + direction;
+    const exchange = this.#exchanges.get(key) ?? 0;
+    this.#exchanges.set(key, exchange + 1);
+    return exchange;
   }
 
   override decide(connection: number, direction: number, data: Uint8Array, end: number): void {
@@ -233,7 +249,8 @@ export class LineInstance extends NativeInstance {
       return;
     }
     const dropsX = this.#variant === "drops-x" && /^PASS.*x/.test(text.slice(0, newline));
-    const denied = dropsX || /^D(ROP|ENY)/.test(text);
+    const judged = this.opened.get(connection)?.stages.length !== 0;
+    const denied = judged && (dropsX || /^D(ROP|ENY)/.test(text));
     if (this.#variant !== "mute") this.emit(connection, direction, line, denied ? 1 : 0);
     if (dropsX) this.add(OPERATION.drop, line.length);
     else this.#command(line, text.slice(0, newline), data.length - line.length);

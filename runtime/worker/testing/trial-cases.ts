@@ -1,5 +1,6 @@
 /** What must hold for trials: shadows, canaries and how they stop, as cases both runtimes run. */
 import assert from "node:assert/strict";
+import { TRIAL_TURN_EVENTS_MAX } from "../taps.ts";
 import type { TrialShare } from "../trial.ts";
 import { nativeState, trialOf } from "./native-state.ts";
 import type { Rig, RigOptions } from "./rig.ts";
@@ -210,6 +211,20 @@ export const trialCases: Case[] = [
           ["line", "tap 1000 2000"],
         ],
       );
+    },
+  },
+  {
+    name: "shadow: a busy worker leaves out trials, not traffic",
+    options: shadow("pass"),
+    run: async (rig) => {
+      const peers = [];
+      for (let i = 0; i < 2 * TRIAL_TURN_EVENTS_MAX; i++) peers.push(await rig.connect());
+      for (const peer of peers) peer.write("DROP\nPASS\n");
+      for (const peer of peers) await peer.receives("PASS\n");
+      const { skipped, differences, connections } = trial(rig);
+      assert.equal(connections, peers.length);
+      assert.ok((skipped.busy ?? 0) > 0, JSON.stringify(skipped));
+      assert.equal(differences + (skipped.busy ?? 0), peers.length);
     },
   },
   {
