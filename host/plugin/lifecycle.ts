@@ -161,7 +161,7 @@ export class PluginLifecycle {
     this.#removeSuperseded();
   }
 
-  /** Throws PluginRequestError, UntrustedError, and what `compileAll` throws. */
+  /** Throws PluginRequestError, UntrustedError. */
   activate(name: string, version: string, options: ActivateOptions): Promise<void> {
     return this.#serial(async () => {
       const row = this.#deps.versions.get(name, version);
@@ -176,7 +176,7 @@ export class PluginLifecycle {
             "promote or abort it first",
         );
       }
-      this.#deps.compileAll(name, row.digest);
+      this.#compileAll(row);
       await this.#advance(row, trial === undefined ? "activate" : "promote", options);
     });
   }
@@ -211,7 +211,7 @@ export class PluginLifecycle {
         );
       }
       this.#eligibility.mayServe(row, spec.allowDowngrade === true);
-      this.#deps.compileAll(name, row.digest);
+      this.#compileAll(row);
       const { kind, version, share, policies, stopOn } = spec;
       if (policies.length > 0 && this.#deps.ruleSetsOf(name, policies).length === 0) {
         throw new PluginRequestError(422, `${cannot}: none of ${policies.join(", ")} asks for it`);
@@ -271,6 +271,16 @@ export class PluginLifecycle {
       this.#removeSuperseded();
       await this.#announce("an automatic step");
     });
+  }
+
+  #compileAll({ name, version, digest }: InstalledVersion): void {
+    try {
+      this.#deps.compileAll(name, digest);
+    } catch (cause) {
+      const reason = cause instanceof Error ? cause.message : String(cause);
+      const what = `${name} ${version} cannot serve the rules in force`;
+      throw new PluginRequestError(422, `${what}: ${reason}`, { cause });
+    }
   }
 
   async #advance(row: InstalledVersion, step: Step, options: ActivateOptions): Promise<void> {
