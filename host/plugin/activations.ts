@@ -26,8 +26,8 @@ export interface HistoryEntry {
 export interface Watch {
   digest: string;
   until: number;
-  /** Faults its proxy had counted before it served. */
-  faultsBefore: number;
+  /** Faults its proxy had counted before it served; undefined until they are known. */
+  faultsBefore?: number;
   faultsMax: number;
 }
 
@@ -94,6 +94,11 @@ export class Activations {
   endDraining(name: string, digest: string): void {
     const row = this.of(name);
     this.#put({ ...row, draining: row.draining.filter((one) => one.digest !== digest) });
+  }
+
+  countFrom(name: string, faultsBefore: number): void {
+    const row = this.of(name);
+    if (row.watch !== undefined) this.#put({ ...row, watch: { ...row.watch, faultsBefore } });
   }
 
   endWatch(name: string): void {

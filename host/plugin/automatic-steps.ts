@@ -6,7 +6,13 @@
 import type { Logger } from "pino";
 import type { ProxyStatus } from "../../runtime/contract/control.ts";
 import type { Activation, Activations } from "./activations.ts";
-import { hasDrained, reasonToRollBack, reasonToStop, statusOfTrial } from "./judgement.ts";
+import {
+  hasDrained,
+  reasonToRollBack,
+  reasonToStop,
+  statusOfTrial,
+  statusOfVersion,
+} from "./judgement.ts";
 import type { TrialRecord, Trials } from "./trials.ts";
 
 /** How often the proxy is asked. */
@@ -29,6 +35,8 @@ export class AutomaticSteps {
   readonly #deps: AutomaticStepsDeps;
   #timer: NodeJS.Timeout | undefined;
   #looking = false;
+  /** Of the last look. */
+  #status: ProxyStatus | undefined;
 
   constructor(deps: AutomaticStepsDeps) {
     this.#deps = deps;
@@ -60,10 +68,16 @@ export class AutomaticSteps {
     return trials.allRunning().length > 0 || activations.list().some(busy);
   }
 
+  /** Faults of a version as of the last look; undefined when that did not see it. */
+  faultsSeen(digest: string): number | undefined {
+    return this.#status === undefined ? undefined : statusOfVersion(digest, this.#status)?.faults;
+  }
+
   /** Judges everything by the numbers of this moment; whether something changed. */
   async judge(): Promise<boolean> {
     const { trials, activations, proxyStatus } = this.#deps;
     const status = await proxyStatus().catch(() => undefined);
+    this.#status = status;
     const changed = [
       ...trials.allRunning().map((trial) => this.#judgeTrial(trial, status)),
       ...activations.list().map((activation) => this.#judgeWatch(activation, status)),
@@ -86,6 +100,10 @@ export class AutomaticSteps {
 
   #judgeWatch({ name, watch }: Activation, status: ProxyStatus | undefined): boolean {
     if (watch === undefined) return false;
+    const seen = this.faultsSeen(watch.digest);
+    if (watch.faultsBefore === undefined && seen !== undefined) {
+      this.#deps.activations.countFrom(name, seen);
+    }
     const reason = status === undefined ? undefined : reasonToRollBack(watch, status);
     if (reason !== undefined && this.#deps.goBack(name, reason)) return true;
     if (reason !== undefined) {

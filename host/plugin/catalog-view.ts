@@ -33,92 +33,96 @@ export interface PluginCatalogView {
 export interface CatalogDeps {
   installed: InstalledVersions;
   lifecycle: PluginLifecycle;
-  /** Ids of the rule sets that these policies have with plugin `name`; those in force, by name. */
+  /** Ids of the rule sets in force that these policies have with plugin `name`. */
   ruleSetsOf: (name: string, policies: readonly string[]) => number[];
 }
 
-export function createCatalogView({
-  installed,
-  lifecycle,
-  ruleSetsOf,
-}: CatalogDeps): PluginCatalogView {
-  const pinned = (name: string, version: string): InstalledVersion | undefined =>
-    installed.find(name, version);
-  const servingDigest = (reference: string): string | undefined => {
+export class CatalogView implements PluginCatalogView {
+  readonly #deps: CatalogDeps;
+
+  constructor(deps: CatalogDeps) {
+    this.#deps = deps;
+  }
+
+  services(references: Iterable<string>): Service[] {
+    return [...new Set(references)].map((plugin) => {
+      const trial = this.#trialOf(plugin);
+      const active = this.#serving(plugin)?.digest ?? null;
+      return { plugin, active, ...(trial === undefined ? {} : { trial }) };
+    });
+  }
+
+  versions(references: Iterable<string>): PluginVersion[] {
+    const { installed, lifecycle } = this.#deps;
+    /** Digest → when it ends; undefined: it does not. */
+    const wanted = new Map<string, number | undefined>();
+    for (const { draining } of lifecycle.activations()) {
+      for (const { digest, until } of draining) wanted.set(digest, until);
+    }
+    for (const reference of references) {
+      for (const digest of this.#inService(reference)) wanted.set(digest, undefined);
+    }
+    return [...wanted].flatMap(([digest, drainUntil]): PluginVersion[] => {
+      const row = installed.byDigest(digest);
+      if (row === undefined) return [];
+      const version = { digest, manifest: row.manifest, path: installed.pathOf(digest) };
+      return [drainUntil === undefined ? version : { ...version, drainUntil }];
+    });
+  }
+
+  digestsFor(reference: string): string[] {
     const { name, version } = parseReference(reference);
-    if (version !== undefined) return pinned(name, version)?.digest;
-    return lifecycle.activationOf(name).active;
-  };
-  const trialOf = (name: string): Trial | undefined => {
-    const trial = lifecycle.runningTrial(name);
+    const { draining } = this.#deps.lifecycle.activationOf(name);
+    const old = version === undefined ? draining.map(({ digest }) => digest) : [];
+    return [...new Set([...this.#inService(reference), ...old])];
+  }
+
+  compile(digest: string, rules: L7Rules["rules"], handleOf: PatternNumbering): RuleForm {
+    const { installed } = this.#deps;
+    if (installed.byDigest(digest) === undefined) {
+      throw new PluginRequestError(404, `Cannot compile rules: plugin ${digest} is not installed`);
+    }
+    return compileRules(installed.image(digest), rules, handleOf);
+  }
+
+  manifestFor(reference: string): Manifest | undefined {
+    return this.#serving(reference)?.manifest;
+  }
+
+  manifestOf(digest: string): Manifest | undefined {
+    return this.#deps.installed.byDigest(digest)?.manifest;
+  }
+
+  onChange(listener: () => Promise<void>): void {
+    this.#deps.lifecycle.onChange(listener);
+  }
+
+  #serving(reference: string): InstalledVersion | undefined {
+    const { installed, lifecycle } = this.#deps;
+    const { name, version } = parseReference(reference);
+    if (version !== undefined) return installed.find(name, version);
+    const { active } = lifecycle.activationOf(name);
+    return active === undefined ? undefined : installed.byDigest(active);
+  }
+
+  /** Digests of the versions that may serve new connections or look at them. */
+  #inService(reference: string): string[] {
+    const { name, version } = parseReference(reference);
+    const tried = version === undefined ? this.#deps.lifecycle.runningTrial(name) : undefined;
+    return [this.#serving(reference)?.digest, tried?.digest].filter((one) => one !== undefined);
+  }
+
+  #trialOf(reference: string): Trial | undefined {
+    const { lifecycle, ruleSetsOf } = this.#deps;
+    const { name, version } = parseReference(reference);
+    const trial = version === undefined ? lifecycle.runningTrial(name) : undefined;
     if (trial === undefined) return undefined;
     const { id, kind, digest, share, policies, stopOn } = trial;
     const ruleSets = policies.length === 0 ? [] : ruleSetsOf(name, policies);
     // An empty list means all of them; a trial whose policies are gone applies to none.
     if (policies.length > 0 && ruleSets.length === 0) return undefined;
     return { id, kind, digest, share, ruleSets, stopOn };
-  };
-  const digestsFor = (reference: string): string[] => {
-    const { name, version } = parseReference(reference);
-    const serving = servingDigest(reference);
-    const found = serving === undefined ? [] : [serving];
-    if (version === undefined) {
-      const tried = lifecycle.runningTrial(name)?.digest;
-      if (tried !== undefined) found.push(tried);
-      found.push(...lifecycle.activationOf(name).draining.map(({ digest }) => digest));
-    }
-    return [...new Set(found)];
-  };
-  return {
-    services: (references) =>
-      [...new Set(references)].map((plugin): Service => {
-        const { name, version } = parseReference(plugin);
-        const trial = version === undefined ? trialOf(name) : undefined;
-        const active = servingDigest(plugin) ?? null;
-        return { plugin, active, ...(trial === undefined ? {} : { trial }) };
-      }),
-    versions: (references) => versionsFor({ installed, lifecycle }, references, servingDigest),
-    digestsFor,
-    compile: (digest, rules, handleOf) => {
-      if (installed.byDigest(digest) === undefined) {
-        throw new PluginRequestError(
-          404,
-          `Cannot compile rules: plugin ${digest} is not installed`,
-        );
-      }
-      return compileRules(installed.image(digest), rules, handleOf);
-    },
-    manifestFor: (reference) => {
-      const digest = servingDigest(reference);
-      return digest === undefined ? undefined : installed.byDigest(digest)?.manifest;
-    },
-    manifestOf: (digest) => installed.byDigest(digest)?.manifest,
-    onChange: (listener) => lifecycle.onChange(listener),
-  };
-}
-
-function versionsFor(
-  { installed, lifecycle }: Pick<CatalogDeps, "installed" | "lifecycle">,
-  references: Iterable<string>,
-  servingDigest: (reference: string) => string | undefined,
-): PluginVersion[] {
-  /** Digest → when it ends; undefined: it does not. */
-  const wanted = new Map<string, number | undefined>();
-  for (const { draining } of lifecycle.activations()) {
-    for (const { digest, until } of draining) wanted.set(digest, until);
   }
-  for (const reference of references) {
-    const serving = servingDigest(reference);
-    if (serving !== undefined) wanted.set(serving, undefined);
-    const tried = reference.includes("@") ? undefined : lifecycle.runningTrial(reference)?.digest;
-    if (tried !== undefined) wanted.set(tried, undefined);
-  }
-  return [...wanted].flatMap(([digest, drainUntil]): PluginVersion[] => {
-    const row = installed.byDigest(digest);
-    if (row === undefined) return [];
-    const version = { digest, manifest: row.manifest, path: installed.pathOf(digest) };
-    return [drainUntil === undefined ? version : { ...version, drainUntil }];
-  });
 }
 
 /** `NAME` or `NAME@VERSION`. */

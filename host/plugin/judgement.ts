@@ -40,8 +40,9 @@ export function reasonToRollBack(watch: Watch, status: ProxyStatus): string | un
   const unavailable = cannotServe(watch.digest, status);
   if (unavailable !== undefined) return unavailable;
   const faults = statusOfVersion(watch.digest, status)?.faults ?? 0;
+  const { faultsBefore = faults } = watch;
   // A proxy that started since counts from 0 again.
-  const since = faults < watch.faultsBefore ? faults : faults - watch.faultsBefore;
+  const since = faults < faultsBefore ? faults : faults - faultsBefore;
   return since >= watch.faultsMax ? `${since} faults since it serves` : undefined;
 }
 

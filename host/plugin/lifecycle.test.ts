@@ -138,9 +138,10 @@ describe("rollback", () => {
   it("comes by itself when a new version faults in its first minute", async () => {
     await activate("1.0.0");
     const digest = digestOf("1.1.0");
+    const { id } = await tryOut("1.1.0");
     node.proxy.status = proxyStatus({ versions: [{ digest, faults: 40 }] });
-    await activate("1.1.0", { watchFaults: 3 });
     await look();
+    await promote(id);
     node.proxy.status = proxyStatus({ versions: [{ digest, faults: 42, connections: 1 }] });
     await look();
     expect(active()).toBe("1.1.0");
@@ -156,8 +157,10 @@ describe("rollback", () => {
   it("counts from 0 when the proxy is a new one, and not after the window", async () => {
     await activate("1.0.0");
     const digest = digestOf("1.1.0");
-    node.proxy.status = proxyStatus({ versions: [{ digest, faults: 40 }] });
+    references = [NAME, `${NAME}@1.1.0`];
     await activate("1.1.0");
+    node.proxy.status = proxyStatus({ versions: [{ digest, faults: 40 }] });
+    await look();
     node.proxy.status = proxyStatus({ versions: [{ digest, faults: 2 }] });
     node.clock.now += MINUTE_MS;
     await look();
@@ -165,6 +168,14 @@ describe("rollback", () => {
     node.proxy.status = proxyStatus({ versions: [{ digest, faults: 900 }] });
     await look();
     expect(active()).toBe("1.1.0");
+  });
+
+  it("holds the first faults against a version that is new to the proxy", async () => {
+    await activate("1.0.0");
+    await activate("1.1.0", { watchFaults: 2 });
+    node.proxy.status = proxyStatus({ versions: [{ digest: digestOf("1.1.0"), faults: 2 }] });
+    await look();
+    expect(active()).toBe("1.0.0");
   });
 
   it("comes at once when the proxy cannot run the version", async () => {

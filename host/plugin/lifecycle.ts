@@ -18,7 +18,6 @@ import { AutomaticSteps } from "./automatic-steps.ts";
 import { Eligibility } from "./eligibility.ts";
 import { PluginRequestError } from "./errors.ts";
 import type { InstalledVersion, InstalledVersions } from "./installed-versions.ts";
-import { statusOfVersion } from "./judgement.ts";
 import { type TrialRecord, type TrialState, Trials } from "./trials.ts";
 import type { Trust } from "./trust.ts";
 
@@ -162,7 +161,7 @@ export class PluginLifecycle {
     this.#removeSuperseded();
   }
 
-  /** Throws PluginRequestError, UntrustedError, and what `compileAll` throws. */
+  /** Throws PluginRequestError, UntrustedError. */
   activate(name: string, version: string, options: ActivateOptions): Promise<void> {
     return this.#serial(async () => {
       const row = this.#deps.versions.get(name, version);
@@ -177,7 +176,7 @@ export class PluginLifecycle {
             "promote or abort it first",
         );
       }
-      this.#deps.compileAll(name, row.digest);
+      this.#compileAll(row);
       await this.#advance(row, trial === undefined ? "activate" : "promote", options);
     });
   }
@@ -212,7 +211,7 @@ export class PluginLifecycle {
         );
       }
       this.#eligibility.mayServe(row, spec.allowDowngrade === true);
-      this.#deps.compileAll(name, row.digest);
+      this.#compileAll(row);
       const { kind, version, share, policies, stopOn } = spec;
       if (policies.length > 0 && this.#deps.ruleSetsOf(name, policies).length === 0) {
         throw new PluginRequestError(422, `${cannot}: none of ${policies.join(", ")} asks for it`);
@@ -274,18 +273,27 @@ export class PluginLifecycle {
     });
   }
 
+  #compileAll({ name, version, digest }: InstalledVersion): void {
+    try {
+      this.#deps.compileAll(name, digest);
+    } catch (cause) {
+      const reason = cause instanceof Error ? cause.message : String(cause);
+      const what = `${name} ${version} cannot serve the rules in force`;
+      throw new PluginRequestError(422, `${what}: ${reason}`, { cause });
+    }
+  }
+
   async #advance(row: InstalledVersion, step: Step, options: ActivateOptions): Promise<void> {
     const { now } = this.#deps;
     const { name, digest } = row;
     const { active } = this.#activations.of(name);
     const trial = this.#trials.running(name);
-    // What a version has done before, as a canary say, is not held against it now.
-    const before = await this.#deps.proxyStatus().catch(() => undefined);
+    const before = this.#faultsBefore(row);
     const watch: Watch = {
       digest,
       until: now() + (options.watchMs ?? WATCH_MS_DEFAULT),
-      faultsBefore: before === undefined ? 0 : (statusOfVersion(digest, before)?.faults ?? 0),
       faultsMax: options.watchFaults ?? WATCH_FAULTS_DEFAULT,
+      ...(before === undefined ? {} : { faultsBefore: before }),
     };
     this.#activations.advance(name, {
       entry: this.#entry(row, step),
@@ -295,6 +303,16 @@ export class PluginLifecycle {
     if (trial !== undefined) this.#trials.end(trial.id, "promoted", now());
     this.#log.info({ ...naming(row), step }, "a version serves");
     await this.#announce(`${name} ${row.version}`);
+  }
+
+  /**
+   * What a version has done before, as a canary say, is not held against it. Undefined: the next
+   * look says; asking the proxy here would hold up the activation.
+   */
+  #faultsBefore(row: InstalledVersion): number | undefined {
+    const uses = this.usesOf(row).filter((use) => use !== "last known good");
+    if (uses.length === 0) return 0;
+    return uses.includes("on trial") ? this.#steps.faultsSeen(row.digest) : undefined;
   }
 
   #goBackFrom(name: string, reason: string): boolean {

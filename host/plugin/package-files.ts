@@ -15,7 +15,7 @@ import {
   statSync,
   writeSync,
 } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import {
   PACKAGE_BYTES_MAX,
   type PluginPackage,
@@ -35,7 +35,8 @@ export class PackageFiles {
 
   /** @param folder Made if it is not there; what an interrupted write left in it goes. */
   constructor(folder: string) {
-    this.#folder = folder;
+    // The proxy reads the same files from a folder of its own.
+    this.#folder = resolve(folder);
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     for (const name of readdirSync(folder)) {
       if (name.endsWith(PART)) rmSync(join(folder, name), { force: true });

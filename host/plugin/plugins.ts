@@ -8,7 +8,7 @@ import type { InstanceStatus, ProxyStatus } from "../../runtime/contract/control
 import type { PluginBackend } from "../admin/plugin-types.ts";
 import type { Store } from "../store/store.ts";
 import { createPluginBackend } from "./backend.ts";
-import { createCatalogView, type PluginCatalogView } from "./catalog-view.ts";
+import { CatalogView, type PluginCatalogView } from "./catalog-view.ts";
 import { InstalledVersions } from "./installed-versions.ts";
 import { machineKey } from "./key-files.ts";
 import { PluginLifecycle } from "./lifecycle.ts";
@@ -57,7 +57,7 @@ export function createPlugins(deps: PluginsDeps): Plugins {
   const log = new PluginLog();
   const parts = { installed, lifecycle, trust, log, now };
   return {
-    view: createCatalogView({ installed, lifecycle, ruleSetsOf }),
+    view: new CatalogView({ installed, lifecycle, ruleSetsOf }),
     backend: createPluginBackend({ ...parts, proxyStatus, proxyInstances }),
     log,
     start: () => lifecycle.start(),
