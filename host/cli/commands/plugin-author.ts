@@ -2,7 +2,7 @@
  * `imker plugin new|build|test|…`: the author's side. Compilers and kits are
  * loaded by the command that needs them: the other commands must not pay for it.
  */
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Command } from "commander";
@@ -26,6 +26,7 @@ export function addPluginAuthorCommands(plugin: Command, context: CliContext): v
   addNew(plugin, context);
   addBuild(plugin, context);
   addTest(plugin, context);
+  addCheck(plugin, context);
 }
 
 /** Runs `action`; what the author did wrong ends the command with its message. */
@@ -125,4 +126,45 @@ function addTest(plugin: Command, context: CliContext): void {
         process.exitCode = EXIT.user;
       }
     });
+}
+
+interface CheckCommandOptions {
+  quick?: boolean;
+  seed: string;
+  grant: string[];
+}
+
+function addCheck(plugin: Command, context: CliContext): void {
+  plugin
+    .command("check")
+    .description("hold a package against the conformance kit; exits 1 when a check fails")
+    .argument("<file>", "the package")
+    .option("--quick", "20,000 messages in place of 1,000,000")
+    .option("--seed <number>", "of everything random", "1")
+    .option("--grant <capability...>", "host functions you would grant", ["emit", "log", "match"])
+    .action(async (file: string, options: CheckCommandOptions, command: Command) => {
+      const kit = await import("../../../runtime/testkit/conformance/index.ts");
+      const { checkLineText } = await import("../author/check-report.ts");
+      const bytes = readBytes(file);
+      const messages = options.quick ? kit.MESSAGES_QUICK : kit.MESSAGES_DEFAULT;
+      const { grant: grants, seed } = options;
+      const report = await kit.checkPackage(
+        bytes,
+        { messages, grants, seed: Number(seed), mutations: 50 },
+        (line) => {
+          if (!wantsJson(command)) context.out(checkLineText(line));
+        },
+      );
+      if (wantsJson(command)) context.out(`${JSON.stringify({ messages, ...report }, null, 2)}\n`);
+      if (!report.ok) process.exitCode = EXIT.user;
+    });
+}
+
+function readBytes(file: string): Uint8Array {
+  try {
+    return readFileSync(file);
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new CliError(EXIT.user, `Cannot read ${file}: ${reason}`, { cause });
+  }
 }
