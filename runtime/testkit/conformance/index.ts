@@ -22,7 +22,7 @@ export type { CheckLine, CheckOptions } from "./types.ts";
 export const MESSAGES_DEFAULT = 1_000_000;
 export const MESSAGES_QUICK = 20_000;
 
-/** In this order; the first two (package, imports) decide whether there is anything to run. */
+/** In this order; behind package and imports. A plugin that fails its own vectors ends there. */
 const CHECKS: readonly Check[] = [
   vectorsHold,
   splitsDoNotMatter,
@@ -79,6 +79,7 @@ export async function checkPackage(
       const detail = error instanceof Error ? error.message : String(error);
       add({ name: check.name, ok: false, detail });
     }
+    if (checks.at(-1)?.ok === false && check === vectorsHold) break;
   }
   return { ok: checks.every(({ ok }) => ok), ...about, checks };
 }
