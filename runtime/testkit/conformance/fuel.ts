@@ -1,7 +1,7 @@
 /**
  * Fuel is linear in bytes: streams of the package's vectors, sent ahead or in turn, and of one byte
- * repeated, at doubling sizes. A parser that looks at everything again with each message shows here, and so does one that
- * only its budget stops.
+ * repeated, at doubling sizes. A parser that looks at everything again with each message shows
+ * here, and so does one that only its budget stops.
  */
 import { WHOLE } from "../cuts.ts";
 import { SteadyRunner } from "../steady-runner.ts";
@@ -17,6 +17,8 @@ const SIZE_COMPARED = 16 * 1024;
  * between is a collection here and there.
  */
 const GROWTH_MAX = 2;
+/** Less than this for a byte is what calls and memory cost, not the parser. */
+const FUEL_PER_BYTE_MIN = 1;
 const FINDINGS_MAX = 3;
 const RESPONSE_BYTES_MAX = 128 * 1024;
 
@@ -91,7 +93,8 @@ function measure(
 function growthOf({ perByte }: Measured): number {
   const base = perByte[SIZES.indexOf(SIZE_COMPARED)];
   const last = perByte.at(-1);
-  return base === undefined || last === undefined || base === 0 ? 0 : last / base;
+  if (base === undefined || last === undefined) return 0;
+  return last / Math.max(base, FUEL_PER_BYTE_MIN);
 }
 
 /** The vector's requests again and again, then as many of its responses. */

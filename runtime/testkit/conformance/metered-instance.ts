@@ -1,6 +1,6 @@
 /**
- * An instance whose every call is metered: fuel against the budget that the manifest gives the call.
- * Otherwise exactly the instance it stands for.
+ * An instance whose every call is metered: fuel against the budget that the manifest gives the
+ * call. Otherwise exactly the instance it stands for.
  */
 import type { Manifest } from "../../contract/manifest.ts";
 import type {

@@ -1,6 +1,6 @@
 /**
- * Rule sets: compiling gives the same bytes every time, loading and unloading leaves nothing behind,
- * and bytes of somebody else are refused with an error, never a fault.
+ * Rule sets: compiling gives the same bytes every time, loading and unloading leaves nothing
+ * behind, and bytes of somebody else are refused with an error, never a fault.
  */
 import { PluginLoadError } from "../../isolate/errors.ts";
 import { prepareRules } from "../run-vector.ts";
