@@ -1,7 +1,7 @@
 /**
  * The host call that fails, whichever it is: the instance is poisoned and says so again, a fresh
- * one works, and nothing of the lost one is left. A plugin cannot do anything about it, but one that
- * kept state outside its instance shows here.
+ * one works, and nothing of the lost one is left. A plugin cannot do anything about it, but one
+ * that kept state outside its instance shows here.
  */
 import type { HostImports } from "../../isolate/types.ts";
 import { WHOLE } from "../cuts.ts";

@@ -1,7 +1,7 @@
 /**
  * The component as a component: through jco's generated glue, an implementation of the canonical
- * ABI that is not ours, its vectors must come to the same. That glue knows no fuel, so only what has
- * come to an end in the sandbox is run through it.
+ * ABI that is not ours, its vectors must come to the same. That glue knows no fuel, so only
+ * what has come to an end in the sandbox is run through it.
  */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
