@@ -7,6 +7,8 @@ export interface ApiReply {
   body: unknown;
 }
 
+export type ApiMethod = "GET" | "POST" | "PUT" | "DELETE";
+
 export class ApiClient {
   readonly #socket: string;
   readonly #client: Client;
@@ -22,17 +24,34 @@ export class ApiClient {
   }
 
   /** The answer whatever its status; CliError (unreachable) when there is none. */
-  async send(method: "GET" | "POST" | "DELETE", path: string, body?: unknown): Promise<ApiReply> {
+  async send(method: ApiMethod, path: string, body?: unknown): Promise<ApiReply> {
     const response = await this.#request(method, path, body);
     const text = await response.body.text();
     return { status: response.statusCode, body: text === "" ? undefined : JSON.parse(text) };
   }
 
   /** The body of a successful answer; a problem becomes a CliError with its `detail`. */
-  async call<T>(method: "GET" | "POST" | "DELETE", path: string, body?: unknown): Promise<T> {
+  async call<T>(method: ApiMethod, path: string, body?: unknown): Promise<T> {
     const reply = await this.send(method, path, body);
     if (reply.status >= 400) throw problemError(reply);
     return reply.body as T;
+  }
+
+  /** Sends a file; throws as `call` does. */
+  async upload<T>(path: string, file: Uint8Array, type: string): Promise<T> {
+    const response = await this.#send("POST", path, { type, content: file });
+    const body = await response.body.json();
+    if (response.statusCode >= 400) throw problemError({ status: response.statusCode, body });
+    return body as T;
+  }
+
+  /** The bytes of a successful answer; throws as `call` does. */
+  async download(path: string): Promise<Uint8Array> {
+    const response = await this.#send("GET", path);
+    if (response.statusCode >= 400) {
+      throw problemError({ status: response.statusCode, body: await response.body.json() });
+    }
+    return response.body.bytes();
   }
 
   /** Lines of a streamed answer, as they come. */
@@ -55,14 +74,23 @@ export class ApiClient {
     await this.#client.destroy();
   }
 
-  async #request(method: "GET" | "POST" | "DELETE", path: string, body?: unknown) {
+  #request(method: ApiMethod, path: string, body?: unknown) {
+    if (body === undefined) return this.#send(method, path);
+    return this.#send(method, path, { type: "application/json", content: JSON.stringify(body) });
+  }
+
+  async #send(
+    method: ApiMethod,
+    path: string,
+    body?: { type: string; content: string | Uint8Array },
+  ) {
     try {
       return await this.#client.request({
         method,
         path,
         ...(body === undefined
           ? {}
-          : { body: JSON.stringify(body), headers: { "content-type": "application/json" } }),
+          : { body: body.content, headers: { "content-type": body.type } }),
       });
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause);

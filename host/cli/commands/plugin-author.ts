@@ -27,6 +27,7 @@ export function addPluginAuthorCommands(plugin: Command, context: CliContext): v
   addBuild(plugin, context);
   addTest(plugin, context);
   addCheck(plugin, context);
+  addDev(plugin, context);
 }
 
 /** Runs `action`; what the author did wrong ends the command with its message. */
@@ -167,4 +168,45 @@ function readBytes(file: string): Uint8Array {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new CliError(EXIT.user, `Cannot read ${file}: ${reason}`, { cause });
   }
+}
+
+function addDev(plugin: Command, context: CliContext): void {
+  plugin
+    .command("dev")
+    .description("build and activate every change in the running agent, until Ctrl-C")
+    .argument("[folder]", "the plugin's project", ".")
+    .action(async (path: string, _options: unknown, command: Command) => {
+      const folder = resolve(path);
+      const { readPluginManifest } = await import("../../../runtime/build/build.ts");
+      const { linkProject } = await import("../../../runtime/build/project.ts");
+      const { DevSession } = await import("../author/dev-session.ts");
+      const { name } = await forAuthor(async () => readPluginManifest(folder));
+      linkProject(ROOT, folder);
+      await context.withClient(command, async (client) => {
+        const say = (value: object, text: string) =>
+          context.out(wantsJson(command) ? `${JSON.stringify(value)}\n` : text);
+        const session = new DevSession({
+          root: ROOT,
+          folder,
+          name,
+          client,
+          listener: {
+            reloaded: (one) => {
+              const times = `built in ${one.buildMs.toFixed(0)} ms, live in ${one.activateMs.toFixed(0)} ms`;
+              const what = `${name} ${one.version}, ${one.bytes} bytes, ${times}`;
+              say(one, `✓ ${what} (${one.changed.join(", ")})\n`);
+            },
+            failed: (message) => say({ error: message }, `✗ ${message}\n`),
+          },
+        });
+        // Before the start: the key must go whenever the session is ended.
+        const ended = new Promise((resolve) => {
+          process.once("SIGINT", resolve);
+          process.once("SIGTERM", resolve);
+        });
+        await session.start();
+        await ended;
+        await session.stop();
+      });
+    });
 }
