@@ -8,6 +8,7 @@ import { fileURLToPath } from "node:url";
 import type { Command } from "commander";
 import { type CliContext, wantsJson } from "../context.ts";
 import { CliError, EXIT } from "../errors.ts";
+import { addPluginEvidenceCommands } from "./plugin-evidence.ts";
 
 /** Root of this installation. */
 const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
@@ -28,6 +29,7 @@ export function addPluginAuthorCommands(plugin: Command, context: CliContext): v
   addTest(plugin, context);
   addCheck(plugin, context);
   addDev(plugin, context);
+  addPluginEvidenceCommands(plugin, context, { root: ROOT, forAuthor });
 }
 
 /** Runs `action`; what the author did wrong ends the command with its message. */
