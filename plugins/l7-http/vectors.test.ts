@@ -1,5 +1,6 @@
 /**
- * Every vector of vectors.md and testdata/, natively and sandboxed, at many cuts: the outcome is always the same.
+ * Every vector of vectors.md and testdata/, natively and sandboxed, at many cuts: the outcome is
+ * always the same.
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";

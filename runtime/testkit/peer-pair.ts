@@ -10,10 +10,10 @@ const WINDOW_BYTES_MAX = 192 * 1024;
 /** Calls for the same bytes; every call but the last consumes at least one. */
 const CALLS_MAX = 100_000;
 
-/** Something a peer does. `set-stages` is the host's. */
+/** Something a peer does, at a time (nanoseconds since 1970). `set-stages` is the host's. */
 export type Step =
-  | { kind: "request" | "response"; bytes: Uint8Array }
-  | { kind: "end"; direction: "request" | "response"; how: "closed" | "failed" }
+  | { kind: "request" | "response"; bytes: Uint8Array; now?: bigint }
+  | { kind: "end"; direction: "request" | "response"; how: "closed" | "failed"; now?: bigint }
   | { kind: "stages"; stages: readonly { point: number; ruleSet: number }[] };
 
 /** How the bytes of a step are cut: pieces of at most n bytes, or at rising offsets within it. */
@@ -41,6 +41,8 @@ export class PeerPair {
   calls = 0;
   readonly #instance: PluginInstance;
   readonly #connection: number;
+  #nowHigh = 0;
+  #nowLow = 0;
   readonly #ways = [new Way(), new Way()] as const;
 
   constructor(instance: PluginInstance, connection: number) {
@@ -56,6 +58,10 @@ export class PeerPair {
   /** Takes a step, its bytes in pieces: of at most so many bytes, or cut at these offsets. */
   take(step: Step, cut: Cut): void {
     if (this.closed !== undefined) return;
+    if ("now" in step && step.now !== undefined) {
+      this.#nowHigh = Number(step.now >> 32n);
+      this.#nowLow = Number(step.now & 0xffff_ffffn);
+    }
     if (step.kind === "stages") {
       this.#instance.setStages(this.#connection, step.stages);
     } else if (step.kind === "end") {
@@ -105,7 +111,9 @@ export class PeerPair {
     for (let round = 0; round < CALLS_MAX; round++) {
       const data = this.#way(direction).held;
       this.calls++;
-      this.#instance.onData(this.#connection, direction, data, 0, data.length, end, 0, 0);
+      const { length } = data;
+      const [high, low] = [this.#nowHigh, this.#nowLow];
+      this.#instance.onData(this.#connection, direction, data, 0, length, end, high, low);
       if (!this.#apply(direction, data.length, end)) return;
     }
     throw new OperationError("Cannot finish a call: it never ends");

@@ -5,7 +5,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Manifest, manifestSchema } from "../contract/manifest.ts";
-import type { HostImports, PluginInstance, PluginRule } from "../isolate/types.ts";
+import type { HostImports, InstanceFacts, PluginInstance, PluginRule } from "../isolate/types.ts";
 import { compilePattern, createMatcher } from "../regex/index.ts";
 import { type Cut, PeerPair } from "./peer-pair.ts";
 import { RecordLog } from "./record-log.ts";
@@ -18,6 +18,22 @@ export interface Outcome {
   records: string[];
   close: string | undefined;
 }
+
+/** What can be run: a vector, or traffic that was recorded, which also knows who talked. */
+export type Runnable = Pick<Vector, "stages" | "steps"> & {
+  facts?: Omit<InstanceFacts, "stages">;
+  /** Of each stage; without it the first is egress, the second ingress. */
+  points?: readonly number[];
+};
+
+const FACTS: Omit<InstanceFacts, "stages"> = {
+  sourceIdentity: 1000,
+  destinationIdentity: 2000,
+  sourceAddress: new Uint8Array(16),
+  destinationAddress: new Uint8Array(16),
+  sourcePort: 40000,
+  destinationPort: 80,
+};
 
 /** The manifest of a plugin folder. */
 export function readManifest(folder: string): Manifest {
@@ -63,16 +79,11 @@ export class VectorRunner {
   }
 
   /** Runs a vector, each step's bytes cut as given, or as a function of the step's index says. */
-  run(vector: Pick<Vector, "stages" | "steps">, cut: Cut | ((step: number) => Cut)): Outcome {
+  run(vector: Runnable, cut: Cut | ((step: number) => Cut)): Outcome {
     this.#log.lines = [];
     const connection = this.instance.open({
-      sourceIdentity: 1000,
-      destinationIdentity: 2000,
-      sourceAddress: new Uint8Array(16),
-      destinationAddress: new Uint8Array(16),
-      sourcePort: 40000,
-      destinationPort: 80,
-      stages: this.#stages(vector.stages),
+      ...(vector.facts ?? FACTS),
+      stages: this.#stages(vector.stages, vector.points),
     });
     const pair = new PeerPair(this.instance, connection);
     vector.steps.forEach((step, index) => {
@@ -98,8 +109,14 @@ export class VectorRunner {
     return handle;
   }
 
-  #stages(stages: readonly VectorRules[]): { point: number; ruleSet: number }[] {
-    return stages.map((rules, point) => ({ point, ruleSet: this.load(rules) }));
+  #stages(
+    stages: readonly VectorRules[],
+    points: readonly number[] = [],
+  ): { point: number; ruleSet: number }[] {
+    return stages.map((rules, index) => ({
+      point: points[index] ?? Math.min(index, 1),
+      ruleSet: this.load(rules),
+    }));
   }
 
   #step(step: VectorStep) {

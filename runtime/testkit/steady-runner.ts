@@ -8,8 +8,7 @@ import type { HostImports, PluginInstance } from "../isolate/types.ts";
 import type { NamedCut } from "./cuts.ts";
 import type { Result } from "./outcome-diff.ts";
 import { OperationError } from "./peer-pair.ts";
-import { VectorRunner } from "./run-vector.ts";
-import type { Vector } from "./vectors.ts";
+import { type Runnable, VectorRunner } from "./run-vector.ts";
 
 export class SteadyRunner {
   readonly #manifest: Manifest;
@@ -27,7 +26,7 @@ export class SteadyRunner {
     return this.#runner;
   }
 
-  run(vector: Pick<Vector, "stages" | "steps">, cut: NamedCut): Result {
+  run(vector: Runnable, cut: NamedCut): Result {
     try {
       return this.runner.run(vector, cut.of);
     } catch (error) {

@@ -2,12 +2,13 @@
  * `imker plugin new|build|test|…`: the author's side. Compilers and kits are
  * loaded by the command that needs them: the other commands must not pay for it.
  */
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Command } from "commander";
 import { type CliContext, wantsJson } from "../context.ts";
 import { CliError, EXIT } from "../errors.ts";
+import { addPluginEvidenceCommands } from "./plugin-evidence.ts";
 
 /** Root of this installation. */
 const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
@@ -26,6 +27,9 @@ export function addPluginAuthorCommands(plugin: Command, context: CliContext): v
   addNew(plugin, context);
   addBuild(plugin, context);
   addTest(plugin, context);
+  addCheck(plugin, context);
+  addDev(plugin, context);
+  addPluginEvidenceCommands(plugin, context, { root: ROOT, forAuthor });
 }
 
 /** Runs `action`; what the author did wrong ends the command with its message. */
@@ -124,5 +128,87 @@ function addTest(plugin: Command, context: CliContext): void {
         if (wantsJson(command)) context.err("imker: the plugin fails its tests\n");
         process.exitCode = EXIT.user;
       }
+    });
+}
+
+interface CheckCommandOptions {
+  quick?: boolean;
+  seed: string;
+  grant: string[];
+}
+
+function addCheck(plugin: Command, context: CliContext): void {
+  plugin
+    .command("check")
+    .description("hold a package against the conformance kit; exits 1 when a check fails")
+    .argument("<file>", "the package")
+    .option("--quick", "20,000 messages in place of 1,000,000")
+    .option("--seed <number>", "of everything random", "1")
+    .option("--grant <capability...>", "host functions you would grant", ["emit", "log", "match"])
+    .action(async (file: string, options: CheckCommandOptions, command: Command) => {
+      const kit = await import("../../../runtime/testkit/conformance/index.ts");
+      const { checkLineText } = await import("../author/check-report.ts");
+      const bytes = readBytes(file);
+      const messages = options.quick ? kit.MESSAGES_QUICK : kit.MESSAGES_DEFAULT;
+      const { grant: grants, seed } = options;
+      const report = await kit.checkPackage(
+        bytes,
+        { messages, grants, seed: Number(seed), mutations: 50 },
+        (line) => {
+          if (!wantsJson(command)) context.out(checkLineText(line));
+        },
+      );
+      if (wantsJson(command)) context.out(`${JSON.stringify({ messages, ...report }, null, 2)}\n`);
+      if (!report.ok) process.exitCode = EXIT.user;
+    });
+}
+
+function readBytes(file: string): Uint8Array {
+  try {
+    return readFileSync(file);
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new CliError(EXIT.user, `Cannot read ${file}: ${reason}`, { cause });
+  }
+}
+
+function addDev(plugin: Command, context: CliContext): void {
+  plugin
+    .command("dev")
+    .description("build and activate every change in the running agent, until Ctrl-C")
+    .argument("[folder]", "the plugin's project", ".")
+    .action(async (path: string, _options: unknown, command: Command) => {
+      const folder = resolve(path);
+      const { readPluginManifest } = await import("../../../runtime/build/build.ts");
+      const { linkProject } = await import("../../../runtime/build/project.ts");
+      const { DevSession } = await import("../author/dev-session.ts");
+      const { name } = await forAuthor(async () => readPluginManifest(folder));
+      linkProject(ROOT, folder);
+      await context.withClient(command, async (client) => {
+        const say = (value: object, text: string) =>
+          context.out(wantsJson(command) ? `${JSON.stringify(value)}\n` : text);
+        const session = new DevSession({
+          root: ROOT,
+          folder,
+          name,
+          client,
+          listener: {
+            reloaded: (one) => {
+              const times = `built in ${one.buildMs.toFixed(0)} ms, live in ${one.activateMs.toFixed(0)} ms`;
+              const what = `${name} ${one.version}, ${one.bytes} bytes, ${times}`;
+              say(one, `✓ ${what} (${one.changed.join(", ")})\n`);
+            },
+            failed: (message) => say({ error: message }, `✗ ${message}\n`),
+          },
+        });
+        // Before the start: the key must go whenever the session is ended.
+        const ended = new Promise((resolve) => {
+          process.once("SIGINT", resolve);
+          process.once("SIGTERM", resolve);
+        });
+        await session.start();
+        await ended;
+        await session.stop();
+      });
     });
 }
