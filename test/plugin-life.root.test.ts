@@ -1,7 +1,7 @@
 /**
  * A plugin's life on a node under load, over the admin API: signed, installed, shadowed, canaried,
- * rolled back by itself, promoted, drained, rolled back by hand, across an agent restart. Real agent,
- * proxy, sockets; every connection counts.
+ * rolled back by itself, promoted, drained, rolled back by hand, across an agent restart. Real
+ * agent, proxy, sockets; every connection counts.
  */
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
