@@ -170,7 +170,13 @@ export class PolicyService {
    */
   async pluginsChanged(): Promise<void> {
     if (this.#deps.ruleSets.hasNewcomers) return this.#enforceSoon();
-    await this.#serial(() => this.#deps.enforcer.updatePlugins());
+    clearTimeout(this.#retry);
+    try {
+      await this.#serial(() => this.#deps.enforcer.updatePlugins());
+    } catch (error) {
+      this.#retryLater();
+      throw error;
+    }
   }
 
   #read(files: PolicyFile[]): ReadPolicies {
@@ -224,8 +230,7 @@ export class PolicyService {
           return true;
         });
       } catch (cause) {
-        this.#retry = setTimeout(() => void this.refresh().catch(() => {}), RETRY_MS);
-        this.#retry.unref();
+        this.#retryLater();
         const reason = cause instanceof Error ? cause.message : String(cause);
         throw new ProblemError(
           503,
@@ -235,6 +240,11 @@ export class PolicyService {
         );
       }
     });
+  }
+
+  #retryLater(): void {
+    this.#retry = setTimeout(() => void this.refresh().catch(() => {}), RETRY_MS);
+    this.#retry.unref();
   }
 
   /**
