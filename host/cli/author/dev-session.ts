@@ -1,7 +1,7 @@
 /**
- * One run of `imker plugin dev`: every change of a project is built, signed with a key that is valid
- * for this plugin and a day, uploaded and activated in the running agent. The key goes when the
- * session ends; what it activated stays until somebody activates another version.
+ * One run of `imker plugin dev`: every change of a project is built, signed with a key that is
+ * valid for this plugin and a day, uploaded and activated in the running agent. The key goes when
+ * the session ends; what it activated stays until somebody activates another version.
  */
 import { createHash, randomBytes } from "node:crypto";
 import { type FSWatcher, readdirSync, readFileSync, watch } from "node:fs";
