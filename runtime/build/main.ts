@@ -1,6 +1,6 @@
 /**
- * `node runtime/build/main.ts plugins/NAME --out DIR`: builds one plugin. Writes DIR/plugin.wasm
- * (the package) and DIR/plugin.json (its manifest, checked).
+ * `node runtime/build/main.ts plugins/NAME --out DIR`: builds one plugin. Writes its package,
+ * DIR/plugin.wasm.
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
@@ -25,10 +25,9 @@ async function main(): Promise<number> {
   try {
     const built = await buildPlugin(root, resolve(folder));
     mkdirSync(values.out, { recursive: true });
-    writeFileSync(join(values.out, "plugin.json"), `${JSON.stringify(built.manifest, null, 2)}\n`);
-    writeFileSync(join(values.out, "plugin.wasm"), built.package);
+    writeFileSync(join(values.out, "plugin.wasm"), built.file);
     const { name, version } = built.manifest;
-    process.stdout.write(`${name} ${version}: ${built.package.length} bytes\n`);
+    process.stdout.write(`${name} ${version}: ${built.file.length} bytes\n`);
     return 0;
   } catch (error) {
     if (!(error instanceof BuildError)) throw error;

@@ -107,7 +107,7 @@ export class DevSession {
       await this.#activate(built);
       listener.reloaded({
         version: built.manifest.version,
-        bytes: built.package.length,
+        bytes: built.file.length,
         buildMs: builtAt - start,
         activateMs: performance.now() - builtAt,
         changed,
@@ -120,7 +120,7 @@ export class DevSession {
   async #activate(built: BuiltPlugin): Promise<void> {
     const { withClient, name } = this.#options;
     const { version, capabilities } = built.manifest;
-    const file = signPackage(built.package, readPrivateKey(this.#pair.privatePem));
+    const file = signPackage(built.file, readPrivateKey(this.#pair.privatePem));
     const path = `/v1/plugins?grant=${capabilities.join(",")}`;
     await withClient(async (client) => {
       await client.upload(path, file, "application/wasm");

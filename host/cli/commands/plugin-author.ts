@@ -84,9 +84,9 @@ function addBuild(plugin: Command, context: CliContext): void {
         const built = await buildPlugin(ROOT, folder);
         const { name, version, capabilities } = built.manifest;
         const file = options.output ?? join(folder, `${name}-${version}.wasm`);
-        writeFileSync(file, built.package);
-        const digest = digestOf(built.package);
-        return { name, version, file, bytes: built.package.length, digest, capabilities };
+        writeFileSync(file, built.file);
+        const digest = digestOf(built.file);
+        return { name, version, file, bytes: built.file.length, digest, capabilities };
       });
       context.print(command, result, (one) =>
         [
