@@ -353,7 +353,7 @@ static __always_inline int connection_decide(struct __sk_buff *skb, struct flow 
 		if (result == RELATED_PROXY)
 			return CONNECTION_PROXY;
 		if (result == RELATED_FORWARD) {
-			/* Whoever sent it, a router on the way say, is not an end of it. */
+			/* Its sender may be a router on the way: no end of the connection. */
 			connection_identify(flow);
 			return CONNECTION_FORWARD;
 		}
