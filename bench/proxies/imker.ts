@@ -5,7 +5,8 @@
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { PluginCatalog } from "../../host/plugin/catalog.ts";
+import { compileRules } from "../../host/plugin/rule-compiler.ts";
+import { readShipped, type ShippedPlugin } from "../../host/plugin/shipped.ts";
 import { type ProxyRuntime, runtimeCommand } from "../../host/proxy/process.ts";
 import type { ProxyState } from "../../runtime/contract/control.ts";
 import { RunError } from "../errors.ts";
@@ -69,24 +70,26 @@ async function startStatic(runtime: ProxyRuntime, setting: ProxySetting): Promis
 
 /** What the agent would send: the plugin, and the three rules compiled by it. */
 function compileState(root: string): ProxyState {
-  const catalog = loadCatalog(join(root, ".build", "plugins"));
+  const { version, image } = findPlugin(join(root, ".build", "plugins"));
   const rules = HTTP_RULES.map(({ method, path }) => [
     { key: "method", value: method },
     { key: "path", value: path },
   ]);
   let patterns = 0;
-  const form = catalog.compile({ plugin: PLUGIN, rules }, () => ++patterns);
+  const form = compileRules(image, rules, () => ++patterns);
   return {
     revision: 1,
-    plugins: catalog.versions(),
+    plugins: [version],
     services: [{ plugin: PLUGIN, active: form.digest }],
     ruleSets: [{ id: RULE_SET, plugin: PLUGIN, mode: "enforce", failure: "closed", forms: [form] }],
   };
 }
 
-function loadCatalog(folder: string): PluginCatalog {
+function findPlugin(folder: string): ShippedPlugin {
   try {
-    return PluginCatalog.load(folder);
+    const found = readShipped(folder).find(({ image }) => image.manifest.name === PLUGIN);
+    if (found === undefined) throw new Error(`there is no ${PLUGIN} in ${folder}`);
+    return found;
   } catch (cause) {
     const state = cause instanceof Error ? cause.message : String(cause);
     throw new RunError(`Cannot measure Imker: ${state}`, { cause });

@@ -1,23 +1,28 @@
 /** `policy validate` where no agent runs: the same checks, with the plugins of this tree. */
+import type { PluginImage } from "../../runtime/isolate/types.ts";
 import type { ApplyResult, PolicyFile } from "../admin/types.ts";
 import { BUILD } from "../agent/environment.ts";
 import { createPatternCheck } from "../agent/pattern-check.ts";
 import { readPolicyFiles } from "../enforce/policy-reader.ts";
-import { PluginCatalog } from "../plugin/catalog.ts";
+import { compileRules } from "../plugin/rule-compiler.ts";
+import { readShipped } from "../plugin/shipped.ts";
 
 export function validateLocally(files: PolicyFile[]): ApplyResult {
-  const catalog = PluginCatalog.load(BUILD.plugins);
+  const shipped = readShipped(BUILD.plugins);
+  const imageOf = (name: string, version: string | undefined): PluginImage | undefined =>
+    shipped
+      .map(({ image }) => image)
+      .find(({ manifest: one }) => one.name === name && (version ?? one.version) === one.version);
   let patterns = 0;
   const { documents, errors, warnings } = readPolicyFiles(files, {
     parsing: {
       checkPattern: createPatternCheck(),
-      plugins: ({ name, version }) =>
-        catalog
-          .versions()
-          .map(({ manifest }) => manifest)
-          .find((one) => one.name === name && (version ?? one.version) === one.version),
+      plugins: ({ name, version }) => imageOf(name, version)?.manifest,
     },
-    checkRules: (rules) => void catalog.compile(rules, () => ++patterns),
+    checkRules: ({ plugin, version, rules }) => {
+      const image = imageOf(plugin, version);
+      if (image !== undefined) compileRules(image, rules, () => ++patterns);
+    },
   });
   const applied = documents.map(({ kind, namespace, name }) => ({
     ...{ kind, namespace, name },
