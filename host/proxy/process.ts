@@ -20,14 +20,14 @@ export interface ProxyProcessOptions {
 const PROJECT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 
 /** V8 lets a heap grow fourfold between collections unless it is told to mind a small maximum. */
-const NODE_FLAGS = ["--max-semi-space-size=1", "--max-old-space-size=1024"];
+const V8_FLAGS = ["--max-semi-space-size=1", "--max-old-space-size=1024"];
 
 /** Program and leading arguments that run the proxy; the proxy's own options follow. */
 export function runtimeCommand(runtime: ProxyRuntime): [string, ...string[]] {
   const main = join(PROJECT, "runtime", "main.ts");
-  return runtime === "node"
-    ? [process.execPath, ...NODE_FLAGS, main]
-    : [join(PROJECT, "node_modules", ".bin", "deno"), "run", "--no-prompt", "-A", main];
+  if (runtime === "node") return [process.execPath, ...V8_FLAGS, main];
+  const deno = join(PROJECT, "node_modules", ".bin", "deno");
+  return [deno, "run", `--v8-flags=${V8_FLAGS.join(",")}`, "--no-prompt", "-A", main];
 }
 
 /** The command line that runs the proxy in the foreground. */
