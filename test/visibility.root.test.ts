@@ -94,3 +94,37 @@ it("a policy with a plugin that is not there denies with reason 222, also after 
   await rig.restartAgent("SIGKILL");
   expect(await rig.curl(friend, web, "/e")).toBe("no answer");
 });
+
+it("policies that contradict each other on a new pod keep back that pod alone", async () => {
+  const parser = (name: string, plugin: string): string => `
+apiVersion: cilium.io/v2
+kind: CiliumNetworkPolicy
+metadata: { name: ${name}, namespace: test }
+spec:
+  endpointSelector: { matchLabels: { ${name}: "yes" } }
+  ingress:
+    - fromEndpoints: [{}]
+      toPorts: [{ ports: [{ port: "7000", protocol: TCP }], rules: { l7proto: ${plugin} } }]
+`;
+  expect((await rig.apply(parser("one", "first"))).errors).toEqual([]);
+  expect((await rig.apply(parser("two", "second"))).errors).toEqual([]);
+  const body = { name: "torn", namespace: "test", labels: { one: "yes", two: "yes" } };
+  const torn = await rig.client.call<Endpoint>("POST", "/v1/endpoints", body);
+  expect(torn.state).toBe("waiting");
+  expect((await rig.status()).degraded.join("\n")).toMatch(/endpoint test\/torn: .*first.*second/s);
+  expect(await rig.curl(friend, torn, "/")).toBe("no answer");
+  // Seen when the policy is applied, it is the policy that is refused.
+  const calm = { name: "calm", namespace: "test", labels: { one: "yes" } };
+  await rig.client.call("POST", "/v1/endpoints", calm);
+  const third = parser("one", "third").replace("name: one", "name: three");
+  const files = [{ file: "third.yaml", text: third }];
+  const refused = await rig.client.send("POST", "/v1/policies?wait=true", { files });
+  expect(refused).toMatchObject({
+    status: 422,
+    body: {
+      errors: [{ file: "third.yaml", message: expect.stringMatching(/test\/one.*test\/three/) }],
+    },
+  });
+  await rig.apply(allowPolicy("web", "web", "friend", "{ path: /later }"));
+  expect(await rig.curl(friend, web, "/later")).toContain("200");
+});

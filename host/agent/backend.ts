@@ -143,6 +143,7 @@ async function status(deps: BackendDeps): Promise<AgentStatus> {
       ...features.filter((one) => !one.available).map((one) => `${one.name}: ${one.detail}`),
       ...[enforcer.enforcement.trouble].filter((text) => text !== undefined),
       ...[deps.proxy.trouble, deps.audit.trouble].filter((text) => text !== undefined),
+      ...policies.conflicts,
       ...policies
         .conditions(createPluginStates(deps.plugins.view, proxyStatus))
         .map(({ message }) => message),

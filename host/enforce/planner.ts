@@ -14,7 +14,8 @@ export interface PlanInput {
   subjects: readonly PolicySubject[];
   /** CIDR prefixes with the identity that stands for each. */
   prefixes: ReadonlyMap<string, number>;
-  resolve: (subject: PolicySubject) => ResolvedPolicy;
+  /** Undefined: the endpoint is left out. */
+  resolve: (subject: PolicySubject) => ResolvedPolicy | undefined;
 }
 
 export class Planner implements OriginLookup {
@@ -30,9 +31,11 @@ export class Planner implements OriginLookup {
   plan(input: PlanInput): Plan {
     const used = new Set<number>();
     this.#ruleSets.beginPlan();
-    const endpoints = input.subjects.map((subject) => {
-      const { entries } = input.resolve(subject);
-      return this.#endpointPlan(subject.endpoint, entries, used);
+    const endpoints = input.subjects.flatMap((subject) => {
+      const resolved = input.resolve(subject);
+      return resolved === undefined
+        ? []
+        : [this.#endpointPlan(subject.endpoint, resolved.entries, used)];
     });
     return { endpoints, ruleSets: used, prefixes: input.prefixes };
   }

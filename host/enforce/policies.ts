@@ -22,7 +22,7 @@ import {
   resolvePolicy,
   SelectorCache,
 } from "../policy/index.ts";
-import type { PolicySubject } from "../policy/types.ts";
+import type { PolicySubject, ResolvedPolicy } from "../policy/types.ts";
 import type { Store } from "../store/store.ts";
 import type { Enforcer } from "./enforcer.ts";
 import type { Planner } from "./planner.ts";
@@ -42,6 +42,11 @@ export interface PolicyServiceDeps {
   cluster: string;
 }
 
+interface Conflict {
+  subject: PolicySubject;
+  error: PolicyConflictError;
+}
+
 interface PolicyRow {
   object: unknown;
   file: string;
@@ -57,6 +62,7 @@ export class PolicyService {
   #repository: PolicyRepository;
   /** Identities held for the prefixes of the plan in force. */
   #held: readonly number[] = [];
+  #conflicts: readonly string[] = [];
   #tail: Promise<unknown> = Promise.resolve();
   #retry: NodeJS.Timeout | undefined;
 
@@ -71,6 +77,11 @@ export class PolicyService {
 
   get revision(): number {
     return this.#repository.revision;
+  }
+
+  /** Endpoints whose policies contradict each other, and how; they keep the map they had. */
+  get conflicts(): readonly string[] {
+    return this.#conflicts;
   }
 
   get size(): number {
@@ -194,12 +205,20 @@ export class PolicyService {
   ): Promise<{ errors: PolicyProblem[] }> {
     const candidate = this.#repository.clone();
     change(candidate);
+    const conflicts: Conflict[] = [];
     try {
-      await this.#plan(candidate, async () => false);
+      await this.#plan(candidate, async () => false, conflicts);
     } catch (error) {
       if (documents.length === 0) throw error;
-      return { errors: toBlame(documents, error).map((document) => problemOf(document, error)) };
+      return { errors: documents.map((document) => problemOf(document, error)) };
     }
+    // Those that are there already, between other policies, are not this change's.
+    const errors = conflicts.flatMap(({ error }) =>
+      documents
+        .filter((document) => isParty(document, error))
+        .map((document) => problemOf(document, error)),
+    );
+    if (errors.length > 0) return { errors: distinct(errors) };
     this.#persist(candidate);
     this.#repository = candidate;
     return { errors: [] };
@@ -228,10 +247,15 @@ export class PolicyService {
     clearTimeout(this.#retry);
     return this.#serial(async () => {
       try {
-        await this.#plan(this.#repository, async (plan) => {
+        const conflicts: Conflict[] = [];
+        const enforce = async (plan: Plan): Promise<boolean> => {
           await this.#deps.enforcer.enforce(plan, this.#repository.revision);
           return true;
-        });
+        };
+        await this.#plan(this.#repository, enforce, conflicts);
+        this.#conflicts = conflicts.map(
+          ({ subject, error }) => `endpoint ${subject.namespace}/${subject.name}: ${error.message}`,
+        );
       } catch (cause) {
         this.#retryLater();
         const reason = cause instanceof Error ? cause.message : String(cause);
@@ -245,6 +269,21 @@ export class PolicyService {
     });
   }
 
+  /** Its map stays as it is; a new endpoint has none, so everything of it is dropped. */
+  #resolve(
+    subject: PolicySubject,
+    conflicts: Conflict[],
+    resolve: () => ResolvedPolicy,
+  ): ResolvedPolicy | undefined {
+    try {
+      return resolve();
+    } catch (error) {
+      if (!(error instanceof PolicyConflictError)) throw error;
+      conflicts.push({ subject, error });
+      return undefined;
+    }
+  }
+
   #retryLater(): void {
     this.#retry = setTimeout(() => void this.refresh().catch(() => {}), RETRY_MS);
     this.#retry.unref();
@@ -252,9 +291,14 @@ export class PolicyService {
 
   /**
    * Computes a plan with an identity held for every prefix it names. When `use` says that the plan
-   * is in force now, they stay held and those of the plan before are released.
+   * is in force now, they stay held and those of the plan before are released. Endpoints on which
+   * policies contradict each other are left out and go to `conflicts`.
    */
-  async #plan(repository: PolicyRepository, use: (plan: Plan) => Promise<boolean>): Promise<void> {
+  async #plan(
+    repository: PolicyRepository,
+    use: (plan: Plan) => Promise<boolean>,
+    conflicts: Conflict[],
+  ): Promise<void> {
     const { identities, planner } = this.#deps;
     const prefixes = new Map<string, number>();
     let unneeded: readonly number[] = [];
@@ -269,7 +313,10 @@ export class PolicyService {
       const plan = planner.plan({
         subjects,
         prefixes,
-        resolve: (subject) => resolvePolicy(repository, selectors, subject, { namedPortsOf }),
+        resolve: (subject) =>
+          this.#resolve(subject, conflicts, () =>
+            resolvePolicy(repository, selectors, subject, { namedPortsOf }),
+          ),
       });
       if (await use(plan)) {
         unneeded = this.#held;
@@ -300,12 +347,13 @@ function namedPortsByIdentity(
   return (identity) => ports.get(identity) ?? [];
 }
 
-/** Those of a conflict, if it is between some of these and others; else all of them. */
-function toBlame(documents: PolicyDocument[], error: unknown): PolicyDocument[] {
-  if (!(error instanceof PolicyConflictError)) return documents;
-  const keys = error.policies.map(documentKey);
-  const found = documents.filter((document) => keys.includes(documentKey(document)));
-  return found.length > 0 ? found : documents;
+function isParty(document: PolicyDocument, { policies }: PolicyConflictError): boolean {
+  return policies.some((one) => documentKey(one) === documentKey(document));
+}
+
+/** Many endpoints may have the same conflict. */
+function distinct(problems: PolicyProblem[]): PolicyProblem[] {
+  return [...new Map(problems.map((one) => [JSON.stringify(one), one])).values()];
 }
 
 function named(document: PolicyDocument): { kind: string; namespace: string; name: string } {
