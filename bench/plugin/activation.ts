@@ -1,6 +1,6 @@
 /**
- * How long an activation takes under load, from the request to the answer (which comes when the last
- * worker has the version), and what it costs the connections that are open meanwhile.
+ * How long an activation takes under load, from the request to the answer (which comes when the
+ * last worker has the version), and what it costs the connections that are open meanwhile.
  */
 import { pause } from "../../test/rig.ts";
 import { RunError } from "../errors.ts";

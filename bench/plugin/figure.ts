@@ -1,6 +1,6 @@
 /**
- * A measured figure of the plugin runtime beside its goal, and how the figures are shown: as JSON in
- * the shape the project's goals are stated in, or as a table.
+ * A measured figure of the plugin runtime beside its goal, and how the figures are shown: as JSON
+ * in the shape the project's goals are stated in, or as a table.
  */
 import { significant } from "../stats.ts";
 

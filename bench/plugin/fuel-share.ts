@@ -1,6 +1,6 @@
 /**
- * Which share of a call is metering: the shipped component against the same one with the meter taken
- * out. Of the call as it is, so what the meter takes, not what it adds to an unmetered one.
+ * Which share of a call is metering: the shipped component against the same one with the meter
+ * taken out. Of the call as it is, so what the meter takes, not what it adds to an unmetered one.
  */
 import { instantiate } from "../../runtime/isolate/index.ts";
 import { RunError } from "../errors.ts";

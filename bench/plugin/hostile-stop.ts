@@ -47,6 +47,20 @@ const HOSTILE: readonly { name: string; text: GuestText }[] = [
         unreachable`,
     },
   },
+  {
+    // Takes all pages, has the kernel make each with a single byte, and goes on without end.
+    name: "memory touched",
+    text: {
+      onData: `(local $at i32)
+        (drop (memory.grow (i32.const 511)))
+        (loop $again
+          (i32.store8 (local.get $at) (i32.const 1))
+          (local.set $at (i32.and
+            (i32.add (local.get $at) (i32.const 4096)) (i32.const 33554431)))
+          (br $again))
+        unreachable`,
+    },
+  },
 ];
 
 /** The worst of the hostile plugins, each by the median of its samples. */

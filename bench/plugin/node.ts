@@ -1,6 +1,6 @@
 /**
- * A node on which versions are swapped: the real agent and proxy, a server behind a policy, a client
- * to load it, and two versions of the shipped plugin, signed by a key the node trusts.
+ * A node on which versions are swapped: the real agent and proxy, a server behind a policy, a
+ * client to load it, and two versions of the shipped plugin, signed by a key the node trusts.
  */
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
