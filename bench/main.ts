@@ -10,6 +10,8 @@ import { sweepPins } from "./agent-node.ts";
 import { sweepCgroups } from "./cgroup.ts";
 import { EnvironmentError, RunError } from "./errors.ts";
 import { runL7 } from "./l7.ts";
+import { formatFigures, toFigureReport } from "./plugin/figure.ts";
+import { FULL, QUICK, runPlugin } from "./plugin/run.ts";
 import { POD_ROWS, type PodRow, runPods } from "./pods.ts";
 import { run } from "./process.ts";
 import { envoyRow } from "./proxies/envoy.ts";
@@ -62,7 +64,32 @@ async function l7(flags: L7Flags, signal: AbortSignal): Promise<void> {
   process.stdout.write(flags.json ? `${JSON.stringify(report, null, 2)}\n` : formatReport(report));
 }
 
+interface PluginFlags {
+  quick?: true;
+  json?: true;
+}
+
+async function plugin(flags: PluginFlags, signal: AbortSignal): Promise<void> {
+  const paths = await openMachine();
+  run(["make", "-s", "bpf", "native", "gen", "plugins"], { cwd: paths.root });
+  const figures = await runPlugin(paths, flags.quick ? QUICK : FULL, signal);
+  process.stdout.write(
+    flags.json
+      ? `${JSON.stringify(toFigureReport(figures), null, 2)}\n`
+      : formatFigures(describeMachine(), figures),
+  );
+}
+
 async function prepare(rows: readonly ProxyRow[]): Promise<BenchPaths> {
+  const paths = await openMachine();
+  const binaries = ["load", "server", "sink"].map((name) => `.build/bench/${name}`);
+  run(["make", "-s", ...binaries], { cwd: paths.root });
+  for (const row of rows) await row.prepare(paths);
+  return paths;
+}
+
+/** Checks the machine and removes what killed runs left. */
+async function openMachine(): Promise<BenchPaths> {
   requireMachine();
   const root = dirname(dirname(fileURLToPath(import.meta.url)));
   const paths: BenchPaths = {
@@ -73,9 +100,6 @@ async function prepare(rows: readonly ProxyRow[]): Promise<BenchPaths> {
   sweepNamespaces();
   sweepPins();
   await sweepCgroups((name) => isStaleName(name, isProcessAlive));
-  const binaries = ["load", "server", "sink"].map((name) => `.build/bench/${name}`);
-  run(["make", "-s", ...binaries], { cwd: root });
-  for (const row of rows) await row.prepare(paths);
   return paths;
 }
 
@@ -119,6 +143,12 @@ function program(signal: AbortSignal): Command {
     .option("--only <rows>", `rows by name (${ROW_NAMES.join(", ")})`, parseNames)
     .option("--json", "print JSON instead of a table")
     .action((flags: L7Flags) => l7(flags, signal));
+  command
+    .command("plugin")
+    .description("the plugin runtime's figures beside their goals")
+    .option("--quick", "small counts: shows that it runs, the numbers say little")
+    .option("--json", "print JSON instead of a table")
+    .action((flags: PluginFlags) => plugin(flags, signal));
   return command;
 }
 

@@ -161,3 +161,11 @@ export function hasListener(table: string, port: number): boolean {
     return fields[3] === "0A" && (fields[1] ?? "").endsWith(suffix);
   });
 }
+
+/** Resident memory of a process in bytes (proc(5): VmRSS is in kibibytes). */
+export function residentBytes(pid: number): number {
+  const status = readFileSync(`/proc/${pid}/status`, "utf8");
+  const kibibytes = /^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1];
+  if (kibibytes === undefined) throw new RunError(`Cannot read the memory of ${pid}: no VmRSS`);
+  return Number(kibibytes) * 1024;
+}

@@ -3,14 +3,14 @@
  * and flow records as in production. The rule set is compiled by the plugin itself, as the agent
  * does it.
  */
-import { readFileSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { compileRules } from "../../host/plugin/rule-compiler.ts";
 import { readShipped, type ShippedPlugin } from "../../host/plugin/shipped.ts";
 import { type ProxyRuntime, runtimeCommand } from "../../host/proxy/process.ts";
 import type { ProxyState } from "../../runtime/contract/control.ts";
 import { RunError } from "../errors.ts";
-import { run, start } from "../process.ts";
+import { residentBytes, run, start } from "../process.ts";
 import { RecordSink, requireRecords } from "../sink.ts";
 import { ADDRESS } from "../topology.ts";
 import type { BenchPaths, ProxyRow, ProxySetting, RunningProxy } from "./proxy.ts";
@@ -94,12 +94,4 @@ function findPlugin(folder: string): ShippedPlugin {
     const state = cause instanceof Error ? cause.message : String(cause);
     throw new RunError(`Cannot measure Imker: ${state}`, { cause });
   }
-}
-
-/** Of the process, in bytes (proc(5): VmRSS is in kibibytes). */
-function residentBytes(pid: number): number {
-  const status = readFileSync(`/proc/${pid}/status`, "utf8");
-  const kibibytes = /^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1];
-  if (kibibytes === undefined) throw new RunError(`Cannot read the memory of ${pid}: no VmRSS`);
-  return Number(kibibytes) * 1024;
 }

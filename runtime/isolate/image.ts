@@ -4,6 +4,7 @@
  */
 import type { Manifest } from "../contract/manifest.ts";
 import { openComponent } from "./component.ts";
+import type { CoreModule } from "./core-module.ts";
 import { PluginImageError } from "./errors.ts";
 import type { MeterExports } from "./meter.ts";
 import { METERED_EXPORT, meterModule } from "./meter.ts";
@@ -12,6 +13,14 @@ import type { PluginImage } from "./types.ts";
 /** Export name of a function's post-return in the metered module. */
 export function postReturnName(name: string): string {
   return `post:${name}`;
+}
+
+/** A component's code, metered and not yet compiled. */
+export interface MeteredComponent {
+  bytes: Uint8Array<ArrayBuffer>;
+  /** The core module before it was metered. */
+  source: CoreModule;
+  exports: PluginImage["exports"];
 }
 
 /**
@@ -23,7 +32,17 @@ export function prepareImage(
   component: Uint8Array,
   plugin: { digest: string; manifest: Manifest },
 ): PluginImage {
-  const { manifest, digest } = plugin;
+  const { bytes, exports } = meterComponent(component, plugin.manifest);
+  return {
+    digest: plugin.digest,
+    manifest: plugin.manifest,
+    module: compileModule(bytes),
+    exports,
+  };
+}
+
+/** The part of `prepareImage` before compiling. @throws PluginImageError. */
+export function meterComponent(component: Uint8Array, manifest: Manifest): MeteredComponent {
   const { moduleBytes, module, functions, realloc } = openComponent(
     component,
     manifest.capabilities,
@@ -47,8 +66,8 @@ export function prepareImage(
     exports.plain.push({ name: postReturnName(name), index: postReturn, ownBudget: false });
   }
   for (const name of Object.values(METERED_EXPORT)) names[name] = name;
-  const metered = meterModule(module, manifest.limits, exports);
-  return { digest, manifest, module: compileModule(metered), exports: names };
+  const bytes = meterModule(module, manifest.limits, exports);
+  return { bytes, source: module, exports: names };
 }
 
 function compileModule(bytes: Uint8Array<ArrayBuffer>): WebAssembly.Module {

@@ -14,11 +14,11 @@ import type { FunctionScan, MeterEvent } from "./scan-function.ts";
 export const METER_FLAG = { none: 0, fuel: 1, memory: 2, stack: 3 } as const;
 
 /** Bytes a unit of memory.copy, fill and init moves, as a shift. */
-const BULK_SHIFT = 3;
+const BULK_SHIFT = 2;
 /** Elements a unit of the table instructions moves, as a shift. */
 const TABLE_SHIFT = 2;
-/** Units of a page of memory.grow, as a shift. */
-const PAGE_SHIFT = 10;
+/** Units of a page of memory.grow, as a shift: the kernel clears it at its first use, 16 faults. */
+const PAGE_SHIFT = 15;
 /** A delta above this fails whatever the limit (1,024 pages), so it is not charged in full. */
 const PAGE_MASK = 2047;
 /**

@@ -14,6 +14,8 @@ import { FC, OP, readInstruction, readValueType, stackEffect } from "./opcodes.t
 export const NESTING_MAX = 4096;
 /** Units of a call beside its own instructions. */
 const CALL_COST = 4;
+/** Units of a turn of a loop beside its instructions: its check costs as much as one of them. */
+const LOOP_COST = 1;
 /** Bytes of a frame beside its values, and bytes a value takes at most. */
 const FRAME_BYTES = 96;
 const VALUE_BYTES = 8;
@@ -169,6 +171,7 @@ class Scanner {
       this.#block.cost += op === OP.if ? 1 : 0;
       this.#hasLoop ||= op === OP.loop;
       this.#begin(op === OP.loop);
+      if (op === OP.loop) this.#block.cost += LOOP_COST;
       return;
     }
     if (this.#block === undefined) return;

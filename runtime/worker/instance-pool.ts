@@ -13,7 +13,7 @@ import type { RuleStore } from "./rule-store.ts";
 import type { VersionTallies, VersionTally } from "./version-tally.ts";
 
 /** Instances without a connection go after so long. */
-const IDLE_MS_MAX = 60_000;
+export const IDLE_MS_MAX = 60_000;
 /** Two faults this close together mean the next one is coming. */
 const FAULT_WINDOW_MS = 10_000;
 const BACKOFF_MS_FIRST = 1_000;
