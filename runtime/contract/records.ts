@@ -75,7 +75,7 @@ export interface LogBody {
 export interface CaseBody {
   open: OpenBody;
   cause: "denied" | "malformed" | "fault";
-  /** What the plugin was given, from the first byte on; what passed unseen stands there as zeros. */
+  /** What the plugin was given, from the first byte on; zeros stand for what passed unseen. */
   steps: {
     direction: "request" | "response";
     /** Base64. */
