@@ -21,7 +21,7 @@ import { listenAdminTls, readTlsFiles, type TlsFiles } from "./agent/listen-tls.
 import { NodeAddresses } from "./agent/node-addresses.ts";
 import { createPatternCheck } from "./agent/pattern-check.ts";
 import { PolicyFolder } from "./agent/policy-folder.ts";
-import { recordsAfterPackets } from "./agent/record-order.ts";
+import { type PluginSink, recordsAfterPackets } from "./agent/record-order.ts";
 import { createDatapath, createPodNetwork } from "./datapath/index.ts";
 import type { Datapath } from "./datapath/types.ts";
 import { Endpoints } from "./endpoint/endpoints.ts";
@@ -31,7 +31,6 @@ import { Planner } from "./enforce/planner.ts";
 import { PolicyService } from "./enforce/policies.ts";
 import { RuleSets } from "./enforce/rule-sets.ts";
 import { RecordClients } from "./event/record-client.ts";
-import type { ProxyLog } from "./event/types.ts";
 import { FlowBuilder } from "./hubble/flow-builder.ts";
 import type { FlowGetters } from "./hubble/getters.ts";
 import { Observer } from "./hubble/observer.ts";
@@ -93,6 +92,8 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
   const plugins = startPlugins(base, store, {
     proxy: () => proxy,
     ruleSets: () => ruleSets,
+    observer: () => observer,
+    policies: () => policies,
   });
   const ruleSets = new RuleSets(store, plugins.view);
   const planner = new Planner(store, ruleSets);
@@ -107,7 +108,10 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
   const names = { endpoints, identities, planner, plugins: plugins.view, cluster: options.cluster };
   const { pump, records, observer } = startObserving(base, datapath, {
     getters: createFlowNames(names),
-    logLine: (line) => plugins.log.add(line, Number(line.time / 1_000_000n)),
+    plugins: {
+      log: (line) => plugins.log.add(line, Number(line.time / 1_000_000n)),
+      recorded: (one) => plugins.cases.add(one),
+    },
   });
   const proxy: ProxySupervisor = life.own(
     new ProxySupervisor({ log, options, onUp: (hello) => records.setWorkers(hello.workers) }),
@@ -119,12 +123,13 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
       ipcache,
       proxy,
       ruleSets,
+      recordings: () => plugins.recordings.forProxy(),
       onEnforced: (endpoint, revision) => endpoints.policyEnforced(endpoint, revision),
     },
     // A proxy that outlived the last agent has a lower revision: that one was an earlier time.
     Math.floor(Date.now() / 1000),
   );
-  const policies = new PolicyService({
+  const policies: PolicyService = new PolicyService({
     ...{ log, store, identities, planner, enforcer, ruleSets },
     subjects: () => endpoints.subjects(),
     parsing: {
@@ -192,7 +197,12 @@ function createEndpoints(
 function startPlugins(
   { options, log, life }: Base,
   store: Store,
-  later: { proxy: () => ProxySupervisor; ruleSets: () => RuleSets },
+  later: {
+    proxy: () => ProxySupervisor;
+    ruleSets: () => RuleSets;
+    observer: () => Observer;
+    policies: () => PolicyService;
+  },
 ): Plugins {
   return life.own(
     createPlugins({
@@ -205,6 +215,9 @@ function startPlugins(
       compileAll: (name, digest) => later.ruleSets().compileAll(name, digest),
       ruleSetsOf: (name, policies) => later.ruleSets().numbersOf(name, policies),
       references: () => later.ruleSets().references(),
+      rulesOf: (ruleSet) => later.ruleSets().rulesOf(ruleSet),
+      flowUuid: (time) => later.observer().uuidOf(time),
+      applyRecordings: () => later.policies().pluginsChanged(),
     }),
   );
 }
@@ -221,7 +234,7 @@ function nameNodePrefixes({ life }: Base, ipcache: Ipcache): void {
 function startObserving(
   { options, log, life }: Base,
   datapath: Datapath,
-  { getters, logLine }: { getters: FlowGetters; logLine: (line: ProxyLog) => void },
+  { getters, plugins }: { getters: FlowGetters; plugins: PluginSink },
 ) {
   const ring = new FlowRing();
   const flows = new FlowBuilder({ getters, nowNs, deliver: (entry) => ring.push(entry) });
@@ -234,7 +247,7 @@ function startObserving(
   );
   const records = life.own(
     new RecordClients(
-      { sink: recordsAfterPackets(flows, pump, logLine), log, nowMs: () => performance.now() },
+      { sink: recordsAfterPackets(flows, pump, plugins), log, nowMs: () => performance.now() },
       { runDir: options.runDir },
     ),
   );

@@ -4,7 +4,7 @@
  * restart.
  */
 import { execFile, execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Client } from "undici";
@@ -12,6 +12,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { ApiDocument } from "../host/admin/openapi.ts";
 import { judgeExchange } from "../host/admin/testing/conformance.ts";
 import { isRunning } from "../host/process-list.ts";
+import type { Case } from "../runtime/contract/case.ts";
 import { ROOT } from "../runtime/testkit/built-plugin.ts";
 import { Vendor } from "./plugin-node.ts";
 import { allowPolicy, pause, Rig } from "./rig.ts";
@@ -149,6 +150,11 @@ describe("a plugin's life is what the document says", () => {
     ["GET", "/v1/plugins/instances", undefined, 200],
     ["GET", `${plugin}/logs?last=5`, undefined, 200],
     ["GET", "/v1/metrics", undefined, 200],
+    ["POST", `${plugin}/recordings`, () => ({ policies: ["test/nobody"] }), 422],
+    ["POST", `${plugin}/recordings`, () => ({ seconds: 60 }), 201],
+    ["GET", `${plugin}/recordings`, undefined, 200],
+    ["DELETE", `${plugin}/recordings`, undefined, 200],
+    ["GET", "/v1/cases", undefined, 200],
     ["DELETE", `${plugin}/versions/1.1.0`, undefined, 409],
     ["PUT", `${plugin}/activation`, () => ({ version: "0.1.0", allowDowngrade: true }), 200],
     ["POST", "/v1/keys/vendor/revoke", undefined, 200],
@@ -199,6 +205,37 @@ it("over TCP: TLS and a token, which outlives a restart; the audit log names bot
     { who: { kind: "token", name: "ci", address: "127.0.0.1" }, path: "/v1/stop", status: 403 },
     { who: { kind: "token", name: "ci" }, path: "/v1/policies?wait=true", status: 200 },
   ]);
+});
+
+it("a case that an earlier agent kept can be read, which is written down, and removed", async () => {
+  const id = "0123456789ab";
+  const content: Case = {
+    format: "imker case 1",
+    plugin: { name: "l7-http", version: "0.1.0", digest: `sha256:${"ab".repeat(32)}` },
+    stages: [],
+    facts: {
+      ...{ source: "10.0.0.1", destination: "10.0.0.2", sourcePort: 1, destinationPort: 2 },
+      ...{ sourceIdentity: 3, destinationIdentity: 4 },
+    },
+    steps: [],
+    observed: { records: [] },
+    ...{ exact: false, partial: ["made up"] },
+  };
+  const state = join(rig.stage.runDir, "state");
+  writeFileSync(join(state, "cases", `${id}.json`), JSON.stringify(content));
+  await http.destroy();
+  await rig.restartAgent("SIGTERM");
+  http = new Client("http://localhost", { socketPath: rig.stage.socket });
+  for (const [method, status] of [
+    ["GET", 200],
+    ["DELETE", 200],
+    ["GET", 404],
+  ] as const) {
+    const answer = await ask(method, `/v1/cases/${id}`);
+    expect([method, answer.status, answer.problems]).toEqual([method, status, []]);
+  }
+  const log = readFileSync(join(state, "audit.log"), "utf8").trim().split("\n");
+  expect(log.at(-3)).toContain(`"method":"GET","path":"/v1/cases/${id}","status":200`);
 });
 
 it("a stop is answered and written down, and then everything declared has been asked for", async () => {

@@ -9,6 +9,7 @@ import type { Logger } from "pino";
 import { type Admin, accessControl } from "./access.ts";
 import { type AccessParts, addAccessRoutes } from "./access-routes.ts";
 import { auditTrail } from "./audit-trail.ts";
+import { addCaseRoutes } from "./case-routes.ts";
 import { addDocumentRoutes } from "./document-routes.ts";
 import { addEndpointRoutes } from "./endpoint-routes.ts";
 import { addFlowRoutes } from "./flow-routes.ts";
@@ -45,7 +46,7 @@ export function createAdminApp(parts: AdminParts): Hono<Admin> {
   app.notFound((context) =>
     problemResponse(context, new ProblemError(404, `Cannot find ${context.req.path}`)),
   );
-  app.use(auditTrail(audit, nowMs));
+  app.use(auditTrail(audit, registry, nowMs));
   app.use(async (context, next) => {
     const { path } = context.req;
     context.set("onStreamError", (error) => log.error({ error, path }, "a stream broke off"));
@@ -85,6 +86,7 @@ function addRoutes(app: Hono<Admin>, registry: RouteRegistry, parts: AdminParts)
   addFlowRoutes(app, registry, backend);
   addPluginRoutes(app, registry, plugins);
   addRolloutRoutes(app, registry, plugins);
+  addCaseRoutes(app, registry, plugins);
   addKeyRoutes(app, registry, plugins);
   addAccessRoutes(app, registry, parts);
   addDocumentRoutes(app, registry, parts.version);

@@ -1,4 +1,6 @@
 /** What the plugin and key resources of the admin API ask of the agent (host/plugin/backend.ts). */
+import type { Case } from "../../runtime/contract/case.ts";
+import type { CaseView, RecordingRequest, RecordingView } from "./case-schema.ts";
 import type {
   ActivationRequest,
   ActivationView,
@@ -41,6 +43,18 @@ export interface PluginBackend {
     query: { last: number; follow: boolean },
     signal: AbortSignal,
   ): AsyncIterable<LogLineView>;
+  recordings: {
+    list(name: string): RecordingView[];
+    /** These settle when it is in force on every worker. */
+    start(name: string, request: RecordingRequest): Promise<RecordingView>;
+    stop(name: string): Promise<RecordingView[]>;
+  };
+  /** By id, or by the uuid of the flow that shows it. */
+  cases: {
+    list(): CaseView[];
+    get(reference: string): Case;
+    remove(reference: string): CaseView;
+  };
   keys: {
     list(): KeyView[];
     trust(request: KeyRequest): { view: KeyView; created: boolean };

@@ -32,6 +32,8 @@ export interface RouteSpec {
   description?: string;
   tag: string;
   role: Role;
+  /** The audit log tells of it although it changes nothing. */
+  audited?: true;
   /** Values of an example call, for the documentation; needed when the path has parameters. */
   example?: { params?: Record<string, string>; query?: string };
   params?: z.ZodObject;

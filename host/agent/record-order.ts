@@ -1,15 +1,18 @@
 /**
  * Puts the packets of a connection before its messages: the proxy's records are pushed to the agent
- * at once, while the kernel's events wait in a ring until the agent looks. What plugins log goes
- * another way.
+ * at once, while the kernel's events wait in a ring until the agent looks. What plugins log, and
+ * recorded connections, go another way.
  */
-import type { ProxyLog, RecordSink } from "../event/types.ts";
+import type { RecordSink } from "../event/types.ts";
 import type { EventPump } from "./event-pump.ts";
 
+/** Where what is no flow goes. */
+export type PluginSink = Pick<RecordSink, "log" | "recorded">;
+
 export function recordsAfterPackets(
-  sink: Omit<RecordSink, "log">,
+  sink: Omit<RecordSink, keyof PluginSink>,
   pump: EventPump,
-  log: (line: ProxyLog) => void,
+  plugins: PluginSink,
 ): RecordSink {
   return {
     record(record) {
@@ -24,7 +27,7 @@ export function recordsAfterPackets(
       pump.catchUp();
       sink.fault(fault);
     },
-    log,
+    ...plugins,
     lost(worker, cause, count) {
       sink.lost(worker, cause, count);
     },

@@ -6,6 +6,7 @@
  * never under a mixture.
  */
 import type { Logger } from "pino";
+import type { Recording } from "../../runtime/contract/control.ts";
 import type { RuleSets } from "./rule-sets.ts";
 import type { Enforcement, KernelSide, Plan, PrefixSide, ProxySide } from "./types.ts";
 
@@ -15,6 +16,8 @@ export interface EnforcerDeps {
   ipcache: PrefixSide;
   proxy: ProxySide;
   ruleSets: RuleSets;
+  /** Absent: nothing is ever recorded. */
+  recordings?: () => Recording[];
   /** The endpoint's map now holds this revision. */
   onEnforced: (endpoint: number, revision: number) => void;
 }
@@ -92,11 +95,14 @@ export class Enforcer {
 
   async #sendState(numbers: Iterable<number>): Promise<void> {
     const { proxy, ruleSets } = this.#deps;
+    const recordings = this.#deps.recordings?.() ?? [];
     await proxy.setState({
       revision: ++this.#proxyRevision,
       plugins: ruleSets.versions(),
       services: ruleSets.services(),
       ruleSets: ruleSets.select(numbers),
+      // A proxy of an earlier build, which does not know them, takes a state without.
+      ...(recordings.length === 0 ? {} : { recordings }),
     });
     this.#pluginsStale = false;
   }

@@ -85,11 +85,22 @@ export class RuleSets {
     }
   }
 
-  /** Numbers of the rule sets that these policies (`namespace/name`) have with plugin `name`. */
+  /** Undefined: forgotten. */
+  rulesOf(number: number): L7Rules["rules"] | undefined {
+    return this.#entries.get(number)?.l7.rules;
+  }
+
+  /**
+   * Numbers of the rule sets that these policies (`namespace/name`; none: all) have with plugin
+   * `name`.
+   */
   numbersOf(name: string, policies: readonly string[]): number[] {
     return [...this.#entries]
       .filter(([, { l7 }]) => l7.plugin === name)
-      .filter(([, entry]) => policies.some((policy) => entry.policies.has(policy)))
+      .filter(
+        ([, entry]) =>
+          policies.length === 0 || policies.some((policy) => entry.policies.has(policy)),
+      )
       .map(([number]) => number);
   }
 

@@ -110,6 +110,22 @@ describe("frame()", () => {
     ]);
   });
 
+  test("recorded connections are passed on; what is none ends the stream", () => {
+    const body = {
+      ...{ open: OPEN_BODY, cause: "denied", records: [], missing: [] },
+      steps: [{ direction: "request", bytes: "QQ==", end: "open", now: "1" }],
+    };
+    const header = { type: FRAME.case, connection: 1 };
+    take(openFrame(1));
+    expect(take(jsonFrame(header, body))).toBeUndefined();
+    expect(events.cases).toMatchObject([{ worker: 3, body, connection: { id: 1 } }]);
+    for (const wrong of [{}, { cause: "x" }, { steps: [{}] }, { open: null }, { missing: [1] }]) {
+      const changed = Object.keys(wrong).length === 0 ? {} : { ...body, ...wrong };
+      expect(take(jsonFrame(header, changed))).toMatch(/not a CaseBody/);
+    }
+    expect(events.cases.length).toBe(1);
+  });
+
   test("faults and the worker's losses are passed on", () => {
     take(openFrame(1));
     const fault = { plugin: OPEN_BODY.plugin, message: "out of fuel", connections: 4 };

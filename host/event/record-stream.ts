@@ -11,6 +11,7 @@ import {
   RECORD_KIND,
   RECORD_VERDICT,
 } from "../../runtime/contract/records.ts";
+import { parseCaseBody } from "./case-body.ts";
 import type { DecodeBudget } from "./decode-budget.ts";
 import {
   parseCloseBody,
@@ -82,6 +83,8 @@ export class RecordStream {
         return this.#fault(bytes, start, bytes.toString("utf8", body, end));
       case FRAME.log:
         return this.#log(bytes, start, bytes.toString("utf8", body, end));
+      case FRAME.case:
+        return this.#case(bytes, start, bytes.toString("utf8", body, end));
       case FRAME.lost:
         return this.#lost(bytes.toString("utf8", body, end));
       default:
@@ -206,6 +209,14 @@ export class RecordStream {
     return undefined;
   }
 
+  #case(bytes: Buffer, start: number, text: string): string | undefined {
+    const body = parseCaseBody(text);
+    if (body === undefined) return "case frame is not a CaseBody";
+    const connection = this.#connections.get(bytes.readUInt32LE(start + 8));
+    this.#sink.recorded({ worker: this.#worker, body, connection });
+    return undefined;
+  }
+
   #lost(text: string): string | undefined {
     const body = parseLostBody(text);
     if (body === undefined) return "lost frame is not a LostBody";
@@ -223,6 +234,7 @@ class Connection implements ProxyConnection {
   readonly worker: number;
   readonly id: number;
   errorReported = false;
+  deniedAt: bigint | undefined;
   #text: string | undefined;
   #open: OpenBody | undefined;
 

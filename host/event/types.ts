@@ -4,7 +4,7 @@
  * keeps its fields undecoded, because most flows are overwritten in the ring before anybody reads
  * them.
  */
-import type { CloseBody, LogBody, OpenBody } from "../../runtime/contract/records.ts";
+import type { CaseBody, CloseBody, LogBody, OpenBody } from "../../runtime/contract/records.ts";
 
 /** One side of one L7 exchange. */
 export interface L7Record {
@@ -32,6 +32,8 @@ export interface ProxyConnection {
   readonly open: OpenBody | undefined;
   /** Set once a record with verdict `error` was delivered. */
   errorReported: boolean;
+  /** Time of the flow that shows its end or its last denial: names that flow. */
+  deniedAt: bigint | undefined;
 }
 
 export interface ProxyFault {
@@ -42,6 +44,14 @@ export interface ProxyFault {
   /** Connections closed with the plugin instance. */
   readonly connections: number;
   /** The connection whose bytes set it off, if the frame names a known one. */
+  readonly connection: ProxyConnection | undefined;
+}
+
+/** A recorded connection that a plugin denied, found malformed or failed on. */
+export interface ProxyCase {
+  readonly worker: number;
+  readonly body: CaseBody;
+  /** If its `open` frame was seen. */
   readonly connection: ProxyConnection | undefined;
 }
 
@@ -67,5 +77,6 @@ export interface RecordSink {
   closed(connection: ProxyConnection, reason: CloseBody["reason"], time: bigint): void;
   fault(fault: ProxyFault): void;
   log(line: ProxyLog): void;
+  recorded(one: ProxyCase): void;
   lost(worker: number, cause: LossCause, count: number): void;
 }

@@ -79,6 +79,7 @@ export class FlowBuilder implements RecordSink {
     for (const [index, verdict] of verdicts.entries()) {
       const time = this.#clock.distinct(record.time, record.connection.worker + 1);
       const stage = connection.stages[index] ?? NO_STAGE;
+      if (verdict === Verdict.DROPPED) record.connection.deniedAt = time;
       this.#deliver(new MessageFlow(record, { connection, stage, time, verdict }));
     }
   }
@@ -122,8 +123,9 @@ export class FlowBuilder implements RecordSink {
     );
   }
 
-  /** Lines of plugins are no flows. */
+  /** Lines of plugins are no flows, nor is what is kept of connections. */
   log(): void {}
+  recorded(): void {}
 
   lost(worker: number, _cause: LossCause, count: number): void {
     this.#loss(LostEventSource.OBSERVER_EVENTS_QUEUE, worker + 1, count);
@@ -142,6 +144,7 @@ export class FlowBuilder implements RecordSink {
     const joined = this.#join(connection);
     if (joined === undefined) return;
     const distinct = this.#clock.distinct(time, connection.worker + 1);
+    connection.deniedAt = distinct;
     this.#deliver(
       new FailureFlow({
         time: distinct,

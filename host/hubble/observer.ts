@@ -11,7 +11,7 @@ import type { FlowPredicate } from "./filter-ends.ts";
 import type { ExtensionForm } from "./flow-extension.ts";
 import type { RingEntry } from "./flow-facts.ts";
 import { type FlowMessageContext, flowMessage, timestampOf } from "./flow-message.ts";
-import { newUuidSalt } from "./flow-uuid.ts";
+import { flowUuid, newUuidSalt } from "./flow-uuid.ts";
 import { type Flow, LostEventSchema, LostEventSource } from "./gen/flow/flow_pb.ts";
 import {
   type GetFlowsRequest,
@@ -71,6 +71,11 @@ export class Observer {
       extension: deps.extension ?? "plugin-info",
     };
     this.#startNs = deps.nowNs();
+  }
+
+  /** Uuid of the flow with this time; flow-uuid.ts. */
+  uuidOf(time: bigint): string {
+    return flowUuid(time, this.#context.uuidSalt);
   }
 
   /**

@@ -8,6 +8,7 @@ import type {
   VersionView,
 } from "../admin/plugin-schema.ts";
 import type { PluginBackend } from "../admin/plugin-types.ts";
+import type { Cases } from "./cases.ts";
 import { PluginRequestError } from "./errors.ts";
 import {
   GRANT_DEFAULT,
@@ -17,14 +18,26 @@ import {
 import type { ActivateOptions, PluginLifecycle } from "./lifecycle.ts";
 import { metricsText } from "./metrics.ts";
 import type { PluginLog } from "./plugin-log.ts";
+import type { Recordings } from "./recordings.ts";
 import type { Trust } from "./trust.ts";
-import { activationView, flagsOf, instanceView, keyView, trialView, versionView } from "./views.ts";
+import {
+  activationView,
+  caseView,
+  flagsOf,
+  instanceView,
+  keyView,
+  recordingView,
+  trialView,
+  versionView,
+} from "./views.ts";
 
 export interface PluginBackendDeps {
   installed: InstalledVersions;
   lifecycle: PluginLifecycle;
   trust: Trust;
   log: PluginLog;
+  recordings: Recordings;
+  cases: Cases;
   /** Milliseconds since 1970. */
   now: () => number;
   /** Undefined while there is no proxy. */
@@ -70,6 +83,7 @@ export function createPluginBackend(deps: PluginBackendDeps): PluginBackend {
       (await deps.proxyInstances()).map((instance) => instanceView(instance, installed)),
     logs: (name, { last, follow }, signal) =>
       follow ? log.follow(name, last, signal) : eachOf(log.last(name, last)),
+    ...evidenceBackend(deps),
     keys: keyBackend(deps),
     metrics: () => metricsText(deps),
   };
@@ -92,6 +106,25 @@ function trialBackend(
     promote: async (name, id, request) =>
       trialView(await lifecycle.promote(name, id, optionsOf(request))),
     abort: async (name, id) => trialView(await lifecycle.abort(name, id)),
+  };
+}
+
+function evidenceBackend(deps: PluginBackendDeps): Pick<PluginBackend, "recordings" | "cases"> {
+  const { recordings, cases } = deps;
+  return {
+    recordings: {
+      list: (name) => recordings.list(known(deps, name)).map(recordingView),
+      start: async (name, { seconds, ...request }) => {
+        const forMs = seconds * 1000;
+        return recordingView(await recordings.start(known(deps, name), { ...request, forMs }));
+      },
+      stop: async (name) => (await recordings.stop(known(deps, name))).map(recordingView),
+    },
+    cases: {
+      list: () => cases.list().map(caseView),
+      get: (reference) => cases.get(reference),
+      remove: (reference) => caseView(cases.remove(reference)),
+    },
   };
 }
 

@@ -1,19 +1,24 @@
 /**
- * The plugins of this node, put together: packages, trust, lifecycle, and the three sides that look
- * at them: the enforcer (`view`), the admin API (`backend`), the record stream (`log`).
+ * The plugins of this node, put together: packages, trust, lifecycle, and the sides that look at
+ * them: the enforcer (`view`, `recordings`), the admin API (`backend`), the record stream (`log`,
+ * `cases`).
  */
 import { join } from "node:path";
 import type { Logger } from "pino";
 import type { InstanceStatus, ProxyStatus } from "../../runtime/contract/control.ts";
 import type { PluginBackend } from "../admin/plugin-types.ts";
+import type { L7Rules } from "../policy/types.ts";
 import type { Store } from "../store/store.ts";
 import { createPluginBackend } from "./backend.ts";
+import { CaseFiles } from "./case-files.ts";
+import { Cases } from "./cases.ts";
 import { CatalogView, type PluginCatalogView } from "./catalog-view.ts";
 import { InstalledVersions } from "./installed-versions.ts";
 import { machineKey } from "./key-files.ts";
 import { PluginLifecycle } from "./lifecycle.ts";
 import { PackageFiles } from "./package-files.ts";
 import { PluginLog } from "./plugin-log.ts";
+import { Recordings } from "./recordings.ts";
 import { Trust } from "./trust.ts";
 
 export interface PluginsDeps {
@@ -32,6 +37,12 @@ export interface PluginsDeps {
   ruleSetsOf: (name: string, policies: readonly string[]) => number[];
   /** References (`NAME`, `NAME@VERSION`) of the policies in force. */
   references: () => Iterable<string>;
+  /** Rules of a rule set in force; undefined: there is none. */
+  rulesOf: (ruleSet: number) => L7Rules["rules"] | undefined;
+  /** Of the flow with this time. */
+  flowUuid: (time: bigint) => string;
+  /** Puts `recordings` in force; settles when every worker has them. */
+  applyRecordings: () => Promise<void>;
   /** Milliseconds since 1970. */
   now?: () => number;
 }
@@ -40,6 +51,8 @@ export interface Plugins {
   view: PluginCatalogView;
   backend: PluginBackend;
   log: PluginLog;
+  recordings: Recordings;
+  cases: Cases;
   /** Goes on with trials and watches; call once the proxy and the policies are there. */
   start(): void;
   close(): void;
@@ -55,11 +68,18 @@ export function createPlugins(deps: PluginsDeps): Plugins {
   const lifecycle = new PluginLifecycle({ ...deps, versions: installed, trust, now });
   lifecycle.adoptShipped(installed.installShipped(deps.shippedDir, machineKey(stateDir)));
   const log = new PluginLog();
-  const parts = { installed, lifecycle, trust, log, now };
+  const view = new CatalogView({ installed, lifecycle, ruleSetsOf });
+  const recordings = new Recordings({ now, ruleSetsOf, apply: deps.applyRecordings });
+  const cases = new Cases({
+    ...{ log: deps.log, rulesOf: deps.rulesOf, flowUuid: deps.flowUuid },
+    files: new CaseFiles(join(stateDir, "cases"), now),
+    manifestOf: (digest) => view.manifestOf(digest),
+  });
+  const parts = { recordings, cases, installed, lifecycle, trust, log, now };
   return {
-    view: new CatalogView({ installed, lifecycle, ruleSetsOf }),
+    view,
     backend: createPluginBackend({ ...parts, proxyStatus, proxyInstances }),
-    log,
+    ...{ log, recordings, cases },
     start: () => lifecycle.start(),
     close: () => lifecycle.close(),
   };

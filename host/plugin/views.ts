@@ -1,5 +1,6 @@
 /** Versions, activations, trials and keys as the admin API shows them. */
 import type { InstanceStatus } from "../../runtime/contract/control.ts";
+import type { CaseView, RecordingView } from "../admin/case-schema.ts";
 import type {
   ActivationView,
   InstanceView,
@@ -8,8 +9,10 @@ import type {
   VersionView,
 } from "../admin/plugin-schema.ts";
 import type { Activation } from "./activations.ts";
+import type { CaseEntry } from "./case-files.ts";
 import { UntrustedError } from "./errors.ts";
 import type { InstalledVersion, InstalledVersions } from "./installed-versions.ts";
+import type { RecordingEntry } from "./recordings.ts";
 import type { TrialRecord } from "./trials.ts";
 import type { Trust, TrustedKey } from "./trust.ts";
 
@@ -104,4 +107,16 @@ export function instanceView(
 ): InstanceView {
   const row = installed.byDigest(digest);
   return { plugin: row?.name ?? "", version: row?.version ?? "", digest, ...numbers };
+}
+
+export function recordingView({ until, ...entry }: RecordingEntry): RecordingView {
+  return { ...entry, until: timeText(until) };
+}
+
+export function caseView({
+  time,
+  flow,
+  ...entry
+}: CaseEntry & { flow?: string | undefined }): CaseView {
+  return { ...entry, time: timeText(time), flow: flow ?? null };
 }

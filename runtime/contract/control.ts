@@ -92,6 +92,19 @@ export interface Service {
   trial?: Trial;
 }
 
+/** Connections whose bytes the workers keep, to tell of those that end badly (records.ts, case). */
+export interface Recording {
+  /** A connection with one of them is recorded. */
+  ruleSets: number[];
+  /** Milliseconds since 1970. */
+  until: number;
+  /** Of each direction of a connection; 1..RECORDED_BYTES_MAX. */
+  bytesMax: number;
+}
+
+/** A case of that many bytes a direction still fits into one frame of the record stream. */
+export const RECORDED_BYTES_MAX = 65_536;
+
 /** Whole desired state, sent on connect and on every change; the proxy works out the difference. */
 export interface ProxyState {
   /** Rises with every change. */
@@ -99,6 +112,8 @@ export interface ProxyState {
   plugins: PluginVersion[];
   services: Service[];
   ruleSets: RuleSet[];
+  /** Absent: nothing is recorded. */
+  recordings?: Recording[];
 }
 
 export type ControlRequest =

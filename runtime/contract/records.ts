@@ -13,7 +13,7 @@
  * Body of `record`: u16 number of fields, then each: u16 key, u8 type (0 text, 1 number), u8 zero,
  * u32 length, bytes (a number is 8 bytes). Body of the others: JSON (UTF-8), types below.
  */
-export const FRAME = { open: 1, record: 2, close: 3, fault: 4, lost: 5, log: 6 } as const;
+export const FRAME = { open: 1, record: 2, close: 3, fault: 4, lost: 5, log: 6, case: 7 } as const;
 
 /** kind of a `record` frame. */
 export const RECORD_KIND = { request: 0, response: 1 } as const;
@@ -66,6 +66,38 @@ export interface LogBody {
   plugin: { name: string; version: string; digest: string };
   level: "debug" | "info" | "warn" | "error";
   message: string;
+}
+
+/**
+ * Body of `case`: a connection that is recorded (control.ts, Recording) and that a plugin denied a
+ * message of, closed as malformed or failed on. Once for a connection, before its `close`.
+ */
+export interface CaseBody {
+  open: OpenBody;
+  cause: "denied" | "malformed" | "fault";
+  /** What the plugin was given, from the first byte on; zeros stand for what passed unseen. */
+  steps: {
+    direction: "request" | "response";
+    /** Base64. */
+    bytes: string;
+    end: "open" | "closed" | "failed";
+    /** Nanoseconds since 1970, decimal. */
+    now: string;
+  }[];
+  /** A text is base64. */
+  records: {
+    kind: number;
+    verdict: number;
+    stage: number;
+    exchange: number;
+    fields: { key: number; value: string | number }[];
+  }[];
+  /** Why the plugin closed the connection. */
+  close?: "finished" | "denied" | "malformed";
+  /** Message of the fault. */
+  fault?: string;
+  /** What of the connection is not here, for people; empty when everything is. */
+  missing: string[];
 }
 
 /** Body of `lost`. */

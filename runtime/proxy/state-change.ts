@@ -65,6 +65,7 @@ export class StateHistory {
       draining: state.plugins.flatMap(({ digest, drainUntil }) =>
         drainUntil === undefined ? [] : { digest, untilMs: drainUntil },
       ),
+      recordings: state.recordings ?? [],
     };
   }
 

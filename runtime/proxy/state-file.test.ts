@@ -48,7 +48,14 @@ describe("the state file", () => {
   });
 });
 
+const RECORDING = { ruleSets: [1], until: 5, bytesMax: 65_536 };
+
 describe("parseState()", () => {
+  test("takes recordings", () => {
+    const state = { ...STATE, recordings: [RECORDING] };
+    expect(parseState(state)).toEqual(state);
+  });
+
   test.each<[string, unknown, RegExp]>([
     ["no state", undefined, /Cannot use the state/],
     ["a rule set 0", { ...STATE, ruleSets: [{ ...STATE.ruleSets[0], id: 0 }] }, /ruleSets.0.id/],
@@ -56,6 +63,11 @@ describe("parseState()", () => {
       "rules that are not base64",
       { ...STATE, ruleSets: [{ ...STATE.ruleSets[0], forms: [{ ...FORM, compiled: "?" }] }] },
       /ruleSets.0.forms.0.compiled/,
+    ],
+    [
+      "a recording without a bound that holds",
+      { ...STATE, recordings: [{ ...RECORDING, bytesMax: 65_537 }] },
+      /recordings.0.bytesMax/,
     ],
     ["no services", { ...STATE, services: undefined }, /services/],
     [

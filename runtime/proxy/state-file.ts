@@ -7,7 +7,7 @@ import { createHash } from "node:crypto";
 import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
-import type { ProxyState } from "../contract/control.ts";
+import { type ProxyState, RECORDED_BYTES_MAX } from "../contract/control.ts";
 import { manifestSchema } from "../contract/manifest.ts";
 
 const FILE_NAME = "proxy-state.json";
@@ -44,6 +44,14 @@ const trialSchema = z
   })
   .strict();
 
+const recordingSchema = z
+  .object({
+    ruleSets: z.array(z.number().int().min(1).max(0xffff_ffff)),
+    until: z.number().min(0),
+    bytesMax: z.number().int().min(1).max(RECORDED_BYTES_MAX),
+  })
+  .strict();
+
 const stateSchema = z
   .object({
     revision: z.number().int().min(0),
@@ -77,6 +85,7 @@ const stateSchema = z
         })
         .strict(),
     ),
+    recordings: z.array(recordingSchema).optional(),
   })
   .strict();
 

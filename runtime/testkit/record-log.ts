@@ -1,9 +1,7 @@
 /** Keeps the records of an instance as readable lines, by the names of its manifest. */
 import type { Manifest } from "../contract/manifest.ts";
+import { recordLine } from "../contract/record-line.ts";
 import type { HostImports, RecordView } from "../isolate/types.ts";
-
-const KINDS = ["request", "response"] as const;
-const VERDICTS = ["forwarded", "denied", "error"] as const;
 
 /** Host imports that keep records in `lines`; `match` asks the given matcher. */
 export class RecordLog implements HostImports {
@@ -17,15 +15,13 @@ export class RecordLog implements HostImports {
   }
 
   emit(record: RecordView): void {
-    const kind = KINDS[record.kind] ?? "request";
-    const verdict = VERDICTS[record.verdict] ?? `verdict ${record.verdict}`;
-    const stage = record.verdict === 1 ? ` by stage ${record.stage}` : "";
-    const fields: string[] = [];
-    for (let index = 0; index < record.fieldCount; index++) {
-      const name = this.#manifest.records[kind].fields[record.key[index] ?? 0];
-      fields.push(`${name ?? "?"}=${fieldValue(record, index)}`);
-    }
-    this.lines.push([`${kind} ${record.exchange} ${verdict}${stage}`, ...fields].join(" "));
+    const { records } = this.#manifest;
+    const names = (record.kind === 1 ? records.response : records.request).fields;
+    const fields = Array.from({ length: record.fieldCount }, (_, index) => {
+      return [names[record.key[index] ?? 0] ?? "?", fieldValue(record, index)] as const;
+    });
+    const { kind, verdict, stage, exchange } = record;
+    this.lines.push(recordLine({ kind, verdict, stage, exchange, fields }));
   }
 
   log(): void {}

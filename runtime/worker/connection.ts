@@ -8,6 +8,7 @@ import type { OpenBody } from "../contract/records.ts";
 import { FACTS } from "../engine/protocol.ts";
 import type { InstanceFacts } from "../isolate/types.ts";
 import type { PooledInstance } from "./instance-pool.ts";
+import type { ConnectionRecording } from "./recording.ts";
 import type { Tap } from "./tap.ts";
 import type { TrialRun } from "./trial.ts";
 
@@ -58,6 +59,8 @@ export interface Connection {
   readonly left: [number, number];
   /** Requests reported and not denied, less responses reported. */
   unanswered: number;
+  /** What is kept of it; undefined, as nearly always: nothing. */
+  recording: ConnectionRecording | undefined;
   /** Its version is being replaced: to be closed at the next message boundary. */
   retiring: boolean;
 }

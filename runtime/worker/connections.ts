@@ -11,6 +11,7 @@ import type { WorkerCounters } from "./counters.ts";
 import type { InstancePool, PooledInstance } from "./instance-pool.ts";
 import type { OperationBatch } from "./operation-batch.ts";
 import type { RecordWriter } from "./record-writer.ts";
+import type { Recorder } from "./recorder.ts";
 import { Taps } from "./taps.ts";
 
 export type CloseReason = CloseBody["reason"];
@@ -20,6 +21,7 @@ export interface ConnectionsDeps {
   records: RecordWriter;
   pool: InstancePool;
   counters: WorkerCounters;
+  recorder: Recorder;
   log: (level: "debug" | "info" | "warn" | "error", message: string, plugin?: string) => void;
 }
 
@@ -67,6 +69,7 @@ export class Connections {
     this.#slots[connection.slot] = connection;
     connection.pooled?.connections.add(connection);
     this.#live++;
+    if (connection.pooled !== undefined) this.#deps.recorder.begin(connection, this.nowMs);
     this.announce(connection);
   }
 
@@ -124,6 +127,7 @@ export class Connections {
     this.#slots[connection.slot] = undefined;
     connection.pooled?.connections.delete(connection);
     this.#live--;
+    if (connection.recording !== undefined) this.#deps.recorder.release(connection);
     if (connection.tap === undefined) this.#reportClosed(connection, reason);
     else this.taps.connectionOver(connection.tap, reason);
   }

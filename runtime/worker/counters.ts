@@ -25,6 +25,10 @@ export interface WorkerCounters {
   policy_closed: number;
   plugin_calls: number;
   log_lines_dropped: number;
+  /** Recorded connections told of. */
+  cases: number;
+  /** Not told of: too many in a second. */
+  cases_dropped: number;
 }
 
 export function zeroCounters(): WorkerCounters {
@@ -44,5 +48,7 @@ export function zeroCounters(): WorkerCounters {
     policy_closed: 0,
     plugin_calls: 0,
     log_lines_dropped: 0,
+    cases: 0,
+    cases_dropped: 0,
   };
 }

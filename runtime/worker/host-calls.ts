@@ -44,6 +44,7 @@ export class HostCalls {
         if (record.kind === RECORD_KIND.response) connection.unanswered--;
         else if (record.verdict === RECORD_VERDICT.forwarded) connection.unanswered++;
         if (connection.tap !== undefined) taps().recorded(connection.tap, record);
+        if (connection.recording !== undefined) connection.recording.noteRecord(record);
         records.record(record, connection.serial);
       },
       log: (level, message) => {

@@ -114,6 +114,7 @@ export class Reevaluation {
     if (pooled === undefined ? decides : !pooled.hasForms(sides)) return false;
     connection.sides = sides;
     connection.failure = terms.failure;
+    connection.recording?.lacks("its rules changed while it was open");
     if (pooled === undefined) connection.mode = terms.mode;
     connections.announce(connection);
     if (tap !== undefined) connections.taps.setStages(tap, sides);

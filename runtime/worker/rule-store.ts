@@ -6,6 +6,7 @@
  */
 import type {
   FailurePolicy,
+  Recording,
   RuleForm,
   RuleMode,
   RuleSet,
@@ -41,6 +42,8 @@ export interface StateChange {
   services: Service[];
   /** Versions that serve no new connections, and when those they have are closed. */
   draining: { digest: string; untilMs: number }[];
+  /** Absent: nothing is recorded. */
+  recordings?: Recording[];
 }
 
 /** What serves a connection with given rule sets. */
@@ -67,6 +70,7 @@ export class RuleStore {
   readonly #matchers = new Map<number, Matcher>();
   #services = new Map<string, Service>();
   #draining: StateChange["draining"] = [];
+  #recordings: readonly Recording[] = [];
   revision = 0;
 
   constructor(compilePattern: (source: string) => Matcher) {
@@ -91,6 +95,7 @@ export class RuleStore {
     for (const form of change.forms) this.#addForm(form);
     this.#services = new Map(change.services.map((service) => [service.plugin, service]));
     this.#draining = change.draining;
+    this.#recordings = change.recordings ?? [];
     this.#forget(new Set(change.keepPlugins), new Set(change.keepRuleSets));
     this.revision = change.revision;
   }
@@ -122,6 +127,10 @@ export class RuleStore {
 
   get draining(): StateChange["draining"] {
     return this.#draining;
+  }
+
+  get recordings(): readonly Recording[] {
+    return this.#recordings;
   }
 
   image(digest: string): PluginImage | undefined {

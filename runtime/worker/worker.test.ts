@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { failureCases } from "./testing/failure-cases.ts";
 import { policyCases } from "./testing/policy-cases.ts";
+import { recordingCases } from "./testing/recording-cases.ts";
 import { Rig } from "./testing/rig.ts";
 import { streamCases } from "./testing/stream-cases.ts";
 import { trialCases } from "./testing/trial-cases.ts";
@@ -16,6 +17,7 @@ describe.each([
   ["failures and modes", failureCases],
   ["trials", trialCases],
   ["versions", versionCases],
+  ["recordings", recordingCases],
 ])("%s", (_name, cases) => {
   test.each(cases)("$name", { timeout: 60_000 }, async ({ options, run }) => {
     const rig = await Rig.start(options);

@@ -26,6 +26,7 @@ import { OperationBatch } from "./operation-batch.ts";
 import { PluginLog } from "./plugin-log.ts";
 import type { PolicyLookup } from "./policy.ts";
 import { RecordWriter } from "./record-writer.ts";
+import { Recorder } from "./recorder.ts";
 import { Reevaluation } from "./reevaluate.ts";
 import { Retirement } from "./retirement.ts";
 import type { RuleStore, StateChange } from "./rule-store.ts";
@@ -56,6 +57,7 @@ export class Worker {
   readonly #arena: Uint8Array;
   readonly #batch: OperationBatch;
   readonly #records: RecordWriter;
+  readonly #recorder: Recorder;
   readonly #pool: InstancePool;
   readonly #connections: Connections;
   readonly #admission: Admission;
@@ -99,7 +101,9 @@ export class Worker {
       instancesMax: deps.instancesMax,
     });
     this.#pool = pool;
-    const connections = new Connections({ batch, records, pool, counters, log });
+    const recorder = new Recorder({ rules, records, counters });
+    this.#recorder = recorder;
+    const connections = new Connections({ batch, records, pool, counters, recorder, log });
     this.#connections = connections;
     this.#trials = new Trials(rules);
     this.#admission = new Admission({
@@ -126,6 +130,7 @@ export class Worker {
   /** Takes a new state. Throws, and changes nothing, when it cannot be used. */
   apply(change: StateChange): void {
     this.#rules.apply(change);
+    this.#recorder.sync(this.#connections.all(), this.#nowMs);
     this.#trials.sync();
     this.#pool.retain();
     const running = [...this.#pool.all()].map(({ image }) => image.digest);
@@ -269,8 +274,13 @@ export class Worker {
     const direction = (word >> 8) & 1;
     const end = (word >> 16) & 3;
     const ended = end !== EVENT_END.open;
-    const { tap } = connection;
+    const { tap, recording } = connection;
     const { taps } = this.#connections;
+    if (recording !== undefined) {
+      const kept = connection.left[direction] ?? 0;
+      const bytes = this.#arena.subarray(offset + kept, offset + length);
+      recording.given({ direction, bytes, end, nowHigh: this.#nowHigh, nowLow: this.#nowLow });
+    }
     if (tap !== undefined)
       taps.serving(tap, { direction, bytes: this.#arena, offset, length, end });
     const left = this.#call(connection, pooled, { direction, end, offset, length });
@@ -278,6 +288,9 @@ export class Worker {
     if (tap !== undefined) taps.servedAll(tap);
     const { result } = this.#batch;
     connection.left[direction] = left;
+    if (recording !== undefined) {
+      this.#recorder.judged(connection, result.closeReason, ended && left > 0);
+    }
     if (result.closeReason >= 0) {
       this.#connections.forget(connection, CLOSE_REASONS[result.closeReason] ?? "malformed");
     } else if (end >= EVENT_END.failed) {
@@ -300,7 +313,7 @@ export class Worker {
     const { direction, end } = event;
     const { instance, tally } = pooled;
     const { result } = this.#batch;
-    const { tap } = connection;
+    const { tap, recording } = connection;
     const pluginEnd = Math.min(end, END.failed);
     const ended = end !== EVENT_END.open;
     let at = event.offset;
@@ -332,9 +345,11 @@ export class Worker {
       }
       if (wrong !== undefined) {
         this.#host.current = undefined;
+        if (recording !== undefined) this.#recorder.failed(connection, wrong);
         this.#connections.fault(pooled, wrong);
         return -1;
       }
+      if (recording !== undefined) recording.called(direction, this.#batch, first);
       if (tap !== undefined) this.#connections.taps.served(tap, direction, this.#batch, first);
       this.#answered ||= result.answered;
       at += result.consumed;
@@ -353,6 +368,7 @@ export class Worker {
 
   #sweep(): void {
     this.#sweptMs = this.#nowMs;
+    this.#recorder.sync(this.#connections.all(), this.#nowMs);
     for (const pooled of this.#pool.sweep(this.#nowMs)) {
       this.#connections.fault(pooled, "it failed while a rule set was unloaded");
     }

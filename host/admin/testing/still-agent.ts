@@ -119,6 +119,9 @@ export class StillAgent {
       compileAll: () => {},
       ruleSetsOf: () => [],
       references: () => [],
+      rulesOf: () => [],
+      flowUuid: String,
+      applyRecordings: async () => {},
     }).backend;
   }
 

@@ -1,12 +1,23 @@
 /** `imker plugin replay|case`: recorded traffic through a plugin, as a proof and as a test. */
-import { appendFileSync, readFileSync } from "node:fs";
+import {
+  appendFileSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { type Command, InvalidArgumentError } from "commander";
+import type { Case } from "../../../runtime/contract/case.ts";
 import type { Replayed } from "../../../runtime/testkit/capture/replay.ts";
 import type { CaseReport } from "../../../runtime/testkit/case-run.ts";
 import type { VectorRules } from "../../../runtime/testkit/vectors.ts";
+import type { ApiClient } from "../client.ts";
 import type { CliContext } from "../context.ts";
 import { CliError, EXIT } from "../errors.ts";
+import { pluginPath } from "./plugin-argument.ts";
 
 /** Runs an action; an author's mistake ends the command with its message. */
 type ForAuthor = <T>(action: () => Promise<T>) => Promise<T>;
@@ -79,34 +90,77 @@ function replayedText(one: Replayed): string {
 }
 
 interface CaseCommandOptions {
-  plugin: string;
+  plugin?: string;
   test?: true | string;
 }
+
+/** A case's id, or the uuid of the flow that shows it. */
+const CASE_ID = /^([0-9a-f]{12}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$/;
 
 function addCase(plugin: Command, context: CliContext, { root, forAuthor }: EvidenceOptions): void {
   plugin
     .command("case")
     .description("judge a recorded connection again; says whether it reproduces")
-    .argument("<file>", "a case file")
-    .option("--plugin <path>", "a package, or a project folder", ".")
+    .argument("<case>", "a file, an id (imker plugin cases), or the uuid of a flow")
+    .option(
+      "--plugin <path>",
+      "a package, or a project folder (default: the version that judged it; of a file: .)",
+    )
     .option("--test [name]", "append it to the project's vectors.md")
-    .action(async (file: string, options: CaseCommandOptions, command: Command) => {
-      const path = resolve(options.plugin);
+    .action(async (given: string, options: CaseCommandOptions, command: Command) => {
+      const here = options.plugin ?? ".";
+      const found = CASE_ID.test(given) && !existsSync(given);
+      const wantsPackage = found && options.plugin === undefined && options.test === undefined;
+      const evidence = found
+        ? await context.withClient(command, (client) => fetchCase(client, given, wantsPackage))
+        : { text: readInput(given).toString("utf8") };
       const report = await forAuthor(async () => {
         const { readCase } = await import("../../../runtime/contract/case.ts");
         const { caseVector, runCase } = await import("../../../runtime/testkit/case-run.ts");
         const { openPlugin } = await import("../../../runtime/testkit/plugin-source.ts");
-        const recorded = readCase(readInput(file).toString("utf8"));
-        const done = runCase(recorded, await openPlugin(root, path));
+        const recorded = readCase(evidence.text);
+        const done = await withFile(evidence.package, async (file) =>
+          runCase(recorded, await openPlugin(root, file ?? resolve(here))),
+        );
         if (options.test !== undefined) {
-          const name = options.test === true ? `Case ${file}` : options.test;
-          appendFileSync(join(path, "vectors.md"), caseVector(recorded, done.result, name));
+          const name = options.test === true ? `Case ${given}` : options.test;
+          appendFileSync(join(here, "vectors.md"), caseVector(recorded, done.result, name));
         }
         return done;
       });
       context.print(command, report, caseText);
       if (!report.reproduces) process.exitCode = EXIT.user;
     });
+}
+
+interface Evidence {
+  text: string;
+  /** Of the version that judged the connection. */
+  package?: Uint8Array;
+}
+
+async function fetchCase(client: ApiClient, id: string, withPackage: boolean): Promise<Evidence> {
+  const one = await client.call<Case>("GET", `/v1/cases/${id}`);
+  const text = JSON.stringify(one);
+  if (!withPackage) return { text };
+  const { name, version } = one.plugin;
+  return { text, package: await client.download(pluginPath(name, "versions", version, "package")) };
+}
+
+/** Runs the action with a file of this content, which is gone afterwards. */
+async function withFile<T>(
+  content: Uint8Array | undefined,
+  action: (file: string | undefined) => Promise<T>,
+): Promise<T> {
+  if (content === undefined) return action(undefined);
+  const folder = mkdtempSync(join(tmpdir(), "imker-case-"));
+  try {
+    const file = join(folder, "plugin.wasm");
+    writeFileSync(file, content);
+    return await action(file);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 }
 
 function caseText(report: CaseReport): string {

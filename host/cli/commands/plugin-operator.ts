@@ -11,6 +11,7 @@ import type { ApiClient } from "../client.ts";
 import { type CliContext, wantsJson } from "../context.ts";
 import { locally, readLocalFile, writeLocalFile } from "../local-file.ts";
 import { parseSeconds, pluginPath } from "./plugin-argument.ts";
+import { addRecordCommands } from "./plugin-record.ts";
 import {
   activationText,
   instanceTable,
@@ -30,6 +31,7 @@ export function addPluginOperatorCommands(plugin: Command, context: CliContext):
   addActivate(plugin, context);
   addTrialCommands(plugin, context);
   addLogs(plugin, context);
+  addRecordCommands(plugin, context);
   addLayout(plugin, context);
   addSign(plugin, context);
 }

@@ -3,6 +3,7 @@ import { FRAME, FRAME_HEADER_BYTES, type OpenBody } from "../../../runtime/contr
 import type {
   L7Record,
   LossCause,
+  ProxyCase,
   ProxyConnection,
   ProxyFault,
   ProxyLog,
@@ -73,6 +74,7 @@ export class RecordedEvents implements RecordSink {
   readonly records: L7Record[] = [];
   readonly closes: { connection: ProxyConnection; reason: string; time: bigint }[] = [];
   readonly faults: ProxyFault[] = [];
+  readonly cases: ProxyCase[] = [];
   readonly logs: ProxyLog[] = [];
   readonly losses: { worker: number; cause: LossCause; count: number }[] = [];
 
@@ -90,6 +92,10 @@ export class RecordedEvents implements RecordSink {
 
   log(line: ProxyLog): void {
     this.logs.push(line);
+  }
+
+  recorded(one: ProxyCase): void {
+    this.cases.push(one);
   }
 
   lost(worker: number, cause: LossCause, count: number): void {

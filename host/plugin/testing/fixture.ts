@@ -78,6 +78,9 @@ function openNode(
     compileAll: () => {},
     ruleSetsOf: () => [],
     references: () => [],
+    rulesOf: () => [],
+    flowUuid: String,
+    applyRecordings: async () => {},
     now: () => clock.now,
     ...options,
   });

@@ -2,12 +2,20 @@
 import process from "node:process";
 import { failureCases } from "./failure-cases.ts";
 import { policyCases } from "./policy-cases.ts";
+import { recordingCases } from "./recording-cases.ts";
 import { Rig } from "./rig.ts";
 import { streamCases } from "./stream-cases.ts";
 import { trialCases } from "./trial-cases.ts";
 import { versionCases } from "./version-cases.ts";
 
-const CASES = [...streamCases, ...policyCases, ...failureCases, ...trialCases, ...versionCases];
+const CASES = [
+  ...streamCases,
+  ...policyCases,
+  ...failureCases,
+  ...trialCases,
+  ...versionCases,
+  ...recordingCases,
+];
 let failed = 0;
 for (const { name, options, run } of CASES) {
   const rig = await Rig.start(options);

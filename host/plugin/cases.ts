@@ -1,0 +1,80 @@
+/**
+ * Cases of this node: made of what workers tell, kept on disk, found by their id or by the uuid of
+ * the flow that shows the denial.
+ */
+import type { Logger } from "pino";
+import { type Case, caseSchema } from "../../runtime/contract/case.ts";
+import type { Manifest } from "../../runtime/contract/manifest.ts";
+import type { ProxyCase, ProxyConnection } from "../event/types.ts";
+import type { L7Rules } from "../policy/types.ts";
+import { caseContent } from "./case-content.ts";
+import type { CaseEntry, CaseFiles } from "./case-files.ts";
+import { PluginRequestError } from "./errors.ts";
+
+export interface CasesDeps {
+  log: Logger;
+  files: CaseFiles;
+  rulesOf: (ruleSet: number) => L7Rules["rules"] | undefined;
+  manifestOf: (digest: string) => Manifest | undefined;
+  /** Of the flow with this time. */
+  flowUuid: (time: bigint) => string;
+}
+
+export class Cases {
+  readonly #deps: CasesDeps;
+  /** Case id → its connection, for as long as the agent lives and the case is there. */
+  readonly #connections = new Map<string, ProxyConnection>();
+
+  constructor(deps: CasesDeps) {
+    this.#deps = deps;
+  }
+
+  /** A case that cannot be written is lost, and said to be. */
+  add({ body, connection }: ProxyCase): void {
+    const { log, files, rulesOf, manifestOf } = this.#deps;
+    try {
+      const manifest = manifestOf(body.open.plugin.digest);
+      const { id } = files.add(caseSchema.parse(caseContent(body, { rulesOf, manifest })));
+      if (connection === undefined) return;
+      this.#connections.set(id, connection);
+      const there = new Set(files.list().map((one) => one.id));
+      for (const old of this.#connections.keys()) {
+        if (!there.has(old)) this.#connections.delete(old);
+      }
+    } catch (error) {
+      log.error({ error }, "Cannot keep a case");
+    }
+  }
+
+  list(): (CaseEntry & { flow: string | undefined })[] {
+    return this.#deps.files.list().map((one) => ({ ...one, flow: this.#flowOf(one.id) }));
+  }
+
+  /** Throws PluginRequestError. */
+  get(reference: string): Case {
+    return this.#deps.files.read(this.#find(reference));
+  }
+
+  /** Throws PluginRequestError. */
+  remove(reference: string): CaseEntry & { flow: string | undefined } {
+    const found = this.#find(reference);
+    const view = { ...found, flow: this.#flowOf(found.id) };
+    this.#deps.files.remove(found);
+    return view;
+  }
+
+  #find(reference: string): CaseEntry {
+    const found = this.list().find((one) => one.id === reference || one.flow === reference);
+    if (found !== undefined) return found;
+    throw new PluginRequestError(
+      404,
+      `Cannot find case ${reference}: its connection was not recorded, or the case is gone; ` +
+        "record with 'imker plugin record NAME' and provoke it again",
+    );
+  }
+
+  #flowOf(id: string): string | undefined {
+    const time = this.#connections.get(id)?.deniedAt;
+    return time === undefined ? undefined : this.#deps.flowUuid(time);
+  }
+}
