@@ -91,6 +91,8 @@ needed_packages="
 test_packages="
   clang-format-16  clang-format-16
   haproxy          haproxy
+  postgresql       /usr/lib/postgresql
+  postgresql-client  psql
 "
 bench_packages="
   haproxy       haproxy

@@ -1,0 +1,169 @@
+/**
+ * The example plugin for PostgreSQL with Debian's server and psql, between namespaces, through the
+ * real agent: what is allowed, what is denied and how the client sees it, and the flows.
+ */
+import { execFile, execFileSync, spawnSync } from "node:child_process";
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { Endpoint } from "../host/endpoint/types.ts";
+import { ROOT } from "../runtime/testkit/built-plugin.ts";
+import { Vendor } from "./plugin-node.ts";
+import { Rig } from "./rig.ts";
+
+const PLUGIN = join(ROOT, "examples/plugins/postgres");
+const BUILD_MS = 240_000;
+const run = promisify(execFile);
+
+const POLICY = `
+apiVersion: cilium.io/v2
+kind: CiliumNetworkPolicy
+metadata: { name: db, namespace: test }
+spec:
+  endpointSelector: { matchLabels: { app: db } }
+  ingress:
+    - fromEndpoints: [{ matchLabels: { app: shop } }]
+      toPorts:
+        - ports: [{ port: "5432", protocol: TCP }]
+          rules:
+            l7proto: postgres
+            l7:
+              - { user: shop, statement: SELECT, table: "orders|" }
+              - { user: shop, statement: INSERT|COPY, table: orders }
+              - { user: shop, statement: BEGIN|COMMIT|ROLLBACK|EXECUTE }
+`;
+
+/** A server of its own, owned by the user \`postgres\`, in a namespace. */
+class Server {
+  readonly #folder = mkdtempSync(join(tmpdir(), "imker-pg-"));
+  readonly #bin: string;
+
+  constructor() {
+    const base = "/usr/lib/postgresql";
+    const version = readdirSync(base).sort((a, b) => Number(a) - Number(b)).at(-1) ?? "";
+    this.#bin = join(base, version, "bin");
+  }
+
+  start(netns: string): void {
+    chmodSync(this.#folder, 0o755);
+    execFileSync("chown", ["postgres", this.#folder]);
+    const data = join(this.#folder, "data");
+    this.#asOwner("", ["initdb", "-D", data, "-A", "trust", "-N", "-E", "UTF8"]);
+    execFileSync("sh", ["-c", `echo "host all all all trust" >> ${data}/pg_hba.conf`]);
+    const options = `-c listen_addresses=* -c unix_socket_directories=${this.#folder} -c fsync=off`;
+    const log = join(this.#folder, "log");
+    this.#asOwner(netns, ["pg_ctl", "-w", "-t", "30", "-D", data, "-l", log, "-o", options, "start"]);
+    this.sql(`create user shop; create user eve; create table orders (id int);
+      create table secrets (id int); insert into orders values (1);
+      grant all on orders, secrets to shop, eve`);
+  }
+
+  /** As the owner, by the socket: past every policy. */
+  sql(text: string): string {
+    const args = ["-h", this.#folder, "-U", "postgres", "-d", "postgres", "-Atqc", text];
+    return execFileSync("psql", args, { encoding: "utf8", timeout: 20_000 }).trim();
+  }
+
+  stop(): void {
+    const pidFile = join(this.#folder, "data/postmaster.pid");
+    try {
+      const pid = Number(readFileSync(pidFile, "utf8").split("\n")[0]);
+      spawnSync("kill", ["-QUIT", String(pid)]);
+      for (let i = 0; i < 100 && spawnSync("kill", ["-0", String(pid)]).status === 0; i++) {
+        spawnSync("sleep", ["0.05"]);
+      }
+    } finally {
+      rmSync(this.#folder, { recursive: true, force: true });
+    }
+  }
+
+  #asOwner(netns: string, [tool = "", ...args]: string[]): void {
+    const command = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"];
+    const inside = netns === "" ? [] : ["nsenter", `--net=${netns}`];
+    const [first = "", ...rest] = [...inside, ...command, join(this.#bin, tool), ...args];
+    execFileSync(first, rest, { stdio: "ignore", timeout: 40_000, cwd: "/" });
+  }
+}
+
+describe("the postgres plugin with a real server", () => {
+  const vendor = new Vendor();
+  const server = new Server();
+  let rig: Rig;
+  let db: Endpoint;
+  let shop: Endpoint;
+
+  beforeAll(async () => {
+    rig = await Rig.start("imker-t-postgres");
+    db = await rig.pod("db");
+    shop = await rig.pod("shop");
+    server.start(db.netns);
+    const key = { name: "vendor", publicKey: vendor.publicKey, plugins: ["postgres"] };
+    await rig.client.call("POST", "/v1/keys", key);
+    const file = await vendor.package(PLUGIN, "1.0.0");
+    await rig.client.upload("/v1/plugins", file, "application/wasm");
+    await rig.client.call("PUT", "/v1/plugins/postgres/activation", { version: "1.0.0" });
+    await rig.apply(POLICY);
+  }, BUILD_MS);
+  afterAll(async () => {
+    server.stop();
+    await rig?.close();
+    vendor.close();
+  });
+
+  /** What psql prints, errors too: one connection, each text a message of its own. */
+  async function psql(texts: string[], user = "shop"): Promise<string> {
+    const url = `postgresql://${user}@${db.ipv4}/postgres?connect_timeout=5`;
+    const commands = texts.flatMap((text) => ["-c", text]);
+    const args = [`--net=${shop.netns}`, "psql", "-XAtq", "-v", "VERBOSITY=verbose", ...commands, url];
+    const shell = 'exec 2>&1; exec nsenter "$@"';
+    const done = run("sh", ["-c", shell, "sh", ...args], { timeout: 20_000 });
+    return done.then(
+      ({ stdout }) => stdout,
+      (failed: { stdout: string }) => failed.stdout,
+    );
+  }
+
+  it("lets pass what the rules allow", async () => {
+    const insert = "insert into orders values (2)";
+    expect(await psql(["begin", insert, "select count(*) from orders", "commit"])).toBe("2\n");
+    expect(await psql(["select 1"])).toBe("1\n");
+    expect(await psql(["copy (select id from orders order by id) to stdout"])).toMatch(/42501/);
+    expect(await psql(["copy orders to stdout"])).toBe("1\n2\n");
+  });
+
+  it("denies the rest as the server would, and the connection goes on", async () => {
+    const seen = await psql(["select * from secrets", "delete from orders", "select 7"]);
+    expect(seen).toMatch(/^ERROR: {2}42501: statement denied by policy\n/);
+    expect(seen.match(/42501/g)?.length).toBe(2);
+    expect(seen).toMatch(/\n7\n$/);
+    expect(server.sql("select count(*) from orders")).toBe("2");
+  });
+
+  it("a denied statement fails its transaction", async () => {
+    const insert = "insert into orders values (3)";
+    const seen = await psql(["begin", insert, "truncate orders", "select 1", "commit"]);
+    expect(seen).toMatch(/42501.*\n[^]*25P02/);
+    expect(server.sql("select count(*) from orders")).toBe("2");
+  });
+
+  it("says what it could not read", async () => {
+    expect(await psql(["explode", "select 1"])).toMatch(/not all of it can be read\n[^]*1\n$/);
+  });
+
+  it("does not let a user of no rule in", async () => {
+    expect(await psql(["select 1"], "eve")).toMatch(/FATAL: {2}user or database denied by policy/);
+  });
+
+  it("reports", async () => {
+    const seen: string[] = [];
+    for await (const line of rig.client.lines("/v1/flows?last=400")) seen.push(String(line));
+    const about = (text: string): string[] => seen.filter((line) => line.includes(text));
+    const denied = about("SELECT secrets by shop in postgres");
+    expect(denied.length).toBeGreaterThan(0);
+    expect(denied[0]).toMatch(/DROPPED|DENIED/);
+    expect(denied[0]).toMatch(/"postgres"/);
+    expect(about("INSERT orders by shop in postgres")[0]).toMatch(/FORWARDED/);
+  });
+});
