@@ -42,7 +42,10 @@ class Server {
 
   constructor() {
     const base = "/usr/lib/postgresql";
-    const version = readdirSync(base).sort((a, b) => Number(a) - Number(b)).at(-1) ?? "";
+    const version =
+      readdirSync(base)
+        .sort((a, b) => Number(a) - Number(b))
+        .at(-1) ?? "";
     this.#bin = join(base, version, "bin");
   }
 
@@ -54,7 +57,19 @@ class Server {
     execFileSync("sh", ["-c", `echo "host all all all trust" >> ${data}/pg_hba.conf`]);
     const options = `-c listen_addresses=* -c unix_socket_directories=${this.#folder} -c fsync=off`;
     const log = join(this.#folder, "log");
-    this.#asOwner(netns, ["pg_ctl", "-w", "-t", "30", "-D", data, "-l", log, "-o", options, "start"]);
+    this.#asOwner(netns, [
+      "pg_ctl",
+      "-w",
+      "-t",
+      "30",
+      "-D",
+      data,
+      "-l",
+      log,
+      "-o",
+      options,
+      "start",
+    ]);
     this.sql(`create user shop; create user eve; create table orders (id int);
       create table secrets (id int); insert into orders values (1);
       grant all on orders, secrets to shop, eve`);
@@ -116,7 +131,15 @@ describe("the postgres plugin with a real server", () => {
   async function psql(texts: string[], user = "shop"): Promise<string> {
     const url = `postgresql://${user}@${db.ipv4}/postgres?connect_timeout=5`;
     const commands = texts.flatMap((text) => ["-c", text]);
-    const args = [`--net=${shop.netns}`, "psql", "-XAtq", "-v", "VERBOSITY=verbose", ...commands, url];
+    const args = [
+      `--net=${shop.netns}`,
+      "psql",
+      "-XAtq",
+      "-v",
+      "VERBOSITY=verbose",
+      ...commands,
+      url,
+    ];
     const shell = 'exec 2>&1; exec nsenter "$@"';
     const done = run("sh", ["-c", shell, "sh", ...args], { timeout: 20_000 });
     return done.then(
