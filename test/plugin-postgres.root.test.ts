@@ -3,7 +3,7 @@
  * real agent: what is allowed, what is denied and how the client sees it, and the flows.
  */
 import { execFile, execFileSync, spawnSync } from "node:child_process";
-import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -81,6 +81,17 @@ class Server {
     return execFileSync("psql", args, { encoding: "utf8", timeout: 20_000 }).trim();
   }
 
+  tool(name: string): string {
+    return join(this.#bin, name);
+  }
+
+  /** A file with this text. */
+  script(text: string): string {
+    const file = join(this.#folder, "script.sql");
+    writeFileSync(file, text);
+    return file;
+  }
+
   stop(): void {
     const pidFile = join(this.#folder, "data/postmaster.pid");
     try {
@@ -131,15 +142,12 @@ describe("the postgres plugin with a real server", () => {
   async function psql(texts: string[], user = "shop"): Promise<string> {
     const url = `postgresql://${user}@${db.ipv4}/postgres?connect_timeout=5`;
     const commands = texts.flatMap((text) => ["-c", text]);
-    const args = [
-      `--net=${shop.netns}`,
-      "psql",
-      "-XAtq",
-      "-v",
-      "VERBOSITY=verbose",
-      ...commands,
-      url,
-    ];
+    return inShop(["psql", "-XAtq", "-v", "VERBOSITY=verbose", ...commands, url]);
+  }
+
+  /** What a command prints, whether it succeeds or not. */
+  async function inShop(command: string[]): Promise<string> {
+    const args = [`--net=${shop.netns}`, ...command];
     const shell = 'exec 2>&1; exec nsenter "$@"';
     const done = run("sh", ["-c", shell, "sh", ...args], { timeout: 20_000 });
     return done.then(
@@ -168,6 +176,17 @@ describe("the postgres plugin with a real server", () => {
     const insert = "insert into orders values (3)";
     const seen = await psql(["begin", insert, "truncate orders", "select 1", "commit"]);
     expect(seen).toMatch(/42501[\s\S]*25P02/);
+    expect(server.sql("select count(*) from orders")).toBe("2");
+  });
+
+  it("speaks the extended protocol, as pgbench does", async () => {
+    const bench = (text: string): Promise<string> => {
+      const script = server.script(text);
+      const args = ["-n", "-M", "prepared", "-t", "3", "-h", db.ipv4, "-U", "shop", "-f", script];
+      return inShop([server.tool("pgbench"), ...args, "postgres"]);
+    };
+    expect(await bench("select count(*) from orders;")).toMatch(/actually processed: 3\/3/);
+    expect(await bench("delete from orders;")).toMatch(/statement denied by policy/);
     expect(server.sql("select count(*) from orders")).toBe("2");
   });
 
