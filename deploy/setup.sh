@@ -91,7 +91,7 @@ needed_packages="
 test_packages="
   clang-format-16  clang-format-16
   haproxy          haproxy
-  postgresql       /usr/lib/postgresql
+  postgresql       /usr/bin/pg_ctlcluster
   postgresql-client  psql
 "
 bench_packages="

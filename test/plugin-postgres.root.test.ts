@@ -3,7 +3,7 @@
  * real agent: what is allowed, what is denied and how the client sees it, and the flows.
  */
 import { execFile, execFileSync, spawnSync } from "node:child_process";
-import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -11,7 +11,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Endpoint } from "../host/endpoint/types.ts";
 import { ROOT } from "../runtime/testkit/built-plugin.ts";
 import { Vendor } from "./plugin-node.ts";
-import { Rig } from "./rig.ts";
+import { pause, Rig } from "./rig.ts";
 
 const PLUGIN = join(ROOT, "examples/plugins/postgres");
 const BUILD_MS = 240_000;
@@ -81,6 +81,17 @@ class Server {
     return execFileSync("psql", args, { encoding: "utf8", timeout: 20_000 }).trim();
   }
 
+  tool(name: string): string {
+    return join(this.#bin, name);
+  }
+
+  /** A file with this text. */
+  script(text: string): string {
+    const file = join(this.#folder, "script.sql");
+    writeFileSync(file, text);
+    return file;
+  }
+
   stop(): void {
     const pidFile = join(this.#folder, "data/postmaster.pid");
     try {
@@ -131,15 +142,12 @@ describe("the postgres plugin with a real server", () => {
   async function psql(texts: string[], user = "shop"): Promise<string> {
     const url = `postgresql://${user}@${db.ipv4}/postgres?connect_timeout=5`;
     const commands = texts.flatMap((text) => ["-c", text]);
-    const args = [
-      `--net=${shop.netns}`,
-      "psql",
-      "-XAtq",
-      "-v",
-      "VERBOSITY=verbose",
-      ...commands,
-      url,
-    ];
+    return inShop(["psql", "-XAtq", "-v", "VERBOSITY=verbose", ...commands, url]);
+  }
+
+  /** What a command prints, whether it succeeds or not. */
+  async function inShop(command: string[]): Promise<string> {
+    const args = [`--net=${shop.netns}`, ...command];
     const shell = 'exec 2>&1; exec nsenter "$@"';
     const done = run("sh", ["-c", shell, "sh", ...args], { timeout: 20_000 });
     return done.then(
@@ -167,12 +175,23 @@ describe("the postgres plugin with a real server", () => {
   it("a denied statement fails its transaction", async () => {
     const insert = "insert into orders values (3)";
     const seen = await psql(["begin", insert, "truncate orders", "select 1", "commit"]);
-    expect(seen).toMatch(/42501.*\n[^]*25P02/);
+    expect(seen).toMatch(/42501[\s\S]*25P02/);
+    expect(server.sql("select count(*) from orders")).toBe("2");
+  });
+
+  it("speaks the extended protocol, as pgbench does", async () => {
+    const bench = (text: string): Promise<string> => {
+      const script = server.script(text);
+      const args = ["-n", "-M", "prepared", "-t", "3", "-h", db.ipv4, "-U", "shop", "-f", script];
+      return inShop([server.tool("pgbench"), ...args, "postgres"]);
+    };
+    expect(await bench("select count(*) from orders;")).toMatch(/actually processed: 3\/3/);
+    expect(await bench("delete from orders;")).toMatch(/statement denied by policy/);
     expect(server.sql("select count(*) from orders")).toBe("2");
   });
 
   it("says what it could not read", async () => {
-    expect(await psql(["explode", "select 1"])).toMatch(/not all of it can be read\n[^]*1\n$/);
+    expect(await psql(["explode", "select 1"])).toMatch(/not all of it can be read\n[\s\S]*1\n$/);
   });
 
   it("does not let a user of no rule in", async () => {
@@ -180,13 +199,18 @@ describe("the postgres plugin with a real server", () => {
   });
 
   it("reports", async () => {
+    await pause(500);
     const seen: string[] = [];
     for await (const line of rig.client.lines("/v1/flows?last=400")) seen.push(String(line));
     const about = (text: string): string[] => seen.filter((line) => line.includes(text));
-    const denied = about("SELECT secrets by shop in postgres");
+    const denied = about(
+      '"fields":{"statement":"SELECT","table":"secrets","user":"shop","database":"postgres"}',
+    );
     expect(denied.length).toBeGreaterThan(0);
     expect(denied[0]).toMatch(/DROPPED|DENIED/);
-    expect(denied[0]).toMatch(/"postgres"/);
-    expect(about("INSERT orders by shop in postgres")[0]).toMatch(/FORWARDED/);
+    expect(denied[0]).toContain('"name":"postgres","version":"1.0.0"');
+    expect(about('"fields":{"statement":"INSERT","table":"orders","user":"shop"')[0]).toMatch(
+      /FORWARDED/,
+    );
   });
 });

@@ -1,5 +1,5 @@
 /**
- * A name as it would be written without quotes, `schema.table`, from the tokens of its parts: folded
+ * A name as it would be written without quotes, `schema.table`, from its parts: folded
  * to lower case unless quoted. A name that rules could mistake for another one (other characters
  * than printable ASCII, a dot or quote within quotes, longer than the server keeps) is `bad`.
  */

@@ -1,4 +1,4 @@
-/** Bytes from the client: startup packets, then messages, each judged, reported, passed or dropped. */
+/** Bytes from the client: startup packets, then messages; judged, reported, passed or dropped. */
 import { FRAME_INVALID, LengthPrefix } from "imker/sdk/frame.ts";
 import type { Memory } from "imker/sdk/memory.ts";
 import { CLOSE_DENIED, CLOSE_MALFORMED, END_OPEN, REQUEST, RESPONSE } from "imker/sdk/output.ts";
