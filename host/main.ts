@@ -217,6 +217,7 @@ function startPlugins(
       references: () => later.ruleSets().references(),
       rulesOf: (ruleSet) => later.ruleSets().rulesOf(ruleSet),
       flowUuid: (time) => later.observer().uuidOf(time),
+      recordOf: (uuid) => later.observer().recordOf(uuid),
       applyRecordings: () => later.policies().pluginsChanged(),
     }),
   );

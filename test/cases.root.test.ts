@@ -41,6 +41,18 @@ describe.each(["node", "deno"] as const)(
       return { out, code };
     }
 
+    /** Uuid of the last message that was denied. */
+    async function deniedFlow(): Promise<string | undefined> {
+      let uuid: string | undefined;
+      for await (const line of rig.client.lines("/v1/flows?last=50")) {
+        if (line === "") continue;
+        const { flow } = JSON.parse(line) as { flow?: Record<string, string> };
+        const isDenial = flow?.verdict === "DROPPED" && flow.Type === "L7";
+        if (isDenial) uuid = flow.uuid;
+      }
+      return uuid;
+    }
+
     async function someCases(count: number): Promise<CaseView[]> {
       const deadline = performance.now() + WAIT_MS_MAX;
       for (;;) {
@@ -56,6 +68,12 @@ describe.each(["node", "deno"] as const)(
       expect(await cases()).toEqual([]);
       const none = await imker("plugin", "case", "0123456789ab");
       expect([none.code, none.out]).toEqual([1, expect.stringMatching(/plugin record/)]);
+      expect(await rig.client.call("GET", `/v1/cases/${await deniedFlow()}`)).toMatchObject({
+        stages: [{ point: "ingress", rules: [{ path: "/ok" }] }],
+        steps: [],
+        observed: { records: [expect.stringMatching(/^request 0 denied by stage 0 .*\/secret/)] },
+        ...{ exact: false, partial: ["its bytes were not recorded"] },
+      });
     });
 
     it("a denial while a recording runs becomes an exact case that reproduces", async () => {

@@ -66,6 +66,11 @@ export class MessageFlow extends L7Flow implements FlowFacts {
     this.#stage = at.stage;
   }
 
+  /** What it was made of. */
+  get record(): L7Record {
+    return this.#record;
+  }
+
   get isReply(): boolean {
     return this.#record.kind === RECORD_KIND.response;
   }

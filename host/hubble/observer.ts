@@ -5,6 +5,7 @@
  */
 import { create } from "@bufbuild/protobuf";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import type { L7Record } from "../event/types.ts";
 import { compileFieldMask } from "./field-mask.ts";
 import { compileFilters } from "./filter.ts";
 import type { FlowPredicate } from "./filter-ends.ts";
@@ -22,6 +23,7 @@ import {
 } from "./gen/observer/observer_pb.ts";
 import type { FlowNode } from "./getters.ts";
 import { HubbleError } from "./hubble-error.ts";
+import { MessageFlow } from "./message-flow.ts";
 import type { FlowRing } from "./ring.ts";
 
 const NS_PER_MS = 1_000_000n;
@@ -76,6 +78,16 @@ export class Observer {
   /** Uuid of the flow with this time; flow-uuid.ts. */
   uuidOf(time: bigint): string {
     return flowUuid(time, this.#context.uuidSalt);
+  }
+
+  /** What the message with this uuid was made of; undefined: the ring has none (any more). */
+  recordOf(uuid: string): L7Record | undefined {
+    const { ring } = this.#deps;
+    for (let position = ring.next - 1; position >= ring.oldest; position--) {
+      const entry = ring.at(position);
+      if (entry instanceof MessageFlow && this.uuidOf(entry.time) === uuid) return entry.record;
+    }
+    return undefined;
   }
 
   /**

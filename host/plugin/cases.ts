@@ -5,7 +5,9 @@
 import type { Logger } from "pino";
 import { type Case, caseSchema } from "../../runtime/contract/case.ts";
 import type { Manifest } from "../../runtime/contract/manifest.ts";
-import type { ProxyCase, ProxyConnection } from "../event/types.ts";
+import { RECORD_VERDICT } from "../../runtime/contract/records.ts";
+import { readRecordFields } from "../event/record-fields.ts";
+import type { L7Record, ProxyCase, ProxyConnection } from "../event/types.ts";
 import type { L7Rules } from "../policy/types.ts";
 import { caseContent } from "./case-content.ts";
 import type { CaseEntry, CaseFiles } from "./case-files.ts";
@@ -18,6 +20,8 @@ export interface CasesDeps {
   manifestOf: (digest: string) => Manifest | undefined;
   /** Of the flow with this time. */
   flowUuid: (time: bigint) => string;
+  /** What the flow with this uuid tells of; undefined: it is gone, or no message. */
+  recordOf: (uuid: string) => L7Record | undefined;
 }
 
 export class Cases {
@@ -50,9 +54,33 @@ export class Cases {
     return this.#deps.files.list().map((one) => ({ ...one, flow: this.#flowOf(one.id) }));
   }
 
-  /** Throws PluginRequestError. */
+  /**
+   * Of a denial whose connection was not recorded: what its flow says, without bytes. Throws
+   * PluginRequestError.
+   */
   get(reference: string): Case {
-    return this.#deps.files.read(this.#find(reference));
+    const found = this.#lookUp(reference);
+    const bare = found === undefined ? this.#bareCase(reference) : undefined;
+    return bare ?? this.#deps.files.read(found ?? this.#find(reference));
+  }
+
+  #bareCase(uuid: string): Case | undefined {
+    const { rulesOf, manifestOf, recordOf } = this.#deps;
+    const record = recordOf(uuid);
+    const open = record?.connection.open;
+    if (record?.verdict !== RECORD_VERDICT.denied || open === undefined) return undefined;
+    const { kind, verdict, stage, exchange } = record;
+    const fields = readRecordFields(record.body).map(({ key, value }) => {
+      const text = typeof value === "number" ? value : Buffer.from(value).toString("base64");
+      return { key, value: text };
+    });
+    const records = [{ kind, verdict, stage, exchange, fields }];
+    const missing = ["its bytes were not recorded"];
+    const manifest = manifestOf(open.plugin.digest);
+    return caseContent(
+      { open, cause: "denied", steps: [], records, missing },
+      { rulesOf, manifest },
+    );
   }
 
   /** Throws PluginRequestError. */
@@ -63,8 +91,12 @@ export class Cases {
     return view;
   }
 
+  #lookUp(reference: string): CaseEntry | undefined {
+    return this.list().find((one) => one.id === reference || one.flow === reference);
+  }
+
   #find(reference: string): CaseEntry {
-    const found = this.list().find((one) => one.id === reference || one.flow === reference);
+    const found = this.#lookUp(reference);
     if (found !== undefined) return found;
     throw new PluginRequestError(
       404,

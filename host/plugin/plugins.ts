@@ -7,6 +7,7 @@ import { join } from "node:path";
 import type { Logger } from "pino";
 import type { InstanceStatus, ProxyStatus } from "../../runtime/contract/control.ts";
 import type { PluginBackend } from "../admin/plugin-types.ts";
+import type { L7Record } from "../event/types.ts";
 import type { L7Rules } from "../policy/types.ts";
 import type { Store } from "../store/store.ts";
 import { createPluginBackend } from "./backend.ts";
@@ -41,6 +42,8 @@ export interface PluginsDeps {
   rulesOf: (ruleSet: number) => L7Rules["rules"] | undefined;
   /** Of the flow with this time. */
   flowUuid: (time: bigint) => string;
+  /** What the flow with this uuid tells of; undefined: it is gone, or no message. */
+  recordOf: (uuid: string) => L7Record | undefined;
   /** Puts `recordings` in force; settles when every worker has them. */
   applyRecordings: () => Promise<void>;
   /** Milliseconds since 1970. */
@@ -72,6 +75,7 @@ export function createPlugins(deps: PluginsDeps): Plugins {
   const recordings = new Recordings({ now, ruleSetsOf, apply: deps.applyRecordings });
   const cases = new Cases({
     ...{ log: deps.log, rulesOf: deps.rulesOf, flowUuid: deps.flowUuid },
+    recordOf: deps.recordOf,
     files: new CaseFiles(join(stateDir, "cases"), now),
     manifestOf: (digest) => view.manifestOf(digest),
   });

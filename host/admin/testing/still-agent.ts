@@ -121,6 +121,7 @@ export class StillAgent {
       references: () => [],
       rulesOf: () => [],
       flowUuid: String,
+      recordOf: () => undefined,
       applyRecordings: async () => {},
     }).backend;
   }

@@ -80,6 +80,7 @@ function openNode(
     references: () => [],
     rulesOf: () => [],
     flowUuid: String,
+    recordOf: () => undefined,
     applyRecordings: async () => {},
     now: () => clock.now,
     ...options,
