@@ -264,6 +264,19 @@ describe("limits", () => {
     expect(run).toThrow(message);
   });
 
+  test("more initial memory than anybody pays for is refused, whatever the manifest says", async () => {
+    const [most, more] = [64, 65].map((pages) =>
+      parse(`(module ${HEADER.replace(") 1)", `) ${pages})`)})`),
+    );
+    expect(
+      metered((await most) ?? new Uint8Array(), { memoryPagesMax: 512 }).length,
+    ).toBeGreaterThan(0);
+    const refused = (await more) ?? new Uint8Array();
+    expect(() => metered(refused, { memoryPagesMax: 512 })).toThrow(
+      /65 pages at the start, limit 64/,
+    );
+  });
+
   test("an import may not hide in a table", async () => {
     const bytes =
       await parse(`(module (import "imker:l7/host@1.0.0" "log" (func $log (param i32 i32 i32)))

@@ -21,6 +21,11 @@ const F64 = 0x7c;
 
 /** Most fuel one call may be given, whatever the manifest says: keeps i32 arithmetic exact. */
 export const FUEL_PER_CALL_MAX = 2 ** 30;
+/**
+ * Pages a memory may begin with. Nobody pays fuel for their first use, 30 us each: beyond this a
+ * plugin grows its memory, and pays.
+ */
+export const INITIAL_PAGES_MAX = 64;
 /** Units of a host import beside what its arguments add. */
 const IMPORT_COST = 32;
 /** Units for each field of an emitted record, as a shift; counts above the mask are a fault. */
@@ -345,6 +350,10 @@ class Rewriter {
     const { memoryPagesMax } = this.#limits;
     if (memory.minimum > memoryPagesMax) {
       const state = `${memory.minimum} pages at the start, manifest allows ${memoryPagesMax}`;
+      throw new PluginImageError("limit", "memory", state);
+    }
+    if (memory.minimum > INITIAL_PAGES_MAX) {
+      const state = `${memory.minimum} pages at the start, limit ${INITIAL_PAGES_MAX}`;
       throw new PluginImageError("limit", "memory", state);
     }
     const maximum = Math.min(memory.maximum ?? memoryPagesMax, memoryPagesMax);
