@@ -91,6 +91,7 @@ needed_packages="
 test_packages="
   clang-format-16  clang-format-16
   haproxy          haproxy
+  redis-server     redis-server
 "
 bench_packages="
   haproxy       haproxy

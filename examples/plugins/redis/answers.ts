@@ -6,7 +6,8 @@ import type { Memory } from "imker/sdk/memory.ts";
 import { RESPONSE } from "imker/sdk/output.ts";
 import type { Call } from "imker/sdk/plugin.ts";
 import { TextBlock } from "imker/sdk/text-block.ts";
-import { ANSWER_DENIED, DENIED_WAITING_MAX, type RedisConnection } from "./connection.ts";
+import { ANSWER_DENIED } from "./answer-kinds.ts";
+import { DENIED_WAITING_MAX, type RedisConnection } from "./connection.ts";
 
 const DENIED_TEXT: string = "-NOPERM denied by network policy\r\n";
 /** As Redis says it, so that clients know it. */

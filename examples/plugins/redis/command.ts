@@ -5,6 +5,14 @@
 import { printable } from "imker/sdk/ascii.ts";
 import type { Memory } from "imker/sdk/memory.ts";
 import { ANSWER_UPSTREAM } from "imker/sdk/reply-queue.ts";
+import {
+  ANSWER_ALL_CHANNELS,
+  ANSWER_ALL_PATTERNS,
+  ANSWER_ALL_SHARDS,
+  ANSWER_CONFIRMED,
+  ANSWER_HELLO,
+  ANSWER_RESET,
+} from "./answer-kinds.ts";
 import type { CommandReader } from "./command-reader.ts";
 import {
   type CommandInfo,
@@ -19,14 +27,6 @@ import {
   EFFECT_UNSUBSCRIBES_SHARDS,
   NAME_BYTES_MAX,
 } from "./command-table.ts";
-import {
-  ANSWER_ALL_CHANNELS,
-  ANSWER_ALL_PATTERNS,
-  ANSWER_ALL_SHARDS,
-  ANSWER_CONFIRMED,
-  ANSWER_HELLO,
-  ANSWER_RESET,
-} from "./connection.ts";
 
 const BAR: i32 = 124;
 

@@ -1,29 +1,14 @@
 /** What the plugin remembers of one connection: state between calls, never bytes. */
 import { Connection } from "imker/sdk/plugin.ts";
-import { ReplyQueue } from "imker/sdk/reply-queue.ts";
+import { Replies } from "./replies.ts";
 
-/** Replies a client may be ahead of; a power of two. */
-const UNANSWERED_MAX: i32 = 16384;
-/** Of these, denied commands whose turn has not come: all of them are one injection. */
+/** Runs of forwarded and denied commands whose answers are not all there; a power of two. */
+const UNANSWERED_RUNS_MAX: i32 = 4096;
+/** Denied commands whose turn has not come: the answers of all of them are one injection. */
 export const DENIED_WAITING_MAX: i32 = 1024;
 
-/** Answers in the reply queue beside ANSWER_UPSTREAM (0). Denied: the plugin's own error. */
-export const ANSWER_DENIED: i32 = 1;
-/** The server answers DISCARD in place of an EXEC; the client gets EXECABORT. */
-export const ANSWER_ABORTED: i32 = 2;
-/** The server's answer says which version of the protocol counts from then on. */
-export const ANSWER_HELLO: i32 = 3;
-/** Back to RESP2, without subscriptions. */
-export const ANSWER_RESET: i32 = 4;
-/** One confirmation of a subscription, or of its end. */
-export const ANSWER_CONFIRMED: i32 = 5;
-/** A confirmation for each channel, pattern or shard channel there is, at least one. */
-export const ANSWER_ALL_CHANNELS: i32 = 6;
-export const ANSWER_ALL_PATTERNS: i32 = 7;
-export const ANSWER_ALL_SHARDS: i32 = 8;
-
 export class RedisConnection extends Connection {
-  readonly replies: ReplyQueue = new ReplyQueue(UNANSWERED_MAX);
+  readonly replies: Replies = new Replies(UNANSWERED_RUNS_MAX);
   nextExchange: i32 = 0;
   /** Denied commands in `replies`. */
   deniedWaiting: i32 = 0;

@@ -9,17 +9,13 @@ import { CLOSE_DENIED, CLOSE_MALFORMED, END_OPEN, REQUEST } from "imker/sdk/outp
 import type { Call } from "imker/sdk/plugin.ts";
 import { DENIED, ERROR, FORWARDED, RECORD_REQUEST } from "imker/sdk/record.ts";
 import { TextBlock } from "imker/sdk/text-block.ts";
+import { ANSWER_ABORTED, ANSWER_DENIED } from "./answer-kinds.ts";
 import type { Answers } from "./answers.ts";
 import { Command } from "./command.ts";
 import { CommandPlaces } from "./command-places.ts";
 import { BULK_BYTES_MAX, CommandReader, READ_DONE, READ_PARTIAL } from "./command-reader.ts";
 import { EFFECT_DISCARD, EFFECT_EXEC, EFFECT_MULTI, EFFECT_RESET } from "./command-table.ts";
-import {
-  ANSWER_ABORTED,
-  ANSWER_DENIED,
-  DENIED_WAITING_MAX,
-  type RedisConnection,
-} from "./connection.ts";
+import { DENIED_WAITING_MAX, type RedisConnection } from "./connection.ts";
 import {
   REQUEST_CHANNEL,
   REQUEST_COMMAND,
@@ -108,14 +104,11 @@ export class RequestSide {
       emitStopped(call, redis.brokenStage, exchange);
       call.output.inject(REQUEST, this.discard.address, this.discard.length);
       call.output.drop(bytes as f64);
-      redis.replies.push(exchange, ANSWER_ABORTED);
+      redis.replies.push(exchange, ANSWER_ABORTED, 1);
     } else {
       call.record.emit(RECORD_REQUEST, FORWARDED, 0, exchange);
       call.output.pass(bytes as f64);
-      for (let i = 0; i < command.answers; i++) {
-        if (redis.replies.full()) return malformed(call) > 0;
-        redis.replies.push(exchange, command.answer);
-      }
+      redis.replies.push(exchange, command.answer, command.answers);
     }
     this.follow(redis);
     return true;
@@ -123,7 +116,7 @@ export class RequestSide {
 
   /** The client gets an error in place of a reply, at once or when the replies before it came. */
   private answerDenied(redis: RedisConnection, call: Call, exchange: i32, bytes: i32): bool {
-    redis.replies.push(exchange, ANSWER_DENIED);
+    redis.replies.push(exchange, ANSWER_DENIED, 1);
     redis.deniedWaiting++;
     this.answers.give(redis, call);
     if (redis.deniedWaiting > DENIED_WAITING_MAX) {

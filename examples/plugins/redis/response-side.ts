@@ -9,9 +9,10 @@ import type { Memory } from "imker/sdk/memory.ts";
 import { CLOSE_FINISHED, CLOSE_MALFORMED, END_OPEN } from "imker/sdk/output.ts";
 import type { Call } from "imker/sdk/plugin.ts";
 import { FORWARDED, RECORD_RESPONSE } from "imker/sdk/record.ts";
+import { ANSWER_ABORTED, ANSWER_CONFIRMED } from "./answer-kinds.ts";
 import type { Answers } from "./answers.ts";
 import { BULK_BYTES_MAX } from "./command-reader.ts";
-import { ANSWER_ABORTED, ANSWER_CONFIRMED, type RedisConnection } from "./connection.ts";
+import type { RedisConnection } from "./connection.ts";
 import { RESPONSE_ERROR, RESPONSE_TYPE } from "./keys.ts";
 import {
   MEANING_CHANNELS,

@@ -7,11 +7,10 @@ import {
   ANSWER_ALL_CHANNELS,
   ANSWER_ALL_PATTERNS,
   ANSWER_ALL_SHARDS,
-  ANSWER_CONFIRMED,
   ANSWER_HELLO,
   ANSWER_RESET,
-  type RedisConnection,
-} from "./connection.ts";
+} from "./answer-kinds.ts";
+import type { RedisConnection } from "./connection.ts";
 import { MEANING_CHANNELS, MEANING_PATTERNS, MEANING_SHARDS } from "./meanings.ts";
 import { TYPE_ARRAY, TYPE_MAP, TYPE_SIMPLE } from "./reply-types.ts";
 
@@ -26,7 +25,6 @@ export function takeConfirmation(redis: RedisConnection, count: f64): void {
 /** The reply to the oldest command is complete; whether that command is now answered. */
 export function settleReply(redis: RedisConnection): bool {
   const answer = redis.replies.answer();
-  const exchange = redis.replies.exchange();
   if (redis.meaning < MEANING_CHANNELS) {
     if (answer === ANSWER_HELLO) {
       if (redis.type === TYPE_MAP) redis.version = 3;
@@ -38,14 +36,11 @@ export function settleReply(redis: RedisConnection): bool {
       redis.shards = 0;
     }
     // An error stands for all confirmations of its command.
-    while (!redis.replies.empty() && redis.replies.exchange() === exchange) redis.replies.shift();
+    redis.replies.shiftWhole();
     return true;
   }
   if (answer === ANSWER_ALL_CHANNELS && redis.channels > 0) return false;
   if (answer === ANSWER_ALL_PATTERNS && redis.patterns > 0) return false;
   if (answer === ANSWER_ALL_SHARDS && redis.shards > 0) return false;
-  redis.replies.shift();
-  return (
-    answer !== ANSWER_CONFIRMED || redis.replies.empty() || redis.replies.exchange() !== exchange
-  );
+  return redis.replies.shift();
 }
