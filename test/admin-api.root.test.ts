@@ -12,7 +12,12 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { ApiDocument } from "../host/admin/openapi.ts";
 import { judgeExchange } from "../host/admin/testing/conformance.ts";
 import { isRunning } from "../host/process-list.ts";
+import { ROOT } from "../runtime/testkit/built-plugin.ts";
+import { Vendor } from "./plugin-node.ts";
 import { allowPolicy, pause, Rig } from "./rig.ts";
+
+const HTTP = join(ROOT, "plugins/l7-http");
+const BUILD_MS = 120_000;
 
 const PORT = 9443;
 const folder = mkdtempSync(join(tmpdir(), "imker-api-"));
@@ -42,6 +47,8 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
+const isFile = (body: unknown): body is Uint8Array => body instanceof Uint8Array;
+
 /** Declared operations that have been answered with success. */
 const answered = new Set<string>();
 
@@ -49,7 +56,7 @@ async function ask(method: string, path: string, body?: unknown) {
   const answer = await http.request({
     method,
     path,
-    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    ...(body === undefined ? {} : { body: isFile(body) ? body : JSON.stringify(body) }),
   });
   const header = String(answer.headers["content-type"]);
   const contentType = header.startsWith("application/json") ? "application/json" : header;
@@ -102,6 +109,67 @@ describe("answers are what the document says", () => {
   ])("%s %s %j: %d", async (method, path, body, status) => {
     const answer = await ask(method, path, body);
     expect([answer.status, answer.problems, answer.text]).toEqual([status, [], expect.any(String)]);
+  });
+});
+
+describe("a plugin's life is what the document says", () => {
+  const vendor = new Vendor();
+  const packages: Uint8Array[] = [];
+  beforeAll(async () => {
+    for (const version of ["1.0.0", "1.1.0"]) packages.push(await vendor.package(HTTP, version));
+  }, BUILD_MS);
+  afterAll(() => vendor.close());
+
+  const plugin = "/v1/plugins/l7-http";
+  const key = { name: "vendor", publicKey: vendor.publicKey, plugins: ["l7-*"] };
+  // In this order: later ones find what earlier ones made.
+  it.each<[string, string, (() => unknown) | undefined, number]>([
+    ["POST", "/v1/plugins", () => packages[0], 422],
+    ["POST", "/v1/keys", () => key, 201],
+    ["POST", "/v1/keys", () => key, 200],
+    ["GET", "/v1/keys", undefined, 200],
+    ["POST", "/v1/plugins?grant=emit,log,match", () => packages[0], 201],
+    ["POST", "/v1/plugins", () => packages[0], 200],
+    ["POST", "/v1/plugins", () => packages[1], 201],
+    ["POST", "/v1/plugins", () => packages[1]?.subarray(0, 1000), 422],
+    ["GET", "/v1/plugins", undefined, 200],
+    ["GET", plugin, undefined, 200],
+    ["GET", `${plugin}/versions/1.0.0`, undefined, 200],
+    ["GET", `${plugin}/versions/1.0.0/package`, undefined, 200],
+    ["POST", `${plugin}/trials`, () => ({ kind: "shadow", version: "1.1.0" }), 201],
+    ["GET", `${plugin}/trials`, undefined, 200],
+    ["GET", `${plugin}/trials/1`, undefined, 200],
+    ["DELETE", `${plugin}/trials/1`, undefined, 200],
+    ["POST", `${plugin}/trials`, () => ({ kind: "canary", version: "1.1.0", percent: 10 }), 201],
+    ["POST", `${plugin}/trials/2/promote`, () => ({}), 200],
+    ["GET", `${plugin}/activation`, undefined, 200],
+    ["PUT", `${plugin}/activation`, () => ({ version: "1.0.0" }), 409],
+    ["PUT", `${plugin}/activation`, () => ({ version: "1.0.0", allowDowngrade: true }), 200],
+    ["POST", `${plugin}/rollback`, () => ({ drainSeconds: 0 }), 200],
+    ["GET", "/v1/plugins/instances", undefined, 200],
+    ["GET", `${plugin}/logs?last=5`, undefined, 200],
+    ["GET", "/v1/metrics", undefined, 200],
+    ["DELETE", `${plugin}/versions/1.1.0`, undefined, 409],
+    ["PUT", `${plugin}/activation`, () => ({ version: "0.1.0", allowDowngrade: true }), 200],
+    ["POST", "/v1/keys/vendor/revoke", undefined, 200],
+  ])("%s %s", async (method, path, body, status) => {
+    const answer = await ask(method, path, body?.());
+    expect([answer.status, answer.problems, answer.text]).toEqual([status, [], expect.any(String)]);
+  });
+
+  it("what nothing uses any more can be removed, the key too", async () => {
+    const unused = await vendor.package(HTTP, "0.0.9");
+    const other = { ...key, name: "other" };
+    for (const [method, path, body, status] of [
+      ["POST", "/v1/plugins", unused, 422],
+      ["DELETE", "/v1/keys/vendor", undefined, 200],
+      ["POST", "/v1/keys", other, 201],
+      ["POST", "/v1/plugins", unused, 201],
+      ["DELETE", `${plugin}/versions/0.0.9`, undefined, 200],
+    ] as const) {
+      const answer = await ask(method, path, body);
+      expect([path, answer.status, answer.problems]).toEqual([path, status, []]);
+    }
   });
 });
 

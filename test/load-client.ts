@@ -48,7 +48,7 @@ async function connection(): Promise<void> {
   });
   ended.catch(() => {});
   try {
-    for (let i = 0; i < Number(requests); i++) {
+    for (let i = 0; i < Number(requests) && !stopping; i++) {
       count(result.statuses, await Promise.race([ask(socket), ended]));
       await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
     }

@@ -30,6 +30,8 @@ spec:
   egress:
     - toEndpoints: [{ matchLabels: { app: web } }]
       toPorts: [{ ports: [{ port: "8080", protocol: TCP }], rules: { http: [{ path: "/(both|out)" }] } }]
+    - toEndpoints: [{ matchLabels: { app: named } }]
+      toPorts: [{ ports: [{ port: http, protocol: TCP }] }]
     - toEntities: [host]
       toPorts: [{ ports: [{ port: "8080", protocol: TCP }], rules: { http: [{ path: "/node" }] } }]
 `;
@@ -66,6 +68,15 @@ describe.each(["node", "deno"] as const)("connections of one node, proxy on %s",
   ])("the node's own %s address: allowed and denied", async (_family, address) => {
     expect(await ask(client, "/node", { address })).toBe("200");
     expect(await ask(client, "/else", { address })).toBe("403");
+  });
+
+  it("egress by the name that the other pod gives its port", async () => {
+    const ports = [{ name: "http", port: 8080 }];
+    const body = { name: "named", namespace: "test", labels: { app: "named" }, ports };
+    const named = await rig.client.call<Endpoint>("POST", "/v1/endpoints", body);
+    for (const port of [8080, 8081]) await rig.stage.startServer(named.netns, port, "named");
+    expect(await rig.curl(client, named, "/", { port: 8080 })).toBe("200");
+    expect(await rig.curl(client, named, "/", { port: 8081 })).toBe("no answer");
   });
 
   it("the server on the node sees the pod's address", async () => {

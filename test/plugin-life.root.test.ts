@@ -121,7 +121,7 @@ describe.each(["node", "deno"] as const)("a plugin's life, proxy on %s", (runtim
         state: "rolled-back",
         reason: expect.stringMatching(/differ/),
       });
-      expect(canary?.result?.samples[0]).toMatchObject({ what: "bytes", direction: "response" });
+      expect(canary?.result?.samples[0]).toMatchObject({ what: "bytes" });
       expect((await activation()).active?.version).toBe("0.1.0");
     },
     BUILD_MS,

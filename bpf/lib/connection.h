@@ -352,8 +352,11 @@ static __always_inline int connection_decide(struct __sk_buff *skb, struct flow 
 			return CONNECTION_ROUND;
 		if (result == RELATED_PROXY)
 			return CONNECTION_PROXY;
-		if (result == RELATED_FORWARD)
+		if (result == RELATED_FORWARD) {
+			/* Its sender may be a router on the way: no end of the connection. */
+			connection_identify(flow);
 			return CONNECTION_FORWARD;
+		}
 	}
 	flow->turned = tuple_canonical(&flow->packet.tuple, &flow->key);
 	entry = ct_lookup(&flow->key, flow->now);

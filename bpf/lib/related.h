@@ -83,9 +83,6 @@ __noinline int related_lookup(struct __sk_buff *skb, struct flow *flow)
 	flow->reply = !reply;
 	flow->trace_reason = REASON_RELATED;
 	flow->notable = 1;
-	/* The router in between is not a party: its identity is not the entry's. */
-	flow->source_identity = 0;
-	flow->destination_identity = reply ? entry->destination_identity : entry->source_identity;
 	return entry->flags & CT_FLAG_PROXIED ? RELATED_PROXY : RELATED_FORWARD;
 }
 

@@ -24,8 +24,12 @@ function filesOf(name: string): string[] {
 
 function readPolicyFile(name: string): PolicyFile {
   try {
-    return { file: name, text: readFileSync(name === "-" ? 0 : name, "utf8") };
+    const bytes = readFileSync(name === "-" ? 0 : name);
+    return { file: name, text: new TextDecoder("utf-8", { fatal: true }).decode(bytes) };
   } catch (cause) {
+    if (cause instanceof TypeError) {
+      throw new CliError(EXIT.user, `Cannot read ${name}: it is not UTF-8 text`, { cause });
+    }
     throw new CliError(EXIT.user, `Cannot read ${name}: ${(cause as Error).message}`, { cause });
   }
 }

@@ -196,7 +196,7 @@ describe.each(families)("$name", (family) => {
       });
     const related = pods.fromB(error({}));
     expect(related.result).toBe(REDIRECT);
-    expect(related.events.at(-1)).toMatchObject({ type: TRACE, reason: 3 });
+    expect(related.events.at(-1)).toMatchObject({ type: TRACE, reason: 3, sourceIdentity: B });
     expect(reasons(pods.fromB(error({ sourcePort: 4001 })))).toEqual([133]);
     expect(reasons(pods.fromB(error({ source: world })))).toEqual([133]);
   });

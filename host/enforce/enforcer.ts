@@ -27,6 +27,8 @@ export class Enforcer {
   #prefixes: ReadonlyMap<string, number> = new Map();
   /** What the proxy has; unknown until it was told once. */
   #ruleSets: ReadonlySet<number> | undefined;
+  /** A change of plugins that the proxy has not confirmed. */
+  #pluginsStale = false;
   #proxyRevision: number;
   #enforcement: Enforcement = { revision: 0 };
 
@@ -68,7 +70,9 @@ export class Enforcer {
    */
   async updatePlugins(): Promise<void> {
     // A proxy that has no rule sets learns of plugins with the first one.
-    if (this.#ruleSets !== undefined) await this.#sendState(this.#ruleSets);
+    if (this.#ruleSets === undefined) return;
+    this.#pluginsStale = true;
+    await this.#sendState(this.#ruleSets);
   }
 
   /** The endpoint is gone; a later one with its id starts from nothing. */
@@ -78,7 +82,8 @@ export class Enforcer {
 
   async #teachProxy(all: Set<number>, wanted: ReadonlySet<number>): Promise<void> {
     const known = this.#ruleSets;
-    if (known !== undefined && [...wanted].every((number) => known.has(number))) return;
+    const knowsAll = known !== undefined && [...wanted].every((number) => known.has(number));
+    if (knowsAll && !this.#pluginsStale) return;
     // Without L7 rules nothing depends on the proxy; it may be down.
     if (known === undefined && wanted.size === 0) return;
     await this.#sendState(all);
@@ -93,6 +98,7 @@ export class Enforcer {
       services: ruleSets.services(),
       ruleSets: ruleSets.select(numbers),
     });
+    this.#pluginsStale = false;
   }
 
   #switchMaps(plan: Plan): number[] {

@@ -26,7 +26,7 @@ import type { PolicySubject } from "../policy/types.ts";
 import type { Store } from "../store/store.ts";
 import type { Enforcer } from "./enforcer.ts";
 import type { Planner } from "./planner.ts";
-import { problemOf, type ReadPolicies, readPolicyFiles } from "./policy-reader.ts";
+import { APPLY_FEATURES, problemOf, type ReadPolicies, readPolicyFiles } from "./policy-reader.ts";
 import type { RuleSets } from "./rule-sets.ts";
 import type { Plan } from "./types.ts";
 
@@ -63,7 +63,10 @@ export class PolicyService {
   constructor(deps: PolicyServiceDeps) {
     this.#deps = deps;
     this.#log = deps.log.child({ part: "policy" });
-    this.#repository = new PolicyRepository({ cluster: deps.cluster });
+    this.#repository = new PolicyRepository({
+      cluster: deps.cluster,
+      features: APPLY_FEATURES,
+    });
   }
 
   get revision(): number {
@@ -170,7 +173,13 @@ export class PolicyService {
    */
   async pluginsChanged(): Promise<void> {
     if (this.#deps.ruleSets.hasNewcomers) return this.#enforceSoon();
-    await this.#serial(() => this.#deps.enforcer.updatePlugins());
+    clearTimeout(this.#retry);
+    try {
+      await this.#serial(() => this.#deps.enforcer.updatePlugins());
+    } catch (error) {
+      this.#retryLater();
+      throw error;
+    }
   }
 
   #read(files: PolicyFile[]): ReadPolicies {
@@ -224,8 +233,7 @@ export class PolicyService {
           return true;
         });
       } catch (cause) {
-        this.#retry = setTimeout(() => void this.refresh().catch(() => {}), RETRY_MS);
-        this.#retry.unref();
+        this.#retryLater();
         const reason = cause instanceof Error ? cause.message : String(cause);
         throw new ProblemError(
           503,
@@ -235,6 +243,11 @@ export class PolicyService {
         );
       }
     });
+  }
+
+  #retryLater(): void {
+    this.#retry = setTimeout(() => void this.refresh().catch(() => {}), RETRY_MS);
+    this.#retry.unref();
   }
 
   /**
@@ -251,10 +264,12 @@ export class PolicyService {
         unneeded = [...prefixes.values()];
       }
       const selectors = new SelectorCache(identities.list());
+      const subjects = this.#deps.subjects();
+      const namedPortsOf = namedPortsByIdentity(subjects);
       const plan = planner.plan({
-        subjects: this.#deps.subjects(),
+        subjects,
         prefixes,
-        resolve: (subject) => resolvePolicy(repository, selectors, subject),
+        resolve: (subject) => resolvePolicy(repository, selectors, subject, { namedPortsOf }),
       });
       if (await use(plan)) {
         unneeded = this.#held;
@@ -272,6 +287,17 @@ export class PolicyService {
     });
     return result;
   }
+}
+
+/** Of the pods of this node; pods of one identity may name different ports alike. */
+function namedPortsByIdentity(
+  subjects: readonly PolicySubject[],
+): (identity: number) => PolicySubject["namedPorts"] {
+  const ports = new Map<number, PolicySubject["namedPorts"][number][]>();
+  for (const { identity, namedPorts } of subjects) {
+    ports.set(identity.id, [...(ports.get(identity.id) ?? []), ...namedPorts]);
+  }
+  return (identity) => ports.get(identity) ?? [];
 }
 
 /** Those of a conflict, if it is between some of these and others; else all of them. */

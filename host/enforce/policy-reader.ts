@@ -5,6 +5,7 @@
 import { PluginRuleError } from "../../runtime/isolate/index.ts";
 import type { PolicyFile } from "../admin/types.ts";
 import {
+  type ApplyFeatures,
   type FieldPath,
   flattenRule,
   locateProblem,
@@ -18,6 +19,9 @@ import { l7BlocksOf } from "../policy/l7-blocks.ts";
 import type { L7RuleBlock } from "../policy/schema/l7.ts";
 import { translateL7 } from "../policy/translate/l7.ts";
 import type { L7Rules } from "../policy/types.ts";
+
+/** What this agent is able to do of what the language leaves open. */
+export const APPLY_FEATURES: ApplyFeatures = { peerNamedPorts: true };
 
 export interface PolicyReaderDeps {
   parsing: PolicyFileDeps;
@@ -45,7 +49,7 @@ export function readPolicyFiles(
     const { documents, errors, warnings } = parsePolicyFile(text, file, deps.parsing);
     const problems = [
       ...errors,
-      ...documents.flatMap((document) => validateForApply(document)),
+      ...documents.flatMap((document) => validateForApply(document, APPLY_FEATURES)),
       ...documents.flatMap((document) => checkRules(document, deps)),
     ];
     if (problems.length === 0) read.documents.push(...documents);
@@ -58,7 +62,7 @@ export function readPolicyFiles(
 /** Asks the plugins whether they take the rules. */
 function checkRules(document: PolicyDocument, deps: PolicyReaderDeps): PolicyProblem[] {
   if (document.kind === "NetworkPolicy" || document.kind === "VisibilityPolicy") return [];
-  if (validateForApply(document).length > 0) return [];
+  if (validateForApply(document, APPLY_FEATURES).length > 0) return [];
   const { plugins } = deps.parsing;
   const problems: PolicyProblem[] = [];
   for (const { path, block } of l7BlocksOf(document.object)) {

@@ -44,10 +44,13 @@ export interface PluginGetter {
 /** The part of a manifest that says what records mean (runtime/contract/manifest.ts). */
 export interface PluginRecords {
   readonly flow: "http" | "dns" | "kafka" | "generic";
-  readonly records: {
-    readonly request: { readonly fields: readonly string[] };
-    readonly response: { readonly fields: readonly string[] };
-  };
+  readonly records: { readonly request: RecordMeaning; readonly response: RecordMeaning };
+}
+
+export interface RecordMeaning {
+  readonly fields: readonly string[];
+  readonly summary?: string | undefined;
+  readonly sensitive?: readonly string[] | undefined;
 }
 
 export interface FlowGetters

@@ -13,9 +13,12 @@ import {
   type PluginFacts,
 } from "./flow-facts.ts";
 import { L7FlowType, TrafficDirection, Verdict } from "./gen/flow/flow_pb.ts";
-import type { PluginRecords } from "./getters.ts";
-import { httpFacts, namedFields, traceIdOf } from "./record-facts.ts";
-import { genericSummary, httpSummary } from "./summary.ts";
+import type { PluginRecords, RecordMeaning } from "./getters.ts";
+import { httpFacts, type NamedFields, namedFields, traceIdOf } from "./record-facts.ts";
+import { genericSummary, httpSummary, templateSummary } from "./summary.ts";
+
+/** In place of a value that the manifest declares sensitive. */
+const MASK = "***";
 
 /** What all flows of a connection share; made once for each connection. */
 export interface JoinedConnection {
@@ -95,15 +98,29 @@ export class MessageFlow extends L7Flow implements FlowFacts {
       latencyNs: latencyOf(this.#record),
       http: isHttp ? httpFacts(fields, this.isReply ? (asked ?? new Map()) : undefined) : undefined,
       traceId: traceIdOf(asked ?? fields),
-      plugin: isHttp ? pluginFacts : { ...pluginFacts, fields: Object.fromEntries(fields) },
+      plugin: isHttp ? pluginFacts : { ...pluginFacts, fields: masked(fields, this.#meaning) },
     };
   }
 
   get summary(): string {
     const { http, latencyNs, plugin } = this.message;
     if (http !== undefined) return httpSummary(http, latencyNs, this.isReply);
-    return genericSummary(plugin.name, plugin.fields);
+    const template = this.#meaning?.summary;
+    if (template === undefined) return genericSummary(plugin.name, plugin.fields);
+    return templateSummary(plugin.name, template, plugin.fields);
   }
+
+  get #meaning(): RecordMeaning | undefined {
+    return this.#connection.plugin?.records[this.isReply ? "response" : "request"];
+  }
+}
+
+/** Values that the manifest declares sensitive are not kept. */
+function masked(fields: NamedFields, meaning: RecordMeaning | undefined): Record<string, string> {
+  const sensitive = new Set(meaning?.sensitive);
+  return Object.fromEntries(
+    [...fields].map(([name, value]) => [name, sensitive.has(name) ? MASK : value]),
+  );
 }
 
 /** A connection that ended for another reason than its own, or a plugin that failed. */

@@ -46,6 +46,31 @@ export function httpSummary(http: HttpFacts, latencyNs: bigint, isResponse: bool
   return `${http.protocol} ${http.code} ${latencyNs / NS_PER_MS}ms (${request})`;
 }
 
+/**
+ * A record in its plugin's own words (runtime/contract/manifest.ts, `summary`): `{field}` is that
+ * field's value, a part in `[ ]` is left out when a field in it is missing.
+ */
+export function templateSummary(
+  protocol: string,
+  template: string,
+  fields: Readonly<Record<string, string>>,
+): string {
+  const value = (name: string): string => (Object.hasOwn(fields, name) ? (fields[name] ?? "") : "");
+  const fill = (text: string): string =>
+    text.replaceAll(/\{([^{}]+)\}/g, (_all, name: string) => value(name));
+  const isWhole = (part: string): boolean =>
+    [...part.matchAll(/\{([^{}]+)\}/g)].every(([, name = ""]) => Object.hasOwn(fields, name));
+  // One pass, so that nothing in a value is taken for a part of the template.
+  const text = template.replaceAll(
+    /\[([^[\]]*)\]|\{([^{}]+)\}/g,
+    (_all, part: string | undefined, name: string | undefined) => {
+      if (part === undefined) return value(name ?? "");
+      return isWhole(part) ? fill(part) : "";
+    },
+  );
+  return `${protocol} ${text}`;
+}
+
 /** Records without a Hubble message of their own; keys are sorted, as Go prints a map. */
 export function genericSummary(protocol: string, fields: Readonly<Record<string, string>>): string {
   const pairs = Object.keys(fields)

@@ -123,7 +123,7 @@ export function parsePolicyFile(
       warnings.push(...result.warnings.map((warning) => locateProblem(warning, source)));
     }
   }
-  if (errors.length === 0 && yaml.documents.length === 0) {
+  if (errors.length === 0 && documents.length === 0) {
     errors.push(emptyFile(file));
   }
   errors.push(...duplicates(documents));

@@ -7,6 +7,8 @@ import type { FieldPath } from "./problem.ts";
 
 /** The API server's own limit for an object is below this. */
 export const POLICY_FILE_CHARACTERS_MAX = 4 * 1024 * 1024;
+/** More are not worth reading: the first ones explain the others. */
+const ERRORS_MAX = 20;
 /** Alias bombs: how many nodes aliases may add. */
 const ALIAS_COUNT_MAX = 100;
 
@@ -41,11 +43,17 @@ export function readYaml(text: string): { documents: YamlDocument[]; errors: Yam
     return refuse(`the file is longer than ${POLICY_FILE_CHARACTERS_MAX} characters`);
   }
   try {
-    return readDocuments(text);
+    const { documents, errors } = readDocuments(text);
+    return { documents, errors: errors.slice(0, ERRORS_MAX) };
   } catch (error) {
     // The parser recurses: nesting that exhausts the stack ends here.
-    return refuse(error instanceof Error ? error.message : String(error));
+    return refuse(messageOf(error));
   }
+}
+
+function messageOf(error: unknown): string {
+  const message = error instanceof Error ? error.message : String(error);
+  return /call stack/.test(message) ? "the file is nested too deeply" : message;
 }
 
 function readDocuments(text: string): { documents: YamlDocument[]; errors: YamlError[] } {
@@ -62,15 +70,15 @@ function readDocuments(text: string): { documents: YamlDocument[]; errors: YamlE
     if (document.errors.length === 0 && isEmpty(document.contents)) continue;
     const index = documents.length;
     for (const error of [...document.errors, ...document.warnings]) {
-      errors.push({ document: index, message: error.message, position: position(error.pos[0]) });
+      const message = messageOf(error);
+      errors.push({ document: index, message, position: position(error.pos[0]) });
     }
     let value: unknown;
     try {
       value =
         document.errors.length > 0 ? undefined : document.toJS({ maxAliasCount: ALIAS_COUNT_MAX });
     } catch (error) {
-      const message = error instanceof Error ? error.message : String(error);
-      errors.push({ document: index, message, position: START });
+      errors.push({ document: index, message: messageOf(error), position: START });
     }
     documents.push({
       value,

@@ -15,8 +15,8 @@ export interface BuiltPlugin {
   /** Text of `vectors.md`; empty without one. */
   vectors: string;
   component: Uint8Array;
-  /** The component with manifest and vectors; not signed. */
-  package: Uint8Array;
+  /** The package: component, manifest and vectors in one file, not signed. */
+  file: Uint8Array;
 }
 
 export interface BuildOptions {
@@ -41,7 +41,7 @@ export async function buildPlugin(
   const vectors = readVectorText(folder);
   const core = await compilePlugin({ root, plugin: folder, quick });
   const component = await wrapComponent(root, core, quick);
-  return { manifest, vectors, component, package: assemblePackage(component, manifest, vectors) };
+  return { manifest, vectors, component, file: assemblePackage(component, manifest, vectors) };
 }
 
 /** Text of the folder's `vectors.md`; empty without one. */

@@ -25,9 +25,9 @@ async function main(): Promise<number> {
   try {
     const built = await buildPlugin(root, resolve(folder));
     mkdirSync(values.out, { recursive: true });
-    writeFileSync(join(values.out, "plugin.wasm"), built.package);
+    writeFileSync(join(values.out, "plugin.wasm"), built.file);
     const { name, version } = built.manifest;
-    process.stdout.write(`${name} ${version}: ${built.package.length} bytes\n`);
+    process.stdout.write(`${name} ${version}: ${built.file.length} bytes\n`);
     return 0;
   } catch (error) {
     if (!(error instanceof BuildError)) throw error;

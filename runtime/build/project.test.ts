@@ -27,7 +27,7 @@ test("the same source gives the same bytes in another folder", { timeout: 60_000
   const digests: string[] = [];
   for (const project of projects) {
     createProject(ROOT, "same", project);
-    digests.push(digestOf((await buildPlugin(ROOT, project)).package));
+    digests.push(digestOf((await buildPlugin(ROOT, project)).file));
   }
   expect(digests[0]).toBe(digests[1]);
 });

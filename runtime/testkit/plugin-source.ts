@@ -25,7 +25,7 @@ export interface RunnablePlugin {
 export async function openPlugin(root: string, path: string): Promise<RunnablePlugin> {
   const folder = statSync(path, { throwIfNoEntry: false })?.isDirectory();
   if (folder === undefined) throw new BuildError(`Cannot open ${path}: no such file or folder`);
-  const file = folder ? (await buildPlugin(root, path)).package : readFileSync(path);
+  const file = folder ? (await buildPlugin(root, path)).file : readFileSync(path);
   const { body, digest, manifest } = readPackage(file);
   const image = prepareImage(body, { digest, manifest });
   const wasm = new SteadyRunner(manifest, (imports) => instantiate(image, imports));

@@ -57,8 +57,8 @@ export async function testPlugin(
   return {
     ok,
     plugin: `${built.manifest.name} ${built.manifest.version}`,
-    digest: digestOf(built.package),
-    bytes: built.package.length,
+    digest: digestOf(built.file),
+    bytes: built.file.length,
     vectors,
     ...(types && { types }),
     ...(unit && { unit }),

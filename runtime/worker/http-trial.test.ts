@@ -23,9 +23,9 @@ const FIRST_RULE_SET = 10;
 const ANSWER = "HTTP/1.1 204 No Content\r\n\r\n";
 const ANYTHING: VectorRules = [{}];
 
-const vectors = readdirSync(join(FOLDER, "testdata"))
+const vectors = ["vectors.md", ...readdirSync(join(FOLDER, "testdata")).map((n) => `testdata/${n}`)]
   .filter((name) => name.endsWith(".md"))
-  .flatMap((name) => readVectors(readFileSync(join(FOLDER, "testdata", name), "utf8")))
+  .flatMap((name) => readVectors(readFileSync(join(FOLDER, name), "utf8")))
   .filter(({ stages, steps }) => stages.length < 3 && steps.every(({ kind }) => kind !== "stages"));
 
 let active: PluginImage;

@@ -61,15 +61,22 @@ test("a change is built, signed, uploaded and activated; a mistake is named; the
     wake.shift()?.();
   };
   const next = () => new Promise<void>((resolve) => wake.push(resolve));
-  const client = new ApiClient(socket);
   const session = new DevSession({
     root: ROOT,
     folder: project,
     name: "demo",
-    client,
+    withClient: async (action) => {
+      const client = new ApiClient(socket);
+      try {
+        return await action(client);
+      } finally {
+        await client.close();
+      }
+    },
     listener: { reloaded: note, failed: note },
   });
   await session.start();
+  expect(seen).toMatchObject([{ changed: expect.arrayContaining(["plugin.ts", "plugin.json"]) }]);
   const [key] = keys.values();
   expect(key?.plugins).toEqual(["demo"]);
   expect(Date.parse(key?.notAfter ?? "") - Date.now()).toBeLessThanOrEqual(24 * 3600 * 1000);
@@ -96,6 +103,5 @@ test("a change is built, signed, uploaded and activated; a mistake is named; the
   expect(uploads).toHaveLength(2);
 
   await session.stop();
-  await client.close();
   expect(keys.size).toBe(0);
 });

@@ -1,7 +1,7 @@
 /**
- * One run of `imker plugin dev`: every change of a project is built, signed with a key that is valid
- * for this plugin and a day, uploaded and activated in the running agent. The key goes when the
- * session ends; what it activated stays until somebody activates another version.
+ * One run of `imker plugin dev`: every change of a project is built, signed with a key that is
+ * valid for this plugin and a day, uploaded and activated in the running agent. The key goes when
+ * the session ends; what it activated stays until somebody activates another version.
  */
 import { createHash, randomBytes } from "node:crypto";
 import { type FSWatcher, readdirSync, readFileSync, watch } from "node:fs";
@@ -39,7 +39,11 @@ export interface DevOptions {
   folder: string;
   /** Name of the plugin. */
   name: string;
-  client: ApiClient;
+  /**
+   * Runs `action` with a client of its own: while a build keeps this process busy, the agent ends
+   * connections that idle.
+   */
+  withClient: <T>(action: (client: ApiClient) => Promise<T>) => Promise<T>;
   listener: DevListener;
 }
 
@@ -60,13 +64,15 @@ export class DevSession {
 
   /** Trusts the session's key, builds once and watches. */
   async start(): Promise<void> {
-    const { client, folder, name } = this.#options;
-    await client.call("POST", "/v1/keys", {
-      name: this.#keyName,
-      publicKey: this.#pair.publicPem,
-      plugins: [name],
-      notAfter: new Date(Date.now() + KEY_VALID_MS).toISOString(),
-    });
+    const { withClient, folder, name } = this.#options;
+    await withClient((client) =>
+      client.call("POST", "/v1/keys", {
+        name: this.#keyName,
+        publicKey: this.#pair.publicPem,
+        plugins: [name],
+        notAfter: new Date(Date.now() + KEY_VALID_MS).toISOString(),
+      }),
+    );
     await this.#reload();
     this.#watcher = watch(folder, (_event, file) => {
       if (file !== null && SOURCE.test(file)) this.#soon();
@@ -78,7 +84,7 @@ export class DevSession {
     this.#watcher?.close();
     clearTimeout(this.#timer);
     await this.#running;
-    await this.#options.client.call("DELETE", `/v1/keys/${this.#keyName}`);
+    await this.#options.withClient((client) => client.call("DELETE", `/v1/keys/${this.#keyName}`));
   }
 
   /** One build at a time; changes meanwhile make one more. */
@@ -101,7 +107,7 @@ export class DevSession {
       await this.#activate(built);
       listener.reloaded({
         version: built.manifest.version,
-        bytes: built.package.length,
+        bytes: built.file.length,
         buildMs: builtAt - start,
         activateMs: performance.now() - builtAt,
         changed,
@@ -112,15 +118,17 @@ export class DevSession {
   }
 
   async #activate(built: BuiltPlugin): Promise<void> {
-    const { client, name } = this.#options;
+    const { withClient, name } = this.#options;
     const { version, capabilities } = built.manifest;
-    const file = signPackage(built.package, readPrivateKey(this.#pair.privatePem));
+    const file = signPackage(built.file, readPrivateKey(this.#pair.privatePem));
     const path = `/v1/plugins?grant=${capabilities.join(",")}`;
-    await client.upload(path, file, "application/wasm");
-    await client.call("PUT", `/v1/plugins/${name}/activation`, {
-      version,
-      allowDowngrade: true,
-      drainSeconds: DRAIN_SECONDS,
+    await withClient(async (client) => {
+      await client.upload(path, file, "application/wasm");
+      await client.call("PUT", `/v1/plugins/${name}/activation`, {
+        version,
+        allowDowngrade: true,
+        drainSeconds: DRAIN_SECONDS,
+      });
     });
   }
 

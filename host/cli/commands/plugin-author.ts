@@ -84,9 +84,9 @@ function addBuild(plugin: Command, context: CliContext): void {
         const built = await buildPlugin(ROOT, folder);
         const { name, version, capabilities } = built.manifest;
         const file = options.output ?? join(folder, `${name}-${version}.wasm`);
-        writeFileSync(file, built.package);
-        const digest = digestOf(built.package);
-        return { name, version, file, bytes: built.package.length, digest, capabilities };
+        writeFileSync(file, built.file);
+        const digest = digestOf(built.file);
+        return { name, version, file, bytes: built.file.length, digest, capabilities };
       });
       context.print(command, result, (one) =>
         [
@@ -184,31 +184,29 @@ function addDev(plugin: Command, context: CliContext): void {
       const { DevSession } = await import("../author/dev-session.ts");
       const { name } = await forAuthor(async () => readPluginManifest(folder));
       linkProject(ROOT, folder);
-      await context.withClient(command, async (client) => {
-        const say = (value: object, text: string) =>
-          context.out(wantsJson(command) ? `${JSON.stringify(value)}\n` : text);
-        const session = new DevSession({
-          root: ROOT,
-          folder,
-          name,
-          client,
-          listener: {
-            reloaded: (one) => {
-              const times = `built in ${one.buildMs.toFixed(0)} ms, live in ${one.activateMs.toFixed(0)} ms`;
-              const what = `${name} ${one.version}, ${one.bytes} bytes, ${times}`;
-              say(one, `✓ ${what} (${one.changed.join(", ")})\n`);
-            },
-            failed: (message) => say({ error: message }, `✗ ${message}\n`),
+      const say = (value: object, text: string) =>
+        context.out(wantsJson(command) ? `${JSON.stringify(value)}\n` : text);
+      const session = new DevSession({
+        root: ROOT,
+        folder,
+        name,
+        withClient: (action) => context.withClient(command, action),
+        listener: {
+          reloaded: (one) => {
+            const times = `built in ${one.buildMs.toFixed(0)} ms, live in ${one.activateMs.toFixed(0)} ms`;
+            const what = `${name} ${one.version}, ${one.bytes} bytes, ${times}`;
+            say(one, `✓ ${what} (${one.changed.join(", ")})\n`);
           },
-        });
-        // Before the start: the key must go whenever the session is ended.
-        const ended = new Promise((resolve) => {
-          process.once("SIGINT", resolve);
-          process.once("SIGTERM", resolve);
-        });
-        await session.start();
-        await ended;
-        await session.stop();
+          failed: (message) => say({ error: message }, `✗ ${message}\n`),
+        },
       });
+      // Before the start: the key must go whenever the session is ended.
+      const ended = new Promise((resolve) => {
+        process.once("SIGINT", resolve);
+        process.once("SIGTERM", resolve);
+      });
+      await session.start();
+      await ended;
+      await session.stop();
     });
 }

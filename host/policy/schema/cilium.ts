@@ -124,7 +124,9 @@ function checkRule(fields: Record<string, unknown>, namespaced: boolean, report:
     const message = "rule cannot have both EndpointSelector and NodeSelector";
     report(["nodeSelector"], message, "either endpointSelector or nodeSelector");
   }
-  if (filledLists(fields, DIRECTIONS).length === 0) {
+  // A misspelt list is named already.
+  const isWhole = Object.keys(fields).every((key) => Object.hasOwn(ruleFields, key));
+  if (isWhole && filledLists(fields, DIRECTIONS).length === 0) {
     const message = "rule must have at least one of Ingress, IngressDeny, Egress, EgressDeny";
     report([], message, "at least one item in one of them");
   }

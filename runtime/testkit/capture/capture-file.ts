@@ -1,7 +1,7 @@
 /**
  * Capture files, as tcpdump and Wireshark write them: pcap (both byte orders, micro- and
- * nanoseconds) and pcapng. Gives the packets with their link type; whatever is cut or makes no sense
- * ends the reading with an error that names the offset.
+ * nanoseconds) and pcapng. Gives the packets with their link type; whatever is cut or makes no
+ * sense ends the reading with an error that names the offset.
  */
 
 /** Of a whole file. */

@@ -1,4 +1,4 @@
-/** Captured traffic through a plugin: what it would have said, and whether both ways say the same. */
+/** Captured traffic through a plugin: what it would say, and whether both ways say the same. */
 import { WHOLE } from "../cuts.ts";
 import { differences, type Result } from "../outcome-diff.ts";
 import type { RunnablePlugin } from "../plugin-source.ts";

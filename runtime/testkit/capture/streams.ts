@@ -1,7 +1,7 @@
 /**
  * TCP segments to conversations: for each connection the bytes of both sides in order, as steps a
- * plugin can be given. Late and repeated segments are put right; what never came is a gap, where the
- * conversation ends, because nothing behind it can be judged.
+ * plugin can be given. Late and repeated segments are put right; what never came is a gap, where
+ * that direction ends, because nothing behind it can be judged.
  */
 import type { VectorStep } from "../vectors.ts";
 import { type CapturedPacket, CaptureError } from "./capture-file.ts";
