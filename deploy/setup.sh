@@ -93,6 +93,7 @@ test_packages="
   haproxy          haproxy
   postgresql       /usr/bin/pg_ctlcluster
   postgresql-client  psql
+  redis-server     redis-server
 "
 bench_packages="
   haproxy       haproxy
