@@ -90,8 +90,8 @@ async function flows(): Promise<SeenFlow[]> {
   await pause(500);
   const found: SeenFlow[] = [];
   for await (const line of rig.client.lines("/v1/flows?last=1000")) {
-    const { flow } = JSON.parse(line) as { flow: SeenFlow };
-    if (flow.extensions?.name === "redis") found.push(flow);
+    const { flow } = JSON.parse(line) as { flow?: SeenFlow };
+    if (flow?.extensions?.name === "redis") found.push(flow);
   }
   return found;
 }
@@ -154,7 +154,9 @@ describe("redis-cli through the Redis plugin", () => {
   });
 
   it("is refused what leaves the protocol", async () => {
-    expect(await cli([], "PSYNC ? -1\nCLIENT REPLY OFF\nPING")).toEqual([NOPERM, NOPERM, "PONG"]);
+    expect(await cli([], "CLIENT REPLY OFF\nPING")).toEqual([NOPERM, "PONG"]);
+    // The client looks at the answer itself and says more around it.
+    expect((await cli([], "PSYNC ? -1")).at(0)).toContain(NOPERM);
   });
 
   it.each(["-2", "-3"])("subscribes to what is allowed, RESP%s", async (version) => {
@@ -200,17 +202,19 @@ describe("redis-cli through the Redis plugin", () => {
 
 describe("flows of Redis", () => {
   it("name plugin, command, key and verdict, and no secret", async () => {
+    // The agent reads so many records a second; the benchmark has used them up.
+    await pause(2_000);
     await cli([], "GET user:1\nMGET user:1 user:2\nDEL user:1\nINCR user:1");
     const seen = await flows();
     const words = seen.slice(-7).map(({ verdict, Summary }) => `${verdict} ${Summary}`);
     expect(words).toEqual([
-      "FORWARDED GET user:1",
-      "FORWARDED bulk",
-      "FORWARDED MGET user:1 (of 2 keys)",
-      "FORWARDED array",
-      "DROPPED DEL user:1",
-      "FORWARDED INCR user:1",
-      "FORWARDED error ERR",
+      "FORWARDED redis GET user:1",
+      "FORWARDED redis bulk",
+      "FORWARDED redis MGET user:1 (of 2 keys)",
+      "FORWARDED redis array",
+      "DROPPED redis DEL user:1",
+      "FORWARDED redis INCR user:1",
+      "FORWARDED redis integer",
     ]);
     const [auth] = seen.filter(({ extensions }) => extensions?.fields.command === "AUTH");
     expect(auth).toMatchObject({ extensions: { name: "redis", version: "0.1.0" } });
