@@ -1,7 +1,7 @@
 /**
  * What the server sends: replies in the order of the commands, and in between messages that nobody
- * asked for (push messages of RESP3, published messages of RESP2). Forwarded as it comes, element by
- * element and however large; the plugin only needs to know where a message ends and what it is.
+ * asked for (push messages of RESP3, published messages of RESP2). Forwarded as it comes, element
+ * by element and however large; the plugin only needs to know where a message ends and what it is.
  */
 import { decimal, NOT_A_NUMBER } from "imker/sdk/ascii.ts";
 import { FRAME_PARTIAL } from "imker/sdk/delimiter.ts";
@@ -68,7 +68,7 @@ export class ResponseSide {
     }
   }
 
-  /** The CR LF behind a bulk string; it is held until it is whole, so that a message ends in a call. */
+  /** The CR LF behind a bulk string; held until it is whole: a message ends in a call. */
   private bulkEnd(redis: RedisConnection, call: Call, at: i32): i32 {
     if (call.end - at < 2) return wait(call);
     if (!this.line.crlf(at)) return malformed(call);
