@@ -120,6 +120,28 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
+describe("flows of Redis", () => {
+  it("name plugin, command, key and verdict, and no secret", async () => {
+    await cli([], "SET user:1 ada\nGET user:1\nMGET user:1 user:2\nDEL user:1\nINCR user:1");
+    const seen = await flows();
+    const words = seen.slice(-9).map(({ verdict, Summary }) => `${verdict} ${Summary}`);
+    expect(words).toEqual([
+      "FORWARDED redis SET user:1",
+      "FORWARDED redis simple",
+      "FORWARDED redis GET user:1",
+      "FORWARDED redis bulk",
+      "FORWARDED redis MGET user:1 (of 2 keys)",
+      "FORWARDED redis array",
+      "DROPPED redis DEL user:1",
+      "FORWARDED redis INCR user:1",
+      "FORWARDED redis error ERR",
+    ]);
+    const [auth] = seen.filter(({ extensions }) => extensions?.fields.command === "AUTH");
+    expect(auth).toMatchObject({ extensions: { name: "redis", version: "0.1.0" } });
+    expect(JSON.stringify(seen)).not.toContain(PASSWORD);
+  });
+});
+
 describe("redis-cli through the Redis plugin", () => {
   it("gets an error for what is denied, and its connection goes on", async () => {
     const session = ["CLIENT ID", "SET user:1 ada", "GET secret", "FLUSHALL", "GET user:1"];
@@ -154,9 +176,11 @@ describe("redis-cli through the Redis plugin", () => {
   });
 
   it("is refused what leaves the protocol", async () => {
-    expect(await cli([], "CLIENT REPLY OFF\nPING")).toEqual([NOPERM, "PONG"]);
-    // The client looks at the answer itself and says more around it.
-    expect((await cli([], "PSYNC ? -1")).at(0)).toContain(NOPERM);
+    expect(await cli([], "REPLCONF ACK 0\nSCRIPT DEBUG YES\nPING")).toEqual([
+      NOPERM,
+      NOPERM,
+      "PONG",
+    ]);
   });
 
   it.each(["-2", "-3"])("subscribes to what is allowed, RESP%s", async (version) => {
@@ -189,7 +213,7 @@ describe("redis-cli through the Redis plugin", () => {
     expect(await cli([], "GET user:9999")).toEqual(["9999"]);
   });
 
-  it("is as fast in a benchmark as pipelining makes it, without an error", async () => {
+  it("pipelines on many connections without an error", async () => {
     const size = ["-n", "20000", "-P", "32", "-c", "8", "-q", "-r", "100"];
     const command = ["SET", "user:__rand_int__", "1"];
     const client = ["redis-benchmark", "-h", cache.ipv4, "-a", PASSWORD, ...size, ...command];
@@ -197,27 +221,5 @@ describe("redis-cli through the Redis plugin", () => {
     await new Promise((resolve) => child.once("close", resolve));
     expect(child.text).toContain("requests per second");
     expect(child.text).not.toMatch(/error|NOPERM/i);
-  });
-});
-
-describe("flows of Redis", () => {
-  it("name plugin, command, key and verdict, and no secret", async () => {
-    // The agent reads so many records a second; the benchmark has used them up.
-    await pause(2_000);
-    await cli([], "GET user:1\nMGET user:1 user:2\nDEL user:1\nINCR user:1");
-    const seen = await flows();
-    const words = seen.slice(-7).map(({ verdict, Summary }) => `${verdict} ${Summary}`);
-    expect(words).toEqual([
-      "FORWARDED redis GET user:1",
-      "FORWARDED redis bulk",
-      "FORWARDED redis MGET user:1 (of 2 keys)",
-      "FORWARDED redis array",
-      "DROPPED redis DEL user:1",
-      "FORWARDED redis INCR user:1",
-      "FORWARDED redis integer",
-    ]);
-    const [auth] = seen.filter(({ extensions }) => extensions?.fields.command === "AUTH");
-    expect(auth).toMatchObject({ extensions: { name: "redis", version: "0.1.0" } });
-    expect(JSON.stringify(seen)).not.toContain(PASSWORD);
   });
 });

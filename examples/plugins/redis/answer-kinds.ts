@@ -8,7 +8,7 @@ export const ANSWER_ABORTED: i32 = 2;
 export const ANSWER_HELLO: i32 = 3;
 /** Back to RESP2, without subscriptions. */
 export const ANSWER_RESET: i32 = 4;
-/** A confirmation for each channel that the command names. */
+/** A confirmation for each channel that the command names. From here on: see replies.ts. */
 export const ANSWER_CONFIRMED: i32 = 5;
 /** A confirmation for each channel, pattern or shard channel there is, at least one. */
 export const ANSWER_ALL_CHANNELS: i32 = 6;

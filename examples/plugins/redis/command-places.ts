@@ -1,6 +1,6 @@
 /**
  * Finds the keys, or the channels, of a command: indices of arguments. Where they cannot be known
- * for certain it finds none, and then only a rule without `key` and `channel` can allow it.
+ * for certain it finds none; then only a rule without `key` and `channel` can allow the command.
  */
 import { decimal, equalIgnoringCase } from "imker/sdk/ascii.ts";
 import type { Memory } from "imker/sdk/memory.ts";

@@ -1,6 +1,6 @@
 /**
  * Commands on their way to the server: judged, reported, and forwarded, or dropped and answered
- * with an error in their turn. A transaction of which a part was denied is discarded, as by Redis.
+ * with an error in their turn. A transaction with a denied part is discarded, as Redis does.
  */
 import { NOT_A_NUMBER } from "imker/sdk/ascii.ts";
 import { FRAME_PARTIAL } from "imker/sdk/delimiter.ts";

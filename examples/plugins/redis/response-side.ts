@@ -68,7 +68,7 @@ export class ResponseSide {
     }
   }
 
-  /** The CR LF behind a bulk string, held until it is whole: a message ends within a call. */
+  /** The CR LF behind a bulk string; held until it is whole: a message ends in a call. */
   private bulkEnd(redis: RedisConnection, call: Call, at: i32): i32 {
     if (call.end - at < 2) return wait(call);
     if (!this.line.crlf(at)) return malformed(call);
