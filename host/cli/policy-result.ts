@@ -1,6 +1,12 @@
-/** What every command that sends policies to the agent does with the answer. */
+/** What commands that send policies to the agent, or take them away, have in common. */
 import type { Command } from "commander";
-import type { AppliedPolicy, ApplyResult, PolicyFile, PolicyFileError } from "../admin/types.ts";
+import type {
+  AppliedPolicy,
+  ApplyResult,
+  PolicyFile,
+  PolicyFileError,
+  PolicyView,
+} from "../admin/types.ts";
 import { type CliContext, wantsJson } from "./context.ts";
 import { CliError, EXIT } from "./errors.ts";
 
@@ -18,6 +24,26 @@ export async function sendPolicies(
     throw new CliError(
       reply.status >= 500 ? EXIT.environment : EXIT.user,
       detail ?? `HTTP status ${reply.status}`,
+    );
+  });
+}
+
+/** Takes policies out of force, of those that are there, and says which. */
+export async function deletePolicies(
+  context: CliContext,
+  command: Command,
+  { choose, wait }: { choose: (all: PolicyView[]) => PolicyView[]; wait: boolean },
+): Promise<void> {
+  await context.withClient(command, async (client) => {
+    const all = await client.call<PolicyView[]>("GET", "/v1/policies");
+    const gone: AppliedPolicy[] = [];
+    for (const { kind, namespace, name } of choose(all)) {
+      const path = `/v1/policies/${kind}/${namespace || "-"}/${name}`;
+      const query = wait ? "?wait=true" : "";
+      gone.push(await client.call<AppliedPolicy>("DELETE", path + query));
+    }
+    context.print(command, gone, (views) =>
+      views.map((one) => `${displayName(one)} deleted\n`).join(""),
     );
   });
 }

@@ -1,10 +1,10 @@
 /** `imker policy …`: the policies of this node. */
 import type { Command } from "commander";
-import type { AppliedPolicy, ApplyResult, PolicyFile, PolicyView } from "../../admin/types.ts";
+import type { ApplyResult, PolicyFile, PolicyView } from "../../admin/types.ts";
 import { type CliContext, table } from "../context.ts";
 import { CliError, EXIT } from "../errors.ts";
 import { readPolicyInput } from "../policy-input.ts";
-import { displayName, reportProblems, sendPolicies } from "../policy-result.ts";
+import { deletePolicies, displayName, reportProblems, sendPolicies } from "../policy-result.ts";
 
 export function addPolicyCommands(program: Command, context: CliContext): void {
   const policy = program.command("policy").description("network policies");
@@ -64,18 +64,9 @@ function addDelete(policy: Command, context: CliContext): void {
     .argument("<name...>", "name, or namespace/name")
     .option("--wait", "return when kernel and proxy no longer enforce them")
     .action(async (names: string[], options: { wait?: boolean }, command: Command) => {
-      await context.withClient(command, async (client) => {
-        const all = await client.call<PolicyView[]>("GET", "/v1/policies");
-        const chosen = names.flatMap((name) => select(all, name));
-        const gone: AppliedPolicy[] = [];
-        for (const one of chosen) {
-          const path = `/v1/policies/${one.kind}/${one.namespace || "-"}/${one.name}`;
-          const query = options.wait ? "?wait=true" : "";
-          gone.push(await client.call<AppliedPolicy>("DELETE", path + query));
-        }
-        context.print(command, gone, (views) =>
-          views.map((one) => `${displayName(one)} deleted\n`).join(""),
-        );
+      await deletePolicies(context, command, {
+        wait: options.wait === true,
+        choose: (all) => names.flatMap((name) => select(all, name)),
       });
     });
 }

@@ -1,7 +1,7 @@
 /** `imker visibility …`: traffic shown to a plugin, whatever policies say about it. */
 import type { Command } from "commander";
 import { InvalidArgumentError, Option } from "commander";
-import type { AppliedPolicy, PolicyView } from "../../admin/types.ts";
+import type { PolicyView } from "../../admin/types.ts";
 import type { Endpoint } from "../../endpoint/types.ts";
 import {
   type VisibilityRequest,
@@ -10,7 +10,7 @@ import {
 } from "../../visibility/object.ts";
 import { type CliContext, table } from "../context.ts";
 import { CliError, EXIT } from "../errors.ts";
-import { displayName, reportProblems, sendPolicies } from "../policy-result.ts";
+import { deletePolicies, displayName, reportProblems, sendPolicies } from "../policy-result.ts";
 
 const KIND = "VisibilityPolicy";
 
@@ -83,18 +83,9 @@ function addDelete(visibility: Command, context: CliContext): void {
     .argument("<name...>", "name, or namespace/name")
     .option("--wait", "return when it is in force")
     .action(async (names: string[], options: { wait?: boolean }, command: Command) => {
-      await context.withClient(command, async (client) => {
-        const all = await client.call<PolicyView[]>("GET", "/v1/policies");
-        const chosen = names.flatMap((name) => select(all, name));
-        const gone: AppliedPolicy[] = [];
-        for (const one of chosen) {
-          const path = `/v1/policies/${KIND}/${one.namespace}/${one.name}`;
-          const query = options.wait ? "?wait=true" : "";
-          gone.push(await client.call<AppliedPolicy>("DELETE", path + query));
-        }
-        context.print(command, gone, (views) =>
-          views.map((one) => `${displayName(one)} deleted\n`).join(""),
-        );
+      await deletePolicies(context, command, {
+        wait: options.wait === true,
+        choose: (all) => names.flatMap((name) => select(all, name)),
       });
     });
 }
