@@ -48,6 +48,8 @@ const OPTIONS = [
   "--exportStart=__start",
   "--use=abort=",
   "--disableWarning=235",
+  // The compiler colours its report wherever CI is set, and problems() reads that report.
+  "--noColors",
 ];
 
 /**
