@@ -76,7 +76,7 @@ function resolveDirection(
 }
 
 function onlyWatches(rule: Rule): boolean {
-  return rule.items.every(({ watch }) => watch);
+  return rule.items.every(({ verdict }) => verdict === "watch");
 }
 
 /** Endpoints without labels yet are denied by default in both directions. */

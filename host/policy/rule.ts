@@ -39,11 +39,24 @@ export interface RulePorts {
   l7?: RuleL7;
 }
 
+/**
+ * In the order in which they decide. Policies that are not in a tier by their own word are
+ * `normal`; what no tier decides is left to the default.
+ */
+export const TIERS = ["admin", "normal", "baseline"] as const;
+export type Tier = (typeof TIERS)[number];
+
+/**
+ * `pass` leaves what it matches to the next tier. `watch` allows and denies nothing: what is
+ * allowed anyway is handed over with these L7 rules.
+ */
+export type RuleVerdict = "allow" | "deny" | "pass" | "watch";
+
 export interface RuleItem {
   direction: Direction;
-  deny: boolean;
-  /** Allows and denies nothing: what is allowed anyway is handed over with these L7 rules. */
-  watch?: boolean;
+  verdict: RuleVerdict;
+  /** Among items of one tier the lowest decides; equal ones together. 0 if absent. */
+  priority?: number;
   /** ORed; empty selects nobody. */
   peers: readonly Selector[];
   /** ORed; undefined is every protocol and port. */
@@ -52,6 +65,10 @@ export interface RuleItem {
 
 export interface Rule {
   origin: PolicyOrigin;
+  /** `normal` if absent. */
+  tier?: Tier;
+  /** What `subject` selects among: pods, or (`node`) the node itself. Pods if absent. */
+  scope?: "endpoint" | "node";
   subject: Selector;
   /** Name of the one endpoint it is for, among those that `subject` selects. */
   endpoint?: string;

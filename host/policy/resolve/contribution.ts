@@ -10,6 +10,7 @@ import {
   type Rule,
   type RuleItem,
   type RuleL7,
+  type RuleVerdict,
 } from "../rule.ts";
 import type { Selector } from "../selector.ts";
 import type { SelectorCache } from "../selector-cache.ts";
@@ -24,7 +25,7 @@ export interface Contribution {
   key: PortKey;
   level: number;
   /** `watch` decides nothing: what the others allow is handed over with its L7 rules. */
-  verdict: "allow" | "deny" | "watch";
+  verdict: RuleVerdict;
   l7?: RuleL7 | undefined;
   /** Undefined for what no policy decided: allowed since nothing is enforced, or only watched. */
   origin?: PolicyOrigin;
@@ -81,9 +82,9 @@ export function collect(
     }
   }
 
-  function baseOf(origin: PolicyOrigin, { deny, watch }: RuleItem): Omit<Contribution, "key"> {
-    if (watch) return { level: LEVEL.normal, verdict: "watch" };
-    return { level: LEVEL.normal, verdict: deny ? "deny" : "allow", origin };
+  function baseOf(origin: PolicyOrigin, { verdict }: RuleItem): Omit<Contribution, "key"> {
+    if (verdict === "watch") return { level: LEVEL.normal, verdict };
+    return { level: LEVEL.normal, verdict, origin };
   }
 
   function add(peer: Selector, contribution: Contribution): void {

@@ -12,6 +12,7 @@ import {
   type Rule,
   type RuleItem,
   type RulePorts,
+  type RuleVerdict,
 } from "../rule.ts";
 import type { CiliumRule, EgressRule, IngressRule } from "../schema/cilium.ts";
 import { type IcmpRule, icmpTypeNumber } from "../schema/icmp.ts";
@@ -80,23 +81,23 @@ interface Item {
 
 function itemsOf(rule: CiliumRule, scope: Scope, l7: L7Settings): RuleItem[] {
   return [
-    ...(rule.ingress ?? []).map((item) => toItem(item, ingressPeers(item), "ingress", false)),
-    ...(rule.ingressDeny ?? []).map((item) => toItem(item, ingressPeers(item), "ingress", true)),
-    ...(rule.egress ?? []).map((item) => toItem(item, egressPeers(item), "egress", false)),
-    ...(rule.egressDeny ?? []).map((item) => toItem(item, egressPeers(item), "egress", true)),
+    ...(rule.ingress ?? []).map((item) => toItem(item, ingressPeers(item), "ingress", "allow")),
+    ...(rule.ingressDeny ?? []).map((item) => toItem(item, ingressPeers(item), "ingress", "deny")),
+    ...(rule.egress ?? []).map((item) => toItem(item, egressPeers(item), "egress", "allow")),
+    ...(rule.egressDeny ?? []).map((item) => toItem(item, egressPeers(item), "egress", "deny")),
   ].filter((item) => item !== undefined);
 
   function toItem(
     item: Item,
     peers: Peers,
     direction: Direction,
-    deny: boolean,
+    verdict: RuleVerdict,
   ): RuleItem | undefined {
     const ports = portsOf(item, l7);
     const selectors = selectorsOf(peers, scope);
-    if (selectors) return { direction, deny, peers: selectors, ports };
+    if (selectors) return { direction, verdict, peers: selectors, ports };
     // No peer field: any peer on these ports. Without ports the item says nothing at all.
-    return ports && { direction, deny, peers: [ANY_SELECTOR], ports };
+    return ports && { direction, verdict, peers: [ANY_SELECTOR], ports };
   }
 }
 

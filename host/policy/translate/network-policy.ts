@@ -27,10 +27,15 @@ export function translateNetworkPolicy(
     list?.length ? list.map((peer) => peerSelector(peer, namespace, cluster)) : [ANY_SELECTOR];
   const items: RuleItem[] = [];
   for (const { from, ports } of spec.ingress ?? []) {
-    items.push({ direction: "ingress", deny: false, peers: peers(from), ports: portsOf(ports) });
+    items.push({
+      direction: "ingress",
+      verdict: "allow",
+      peers: peers(from),
+      ports: portsOf(ports),
+    });
   }
   for (const { to, ports } of spec.egress ?? []) {
-    items.push({ direction: "egress", deny: false, peers: peers(to), ports: portsOf(ports) });
+    items.push({ direction: "egress", verdict: "allow", peers: peers(to), ports: portsOf(ports) });
   }
   return {
     origin: originOf(document, revision),

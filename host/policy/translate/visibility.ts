@@ -24,8 +24,7 @@ export function translateVisibility(document: VisibilityDocument, revision: numb
   const rules = { plugin, ...(version === undefined ? {} : { version }), ...watching };
   const item = {
     direction: spec.direction ?? "ingress",
-    deny: false,
-    watch: true,
+    verdict: "watch",
     peers: [ANY_SELECTOR],
     ports: [{ matches, l7: { rules, priority: PRIORITY.watch } }],
   } as const;
