@@ -10,6 +10,7 @@ import { type Logger, pino } from "pino";
 import { type AdminParts, createAdminApp } from "./admin/app.ts";
 import { AuditLog } from "./admin/audit-log.ts";
 import { Tokens } from "./admin/tokens.ts";
+import { ApiCertificate } from "./agent/api-certificate.ts";
 import { createBackend } from "./agent/backend.ts";
 import { checkOptions } from "./agent/check-options.ts";
 import { BUILD, checkEnvironment } from "./agent/environment.ts";
@@ -17,7 +18,7 @@ import { EventPump } from "./agent/event-pump.ts";
 import { createFlowNames } from "./agent/flow-names.ts";
 import { Lifetime } from "./agent/lifetime.ts";
 import { listenAdmin, refuseSecondAgent } from "./agent/listen.ts";
-import { listenAdminTls, readTlsFiles, type TlsFiles } from "./agent/listen-tls.ts";
+import { listenAdminTls } from "./agent/listen-tls.ts";
 import { NodeAddresses } from "./agent/node-addresses.ts";
 import { createPatternCheck } from "./agent/pattern-check.ts";
 import { PolicyFolder } from "./agent/policy-folder.ts";
@@ -51,6 +52,7 @@ import type { Store } from "./store/store.ts";
 export const AGENT_VERSION = "0.1.0";
 const IDENTITY_COLLECT_MS = 60_000;
 const NODE_ADDRESSES_MS = 5_000;
+const CERTIFICATE_MS = 10_000;
 const CLOSE_GRACE_MS = 200;
 
 /** What every part is made with. */
@@ -59,25 +61,25 @@ interface Base {
   log: Logger;
   life: Lifetime;
   /** Read before anything starts: a wrong file must not be found out half-way. */
-  tls: TlsFiles | undefined;
+  certificate: ApiCertificate | undefined;
 }
 
 /** Runs until SIGTERM, SIGINT or a stop request. Throws EnvironmentError before it starts. */
 export async function runAgent(options: AgentOptions): Promise<void> {
   checkEnvironment();
   checkOptions(options, (name) => loadNative().interfaceIndex(name));
-  const tls = options.tcpApi && readTlsFiles(options.tcpApi);
+  const log = pino({ level: options.logLevel, base: { node: options.node } }, pino.destination(2));
+  const certificate = options.tcpApi && new ApiCertificate(options.tcpApi, log);
   await refuseSecondAgent(options.socket);
   for (const folder of [options.runDir, options.stateDir]) {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
   }
-  const log = pino({ level: options.logLevel, base: { node: options.node } }, pino.destination(2));
   const life = new Lifetime(log);
   const { promise: stopped, resolve: stop } = Promise.withResolvers<void>();
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => stop());
   try {
     // A request to stop is answered and in the audit log before it is followed.
-    await startAgent({ options, log, life, tls }, () => void setImmediate().then(stop));
+    await startAgent({ options, log, life, certificate }, () => void setImmediate().then(stop));
     await stopped;
   } finally {
     life.end();
@@ -156,7 +158,7 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
   const backend = createBackend({
     ...{ version: AGENT_VERSION, node: options.node, startedAt, stop },
     ...{ endpoints, policies, enforcer, identities, planner, datapath, proxy },
-    ...{ pump, observer, folder, plugins, audit },
+    ...{ pump, observer, folder, plugins, audit, certificate: base.certificate },
   });
   await serveAdmin(base, store, { backend, audit, plugins: plugins.backend });
   writePidFile(base);
@@ -287,7 +289,7 @@ function writePidFile({ options, life }: Base): void {
 const nowNs = (): bigint => BigInt(Date.now()) * 1_000_000n;
 
 async function serveAdmin(
-  { options, log, life, tls }: Base,
+  { options, log, life, certificate }: Base,
   store: Store,
   parts: Pick<AdminParts, "backend" | "audit" | "plugins">,
 ): Promise<void> {
@@ -303,8 +305,9 @@ async function serveAdmin(
     closeServer(local);
     rmSync(socket, { force: true });
   });
-  if (tcpApi === undefined || tls === undefined) return;
-  const server = await listenAdminTls(app, tcpApi, { files: tls, onError });
+  if (tcpApi === undefined || certificate === undefined) return;
+  const server = await listenAdminTls(app, tcpApi, { certificate, onError });
+  life.every(CERTIFICATE_MS, async () => certificate.look());
   life.onEnd(() => closeServer(server));
   log.info({ host: tcpApi.host, port: tcpApi.port }, "the API is served over TCP");
 }

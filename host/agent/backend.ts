@@ -26,6 +26,7 @@ import { formatLabel } from "../identity/label.ts";
 import type { Plugins } from "../plugin/plugins.ts";
 import { createPluginStates } from "../plugin/states.ts";
 import type { ProxySupervisor } from "../proxy/supervisor.ts";
+import type { ApiCertificate } from "./api-certificate.ts";
 import type { EventPump } from "./event-pump.ts";
 import type { PolicyFolder } from "./policy-folder.ts";
 
@@ -45,6 +46,8 @@ export interface BackendDeps {
   folder: PolicyFolder | undefined;
   plugins: Plugins;
   audit: AuditLog;
+  /** Undefined: the API is not served over TCP. */
+  certificate: ApiCertificate | undefined;
   stop: () => void;
 }
 
@@ -142,7 +145,9 @@ async function status(deps: BackendDeps): Promise<AgentStatus> {
     degraded: [
       ...features.filter((one) => !one.available).map((one) => `${one.name}: ${one.detail}`),
       ...[enforcer.enforcement.trouble].filter((text) => text !== undefined),
-      ...[deps.proxy.trouble, deps.audit.trouble].filter((text) => text !== undefined),
+      ...[deps.proxy.trouble, deps.audit.trouble, deps.certificate?.trouble].filter(
+        (text) => text !== undefined,
+      ),
       ...policies.conflicts,
       ...policies
         .conditions(createPluginStates(deps.plugins.view, proxyStatus))
