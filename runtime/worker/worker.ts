@@ -346,7 +346,7 @@ export class Worker {
       if (wrong !== undefined) {
         this.#host.current = undefined;
         if (recording !== undefined) this.#recorder.failed(connection, wrong);
-        this.#connections.fault(pooled, wrong);
+        this.#connections.fault(pooled, wrong, connection);
         return -1;
       }
       if (recording !== undefined) recording.called(direction, this.#batch, first);
