@@ -4,6 +4,7 @@
  */
 import { create } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
+import type { ProxyStatus } from "../../runtime/contract/control.ts";
 import type { AuditLog } from "../admin/audit-log.ts";
 import { ProblemError } from "../admin/problem.ts";
 import type {
@@ -29,6 +30,7 @@ import type { ProxySupervisor } from "../proxy/supervisor.ts";
 import type { ApiCertificate } from "./api-certificate.ts";
 import type { EventPump } from "./event-pump.ts";
 import type { PolicyFolder } from "./policy-folder.ts";
+import { sharedAsk } from "./shared-ask.ts";
 
 export interface BackendDeps {
   version: string;
@@ -51,13 +53,17 @@ export interface BackendDeps {
   stop: () => void;
 }
 
+/** Undefined while there is no proxy. */
+type AskProxy = () => Promise<ProxyStatus | undefined>;
+
 export function createBackend(deps: BackendDeps): AdminBackend {
   const { policies, datapath, planner, proxy } = deps;
+  const askProxy = sharedAsk(() => proxy.status());
   return {
-    status: () => status(deps),
+    status: () => status(deps, askProxy),
     endpoints: endpointBackend(deps),
     policies: {
-      list: () => policyViews(deps),
+      list: () => policyViews(deps, askProxy),
       validate: (files) => policies.validate(files),
       apply: (files, wait) => policies.apply(files, wait),
       delete: async (kind, namespace, name, wait) => {
@@ -121,10 +127,10 @@ function endpointBackend({
   };
 }
 
-async function status(deps: BackendDeps): Promise<AgentStatus> {
+async function status(deps: BackendDeps, askProxy: AskProxy): Promise<AgentStatus> {
   const { endpoints, policies, enforcer, datapath } = deps;
   const features = datapath.features();
-  const proxyStatus = await deps.proxy.status();
+  const proxyStatus = await askProxy();
   return {
     agent: {
       version: deps.version,
@@ -158,8 +164,11 @@ async function status(deps: BackendDeps): Promise<AgentStatus> {
 }
 
 /** With what keeps each from being in force as written. */
-async function policyViews({ policies, plugins, proxy }: BackendDeps): Promise<PolicyView[]> {
-  const conditions = policies.conditions(createPluginStates(plugins.view, await proxy.status()));
+async function policyViews(
+  { policies, plugins }: BackendDeps,
+  askProxy: AskProxy,
+): Promise<PolicyView[]> {
+  const conditions = policies.conditions(createPluginStates(plugins.view, await askProxy()));
   return policies.list().map((view) => ({
     ...view,
     conditions: conditions
