@@ -80,13 +80,13 @@ function addBuild(plugin: Command, context: CliContext): void {
         const { linkProject } = await import("../../../runtime/build/project.ts");
         const { digestOf } = await import("../../../runtime/contract/package.ts");
         linkProject(ROOT, folder);
-        refreshKeys(folder);
+        const written = refreshKeys(folder) ? ["keys.ts"] : [];
         const built = await buildPlugin(ROOT, folder);
         const { name, version, capabilities } = built.manifest;
         const file = options.output ?? join(folder, `${name}-${version}.wasm`);
         writeFileSync(file, built.file);
         const digest = digestOf(built.file);
-        return { name, version, file, bytes: built.file.length, digest, capabilities };
+        return { name, version, file, bytes: built.file.length, digest, capabilities, written };
       });
       context.print(command, result, (one) =>
         [
@@ -95,6 +95,7 @@ function addBuild(plugin: Command, context: CliContext): void {
           `size          ${one.bytes} bytes`,
           `digest        ${one.digest}`,
           `capabilities  ${one.capabilities.join(", ") || "none"}`,
+          ...one.written.map((name) => `written       ${name} from plugin.json`),
           "",
         ].join("\n"),
       );
