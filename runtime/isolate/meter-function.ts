@@ -15,9 +15,9 @@ export const METER_FLAG = { none: 0, fuel: 1, memory: 2, stack: 3 } as const;
 
 /** Bytes a unit of memory.copy, fill and init moves, as a shift. */
 const BULK_SHIFT = 2;
-/** Units of an element that a table instruction moves, as a shift: the engine is called for each. */
+/** Units of an element that a table instruction moves, as a shift: a call into the engine each. */
 const ELEMENT_SHIFT = 6;
-/** A count above this fails whatever the table (TABLE_ELEMENTS_MAX), so it is not charged in full. */
+/** A count above this fails whatever the table is (TABLE_ELEMENTS_MAX): not charged in full. */
 const ELEMENT_MASK = 0x7fff;
 /** Units of a page of memory.grow, as a shift: the kernel clears it at its first use, 16 faults. */
 const PAGE_SHIFT = 15;

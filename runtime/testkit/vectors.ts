@@ -18,7 +18,7 @@
  */
 import type { Step } from "./peer-pair.ts";
 
-/** Bytes that all texts of a Markdown text may come to, what repeats and `same` stand for included. */
+/** Bytes that all texts of a file may come to, with what repeats and `same` stand for. */
 const TEXT_BYTES_MAX = 16 << 20;
 
 /** Rules of one stage, as a policy gives them. */
