@@ -29,6 +29,11 @@ export const FUEL_PER_CALL_MAX = 2 ** 28;
  * plugin grows its memory, and pays.
  */
 export const INITIAL_PAGES_MAX = 64;
+/**
+ * Places of all functions together that the meter adds code to. A module of as many bytes as a
+ * package may have could have twenty times that many, and take a gigabyte and ten seconds.
+ */
+const PLACES_MAX = 500_000;
 /** Units of a host import beside what its arguments add. */
 const IMPORT_COST = 32;
 /** Units for each field of an emitted record, as a shift; counts above the mask are a fault. */
@@ -111,7 +116,14 @@ class Rewriter {
     this.#total = this.#fuel + 2;
     this.#flag = this.#fuel + 3;
     this.#stack = this.#fuel + 4;
-    this.#scans = module.bodies.map((_, index) => scanFunction(module, index));
+    let places = 0;
+    this.#scans = module.bodies.map((_, index) => {
+      const scan = scanFunction(module, index);
+      places += scan.events.length;
+      if (places <= PLACES_MAX) return scan;
+      const state = `more than ${PLACES_MAX} blocks and calls`;
+      throw new PluginImageError("limit", "core module", state);
+    });
   }
 
   run(exports: MeterExports): Uint8Array<ArrayBuffer> {
