@@ -23,6 +23,14 @@ const recordShape = z
   })
   .strict();
 
+/** Levels of objects and lists in a schema: the manifest is written out again by recursion. */
+const SCHEMA_DEPTH_MAX = 64;
+
+function nests(value: unknown, levels: number): boolean {
+  if (typeof value !== "object" || value === null) return true;
+  return levels > 0 && Object.values(value).every((inner) => nests(inner, levels - 1));
+}
+
 export const manifestSchema = z
   .object({
     /** Unique name; a policy asks for the plugin by it (`l7proto: NAME`). */
@@ -57,7 +65,10 @@ export const manifestSchema = z
          * JSON Schema (2020-12) of one rule as the policy writes it, for nested values and for what
          * `fields` cannot say. Without it a rule is a map of the keys above to strings.
          */
-        schema: z.record(z.string(), z.unknown()).optional(),
+        schema: z
+          .record(z.string(), z.unknown())
+          .refine((schema) => nests(schema, SCHEMA_DEPTH_MAX), "nested too deep")
+          .optional(),
       })
       .strict(),
     records: z.object({ request: recordShape, response: recordShape }).strict(),
