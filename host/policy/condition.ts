@@ -71,7 +71,10 @@ function missing(
     case "ready":
       return undefined;
     case "unknown":
-      return { type: "PluginUnknown", what: "plugin % is not installed" };
+      return {
+        type: "PluginUnknown",
+        what: "plugin % is not installed, or no version of it is active",
+      };
     case "version-missing":
       return { type: "PluginVersionMissing", what: "this version of plugin % is not installed" };
     case "unavailable":
