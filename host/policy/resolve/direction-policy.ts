@@ -1,0 +1,327 @@
+/**
+ * One direction of one subject's policy, kept up to date: which identities have entries of their
+ * own, and which. Identities that belong to the same peer groups have the same entries, so each
+ * combination of groups is worked out once, and a change touches only the identities of the groups
+ * that changed. A change is prepared first and takes effect when it is committed, so policies that
+ * contradict each other leave everything as it was.
+ */
+import type { Direction, Rule } from "../rule.ts";
+import type { SelectorCache } from "../selector-cache.ts";
+import type { PolicySubject } from "../types.ts";
+import { type Contribution, collect, type PeerGroup, type PortNames } from "./contribution.ts";
+import { anyPeerEntries, buildEntries, type Cells, cellsOf, type EntrySet } from "./entries.ts";
+import { DEFAULT_LEVEL } from "./level.ts";
+import { ALL_PORTS } from "./port-key.ts";
+
+export interface DirectionInput {
+  rules: readonly Rule[];
+  /** What no rule decides is denied. */
+  enforced: boolean;
+  subject: PolicySubject;
+  names: PortNames;
+}
+
+/** Identities whose membership in a selection changed, by the key of its selector. */
+export type SelectionChanges = ReadonlyMap<string, ReadonlySet<number>>;
+
+/** The identities that are in exactly these groups. */
+interface Combination {
+  key: string;
+  groups: readonly Group[];
+  entries: EntrySet;
+  identities: number;
+}
+
+interface Group extends PeerGroup {
+  serial: number;
+}
+
+/** What a change makes of the direction, complete but not in effect. */
+interface Prepared {
+  groups: readonly Group[];
+  any: readonly Contribution[];
+  anyEntries: EntrySet;
+  enforced: boolean;
+  namesPeerPorts: boolean;
+  /** Rebuilt ones, with the entries they get. */
+  rebuilt: ReadonlyMap<Combination, EntrySet>;
+  /** Undefined: no group has the identity any more. */
+  moved: ReadonlyMap<number, Combination | undefined>;
+}
+
+const NO_ENTRIES: EntrySet = new Map();
+
+export class DirectionPolicy {
+  readonly #direction: Direction;
+  readonly #cache: SelectorCache;
+  #groups: readonly Group[] = [];
+  #any: readonly Contribution[] = [];
+  #anyEntries: EntrySet = NO_ENTRIES;
+  #enforced = false;
+  #namesPeerPorts = false;
+  #nextSerial = 0;
+  #rows = 0;
+  /** By the groups' serial numbers. */
+  readonly #combinations = new Map<string, Combination>();
+  readonly #byIdentity = new Map<number, Combination>();
+  /** Entries as they were at the last `settle`, of the identities that changed since. */
+  readonly #before = new Map<number, EntrySet>();
+
+  constructor(direction: Direction, cache: SelectorCache) {
+    this.#direction = direction;
+    this.#cache = cache;
+  }
+
+  get enforced(): boolean {
+    return this.#enforced;
+  }
+
+  /** The number of entries. */
+  get rows(): number {
+    return this.#rows;
+  }
+
+  /** Every identity with entries, 0 (any peer) first. */
+  *entries(): Generator<[identity: number, EntrySet]> {
+    yield [0, this.#anyEntries];
+    for (const [identity, { entries }] of this.#byIdentity) yield [identity, entries];
+  }
+
+  /** Identities that changed since `settle`, with their entries then and now. */
+  *changes(): Generator<[identity: number, before: EntrySet, now: EntrySet]> {
+    for (const [identity, before] of this.#before) {
+      const now = this.#entriesOf(identity);
+      if (before !== now) yield [identity, before, now];
+    }
+  }
+
+  /** `changes` start anew from here. */
+  settle(): void {
+    this.#before.clear();
+  }
+
+  /** Keys of the selectors whose selections count here. */
+  *selectors(): Generator<string> {
+    for (const { selector } of this.#groups) yield selector;
+  }
+
+  /**
+   * What the change comes to; in effect when the function returned is called, before any other
+   * change. Of `input` only what differs counts; say with `rulesChanged` that something may.
+   * @throws PolicyConflictError and nothing has changed.
+   */
+  prepare(input: DirectionInput, rulesChanged: boolean, changes: SelectionChanges): () => void {
+    const prepared =
+      rulesChanged || this.#namesPeerPorts
+        ? this.#prepareRules(input, changes)
+        : this.#prepareSelections(changes);
+    return () => this.#commit(prepared);
+  }
+
+  #prepareSelections(changes: SelectionChanges): Prepared {
+    const affected = new Set<number>();
+    for (const { selector } of this.#groups) {
+      for (const identity of changes.get(selector) ?? []) affected.add(identity);
+    }
+    const any = { contributions: this.#any, entries: this.#anyEntries };
+    return {
+      groups: this.#groups,
+      any: this.#any,
+      anyEntries: this.#anyEntries,
+      enforced: this.#enforced,
+      namesPeerPorts: this.#namesPeerPorts,
+      rebuilt: new Map(),
+      moved: this.#assign(this.#groups, affected, any),
+    };
+  }
+
+  #prepareRules(input: DirectionInput, changes: SelectionChanges): Prepared {
+    const { rules, enforced, subject, names } = input;
+    const collected = collect(rules, this.#direction, this.#cache, subject, names);
+    const { any, namesPeerPorts } = collected;
+    if (!enforced) any.push({ key: ALL_PORTS, level: DEFAULT_LEVEL, verdict: "allow" });
+    const affected = new Set<number>();
+    const groups = this.#adopt(collected.groups, changes, affected);
+    const anyChanged = !sameContributions(any, this.#any);
+    const cells = cellsOf(any);
+    const anyEntries = anyChanged ? anyPeerEntries(cells, this.#direction) : this.#anyEntries;
+    const rebuilt = new Map<Combination, EntrySet>();
+    if (anyChanged) {
+      const live = new Set(groups);
+      for (const combination of this.#combinations.values()) {
+        if (!combination.groups.every((group) => live.has(group))) continue;
+        rebuilt.set(combination, this.#build(combination.groups, cells, anyEntries));
+      }
+    }
+    const moved = this.#assign(groups, affected, { contributions: any, entries: anyEntries });
+    return { groups, any, anyEntries, enforced, namesPeerPorts, rebuilt, moved };
+  }
+
+  /** Groups that say what they said stay the objects they were; others' identities are affected. */
+  #adopt(
+    collected: readonly PeerGroup[],
+    changes: SelectionChanges,
+    affected: Set<number>,
+  ): Group[] {
+    const known = new Map(this.#groups.map((group) => [group.key, group]));
+    const add = (identities: Iterable<number>): void => {
+      for (const identity of identities) affected.add(identity);
+    };
+    const groups = collected.map((group): Group => {
+      const old = known.get(group.key);
+      known.delete(group.key);
+      const isSame =
+        old !== undefined &&
+        sameMembers(old.identities, group.identities) &&
+        sameContributions(old.contributions, group.contributions);
+      if (old && !isSame) add(old.identities);
+      if (!isSame) add(group.identities);
+      // Who left a live selection is in neither set, but was here.
+      add(changes.get(group.selector) ?? []);
+      return isSame ? old : { ...group, serial: this.#nextSerial++ };
+    });
+    for (const gone of known.values()) {
+      add(gone.identities);
+      add(changes.get(gone.selector) ?? []);
+    }
+    return groups;
+  }
+
+  /** The combination that each affected identity belongs to, if it is not the one it is in. */
+  #assign(
+    groups: readonly Group[],
+    affected: ReadonlySet<number>,
+    any: { contributions: readonly Contribution[]; entries: EntrySet },
+  ): Map<number, Combination | undefined> {
+    const steps = new Steps();
+    for (const group of groups) {
+      const { identities } = group;
+      const [fewer, more] =
+        affected.size < identities.size ? [affected, identities] : [identities, affected];
+      for (const identity of fewer) if (more.has(identity)) steps.add(identity, group);
+    }
+    const cells = cellsOf(any.contributions);
+    const made = new Map<string, Combination>();
+    const moved = new Map<number, Combination | undefined>();
+    for (const identity of affected) {
+      const key = steps.keyOf(identity);
+      const current = this.#byIdentity.get(identity);
+      if (key === undefined) {
+        if (current) moved.set(identity, undefined);
+        continue;
+      }
+      if (current?.key === key) continue;
+      let combination = this.#combinations.get(key) ?? made.get(key);
+      if (!combination) {
+        const members = steps.groupsOf(identity);
+        const entries = this.#build(members, cells, any.entries);
+        combination = { key, groups: members, entries, identities: 0 };
+        made.set(key, combination);
+      }
+      moved.set(identity, combination);
+    }
+    return moved;
+  }
+
+  #build(groups: readonly Group[], any: Cells, anyEntries: EntrySet): EntrySet {
+    const own = cellsOf(groups.flatMap(({ contributions }) => contributions));
+    return buildEntries({ own, any, anyEntries, direction: this.#direction });
+  }
+
+  #commit({ rebuilt, moved, anyEntries, ...next }: Prepared): void {
+    if (rebuilt.size > 0) {
+      for (const [identity, combination] of this.#byIdentity) {
+        if (rebuilt.has(combination)) this.#remember(identity, combination.entries);
+      }
+      for (const [combination, entries] of rebuilt) {
+        this.#rows += (entries.size - combination.entries.size) * combination.identities;
+        combination.entries = entries;
+      }
+    }
+    if (anyEntries !== this.#anyEntries) this.#remember(0, this.#anyEntries);
+    this.#rows += anyEntries.size - this.#anyEntries.size;
+    for (const [identity, combination] of moved) this.#move(identity, combination);
+    this.#anyEntries = anyEntries;
+    this.#groups = next.groups;
+    this.#any = next.any;
+    this.#enforced = next.enforced;
+    this.#namesPeerPorts = next.namesPeerPorts;
+  }
+
+  #move(identity: number, combination: Combination | undefined): void {
+    const old = this.#byIdentity.get(identity);
+    this.#remember(identity, old?.entries ?? NO_ENTRIES);
+    if (old) {
+      this.#rows -= old.entries.size;
+      if (--old.identities === 0) this.#combinations.delete(old.key);
+    }
+    if (!combination) {
+      this.#byIdentity.delete(identity);
+      return;
+    }
+    this.#rows += combination.entries.size;
+    if (combination.identities++ === 0) this.#combinations.set(combination.key, combination);
+    this.#byIdentity.set(identity, combination);
+  }
+
+  #remember(identity: number, entries: EntrySet): void {
+    if (!this.#before.has(identity)) this.#before.set(identity, entries);
+  }
+
+  #entriesOf(identity: number): EntrySet {
+    if (identity === 0) return this.#anyEntries;
+    return this.#byIdentity.get(identity)?.entries ?? NO_ENTRIES;
+  }
+}
+
+/** One node for each sequence of groups that identities were found in, in the groups' order. */
+interface Step {
+  key: string;
+  groups: readonly Group[];
+  next: Map<Group, Step>;
+}
+
+class Steps {
+  readonly #root: Step = { key: "", groups: [], next: new Map() };
+  readonly #at = new Map<number, Step>();
+
+  add(identity: number, group: Group): void {
+    const from = this.#at.get(identity) ?? this.#root;
+    let step = from.next.get(group);
+    if (!step) {
+      const key = from.key === "" ? `${group.serial}` : `${from.key},${group.serial}`;
+      step = { key, groups: [...from.groups, group], next: new Map() };
+      from.next.set(group, step);
+    }
+    this.#at.set(identity, step);
+  }
+
+  keyOf(identity: number): string | undefined {
+    return this.#at.get(identity)?.key;
+  }
+
+  groupsOf(identity: number): readonly Group[] {
+    return this.#at.get(identity)?.groups ?? [];
+  }
+}
+
+/** Selections are live and one object; parts of them are made anew each time. */
+function sameMembers(a: ReadonlySet<number>, b: ReadonlySet<number>): boolean {
+  return a === b || (a.size === b.size && [...a].every((identity) => b.has(identity)));
+}
+
+function sameContributions(a: readonly Contribution[], b: readonly Contribution[]): boolean {
+  return (
+    a.length === b.length &&
+    a.every((one, index) => {
+      const other = b[index];
+      return (
+        one.key === other?.key &&
+        one.level === other.level &&
+        one.verdict === other.verdict &&
+        one.l7 === other.l7 &&
+        one.origin === other.origin
+      );
+    })
+  );
+}
