@@ -159,7 +159,7 @@ async function policyViews({ policies, plugins, proxy }: BackendDeps): Promise<P
     ...view,
     conditions: conditions
       .filter(({ policy }) => isSame(policy, view))
-      .map(({ type, plugin, message }) => ({ type, plugin, message })),
+      .map(({ policy: _, ...condition }) => condition),
   }));
 }
 

@@ -32,7 +32,8 @@ import { isBpffs, probeFeatures } from "./features.ts";
 import { Links, type ProgramName } from "./links.ts";
 import { type MapName, PinnedMaps, readPerCpuRows, readRows } from "./maps.ts";
 import { openHostSide, VethNetwork } from "./pod-network.ts";
-import { readPolicy, writePolicy } from "./policy-map.ts";
+import { changePolicy, readPolicy, replacePolicy, writePolicy } from "./policy-map.ts";
+import type { PolicyChange, PolicyRows } from "./policy-rows.ts";
 import { installRouting, uninstallRouting } from "./routing.ts";
 import { raiseEpoch, writeSettings } from "./settings.ts";
 import type {
@@ -192,6 +193,15 @@ export class KernelDatapath implements Datapath {
   setPolicy(endpoint: number, entries: readonly PolicyMapEntry[]): void {
     writePolicy(this.#native, this.#maps.fd("policies"), endpoint, entries);
     this.bumpEpoch();
+  }
+
+  async replacePolicy(endpoint: number, rows: PolicyRows): Promise<void> {
+    await replacePolicy(this.#native, this.#maps.fd("policies"), endpoint, rows);
+    this.bumpEpoch();
+  }
+
+  changePolicy(endpoint: number, change: PolicyChange): void {
+    changePolicy(this.#native, this.#maps.fd("policies"), endpoint, change);
   }
 
   listPolicy(endpoint: number): PolicyMapEntry[] {

@@ -1,14 +1,9 @@
-/** One endpoint's policy: made whole, put in place in one step, read back. */
+/** One endpoint's policy: made whole, put in place in one step, changed in place, read back. */
 import type { Native } from "../native/index.ts";
-import {
-  decodeNumber,
-  decodePolicy,
-  encodeNumber,
-  encodePolicyKey,
-  encodePolicyValue,
-  LAYOUT,
-} from "./abi.ts";
+import { decodeNumber, decodePolicy, encodeNumber, LAYOUT } from "./abi.ts";
+import { DatapathError } from "./errors.ts";
 import { readRows } from "./maps.ts";
+import { type PolicyChange, type PolicyRows, packEntries } from "./policy-rows.ts";
 import type { PolicyMapEntry } from "./types.ts";
 
 const MAP_LPM_TRIE = 11;
@@ -24,21 +19,62 @@ export function writePolicy(
   endpoint: number,
   entries: readonly PolicyMapEntry[],
 ): void {
-  const inner = makePolicyMap(native, entries);
+  const rows = packEntries(entries);
+  const inner = createPolicyMap(native, rows);
   try {
+    if (rows.count > 0) native.mapUpdateBatch(inner, rows.keys, rows.values, rows.count);
     native.mapUpdate(policies, encodeNumber(endpoint), encodeNumber(inner), ANY);
   } finally {
     native.closeFd(inner);
   }
 }
 
-function makePolicyMap(native: Native, entries: readonly PolicyMapEntry[]): number {
-  if (entries.length > POLICY_ENTRIES_MAX)
+/** The same, filled in another thread; the bytes must not change before it has settled. */
+export async function replacePolicy(
+  native: Native,
+  policies: number,
+  endpoint: number,
+  rows: PolicyRows,
+): Promise<void> {
+  const inner = createPolicyMap(native, rows);
+  try {
+    await native.mapFill(inner, rows.keys, rows.values, rows.count);
+    native.mapUpdate(policies, encodeNumber(endpoint), encodeNumber(inner), ANY);
+  } finally {
+    native.closeFd(inner);
+  }
+}
+
+/**
+ * Row by row in the map in force. Throws when the endpoint has none, or when the map is full; the
+ * rows up to there are changed then.
+ */
+export function changePolicy(
+  native: Native,
+  policies: number,
+  endpoint: number,
+  { upserts, deletes }: PolicyChange,
+): void {
+  const id = new Uint8Array(4);
+  if (!native.mapLookup(policies, encodeNumber(endpoint), id))
+    throw new DatapathError("no-policy", `Cannot change policy: endpoint ${endpoint} has none`);
+  const inner = native.mapById(decodeNumber(id));
+  try {
+    if (upserts.count > 0)
+      native.mapUpdateBatch(inner, upserts.keys, upserts.values, upserts.count);
+    if (deletes.count > 0) native.mapDeleteBatch(inner, deletes.keys, deletes.count);
+  } finally {
+    native.closeFd(inner);
+  }
+}
+
+function createPolicyMap(native: Native, { count }: PolicyRows): number {
+  if (count > POLICY_ENTRIES_MAX)
     throw new RangeError(
-      `Cannot write policy: ${entries.length} entries, the map holds ${POLICY_ENTRIES_MAX}`,
+      `Cannot write policy: ${count} entries, the map holds ${POLICY_ENTRIES_MAX}`,
     );
   const { policy_key: key, policy_value: value } = LAYOUT;
-  const inner = native.mapCreate(
+  return native.mapCreate(
     MAP_LPM_TRIE,
     "policy",
     key.size,
@@ -46,14 +82,6 @@ function makePolicyMap(native: Native, entries: readonly PolicyMapEntry[]): numb
     POLICY_ENTRIES_MAX,
     BPF_F_NO_PREALLOC,
   );
-  const keys = new Uint8Array(key.size * entries.length);
-  const values = new Uint8Array(value.size * entries.length);
-  entries.forEach((entry, index) => {
-    encodePolicyKey(keys.subarray(index * key.size, (index + 1) * key.size), entry);
-    encodePolicyValue(values.subarray(index * value.size, (index + 1) * value.size), entry);
-  });
-  if (entries.length > 0) native.mapUpdateBatch(inner, keys, values, entries.length);
-  return inner;
 }
 
 /** Empty when the endpoint has no policy (which drops everything) or an empty one. */

@@ -34,7 +34,7 @@ export class SubjectPolicy implements ResolvedPolicy {
     };
   }
 
-  /** Rises with every update that may have changed something. */
+  /** Rises with every update that changed entries. */
   get version(): number {
     return this.#version;
   }
@@ -68,6 +68,11 @@ export class SubjectPolicy implements ResolvedPolicy {
     return this.#directions[direction].entries();
   }
 
+  /** The same without saying whose, each once. */
+  distinctEntrySets(direction: Direction): Iterable<EntrySet> {
+    return this.#directions[direction].distinctEntries();
+  }
+
   /** Identities whose entries changed since `settle`, with those then and now. */
   changes(direction: Direction): Iterable<[identity: number, before: EntrySet, now: EntrySet]> {
     return this.#directions[direction].changes();
@@ -94,9 +99,9 @@ export class SubjectPolicy implements ResolvedPolicy {
       const input = { rules: applied, enforced, subject: this.#subject, names };
       return this.#directions[direction].prepare(input, rulesChanged, changes);
     });
-    for (const commit of commits) commit();
+    const changed = commits.map((commit) => commit());
     this.#rules = rules;
-    this.#version++;
+    if (changed.includes(true)) this.#version++;
   }
 
   /** A node is never closed by a switch: it would lock its operator out. */

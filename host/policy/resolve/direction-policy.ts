@@ -87,6 +87,12 @@ export class DirectionPolicy {
     for (const [identity, { entries }] of this.#byIdentity) yield [identity, entries];
   }
 
+  /** The same without saying whose, each once. */
+  *distinctEntries(): Generator<EntrySet> {
+    yield this.#anyEntries;
+    for (const { entries } of this.#combinations.values()) yield entries;
+  }
+
   /** Identities that changed since `settle`, with their entries then and now. */
   *changes(): Generator<[identity: number, before: EntrySet, now: EntrySet]> {
     for (const [identity, before] of this.#before) {
@@ -107,10 +113,10 @@ export class DirectionPolicy {
 
   /**
    * What the change comes to; in effect when the function returned is called, before any other
-   * change. Of `input` only what differs counts; say with `rulesChanged` that something may.
+   * change, which says whether entries changed. Of `input` only what differs counts; say with `rulesChanged` that something may.
    * @throws PolicyConflictError and nothing has changed.
    */
-  prepare(input: DirectionInput, rulesChanged: boolean, changes: SelectionChanges): () => void {
+  prepare(input: DirectionInput, rulesChanged: boolean, changes: SelectionChanges): () => boolean {
     const prepared =
       rulesChanged || this.#namesPeerPorts
         ? this.#prepareRules(input, changes)
@@ -228,7 +234,8 @@ export class DirectionPolicy {
     return buildEntries({ own, any, anyEntries, direction: this.#direction });
   }
 
-  #commit({ rebuilt, moved, anyEntries, ...next }: Prepared): void {
+  #commit({ rebuilt, moved, anyEntries, ...next }: Prepared): boolean {
+    const changed = rebuilt.size + moved.size > 0 || anyEntries !== this.#anyEntries;
     if (rebuilt.size > 0) {
       for (const [identity, combination] of this.#byIdentity) {
         if (rebuilt.has(combination)) this.#remember(identity, combination.entries);
@@ -246,6 +253,7 @@ export class DirectionPolicy {
     this.#any = next.any;
     this.#enforced = next.enforced;
     this.#namesPeerPorts = next.namesPeerPorts;
+    return changed;
   }
 
   #move(identity: number, combination: Combination | undefined): void {
