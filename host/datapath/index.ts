@@ -32,7 +32,15 @@ import { isBpffs, probeFeatures } from "./features.ts";
 import { Links, type ProgramName } from "./links.ts";
 import { type MapName, PinnedMaps, readPerCpuRows, readRows } from "./maps.ts";
 import { openHostSide, VethNetwork } from "./pod-network.ts";
-import { changePolicy, readPolicy, replacePolicy, writePolicy } from "./policy-map.ts";
+import {
+  changePolicy,
+  type FilledPolicy,
+  fillPolicy,
+  type PolicyPlacement,
+  placePolicies,
+  readPolicy,
+  writePolicy,
+} from "./policy-map.ts";
 import type { PolicyChange, PolicyRows } from "./policy-rows.ts";
 import { installRouting, uninstallRouting } from "./routing.ts";
 import { raiseEpoch, writeSettings } from "./settings.ts";
@@ -195,13 +203,16 @@ export class KernelDatapath implements Datapath {
     this.bumpEpoch();
   }
 
-  async replacePolicy(endpoint: number, rows: PolicyRows): Promise<void> {
-    await replacePolicy(this.#native, this.#maps.fd("policies"), endpoint, rows);
-    this.bumpEpoch();
+  fillPolicy(rows: PolicyRows): Promise<FilledPolicy> {
+    return fillPolicy(this.#native, rows);
   }
 
-  changePolicy(endpoint: number, change: PolicyChange): void {
-    changePolicy(this.#native, this.#maps.fd("policies"), endpoint, change);
+  async placePolicies(placements: readonly PolicyPlacement[]): Promise<void> {
+    await placePolicies(this.#native, this.#maps.fd("policies"), placements);
+  }
+
+  async changePolicy(endpoint: number, change: PolicyChange): Promise<void> {
+    await changePolicy(this.#native, this.#maps.fd("policies"), endpoint, change);
   }
 
   listPolicy(endpoint: number): PolicyMapEntry[] {

@@ -58,11 +58,11 @@ export class RowTemplate {
   }
 }
 
-/** Fills a buffer of a known size. */
+/** Fills a buffer of a known size, over and over. */
 export class RowPacker {
   readonly #capacity: number;
-  readonly #keys: Uint32Array;
-  readonly #values: Uint32Array;
+  readonly #keys: Uint32Array<ArrayBuffer>;
+  readonly #values: Uint32Array<ArrayBuffer>;
   #count = 0;
 
   constructor(capacity: number) {
@@ -71,42 +71,38 @@ export class RowPacker {
     this.#values = new Uint32Array(VALUE_WORDS * capacity);
   }
 
+  /** What was packed before is no longer valid. */
+  reset(): void {
+    this.#count = 0;
+  }
+
   /** All rows of the template, for this identity. */
-  addAll(identity: number, { keys, values, count }: RowTemplate): void {
-    this.#reserve(count);
-    const keyStart = this.#count * KEY_WORDS;
-    const valueStart = this.#count * VALUE_WORDS;
-    // Short copies by hand: calls into the runtime cost more than the words.
-    for (let word = 0; word < keys.length; word++) this.#keys[keyStart + word] = keys[word] ?? 0;
-    for (let word = 0; word < values.length; word++) {
-      this.#values[valueStart + word] = values[word] ?? 0;
-    }
-    for (let row = 0; row < count; row++) {
-      this.#keys[keyStart + row * KEY_WORDS + IDENTITY_WORD] = identity;
-    }
-    this.#count += count;
+  addAll(identity: number, template: RowTemplate): void {
+    for (let row = 0; row < template.count; row++) this.add(identity, template, row);
   }
 
   /** One row of the template, for this identity. */
   add(identity: number, { keys, values }: RowTemplate, row: number): void {
-    this.#reserve(1);
-    const keyStart = this.#count * KEY_WORDS;
-    this.#keys.set(keys.subarray(row * KEY_WORDS, (row + 1) * KEY_WORDS), keyStart);
-    this.#keys[keyStart + IDENTITY_WORD] = identity;
-    const value = values.subarray(row * VALUE_WORDS, (row + 1) * VALUE_WORDS);
-    this.#values.set(value, this.#count * VALUE_WORDS);
+    if (this.#count === this.#capacity)
+      throw new RangeError(`Cannot pack rows: there is room for ${this.#capacity}`);
+    // Word by word: for so few, a copy by the runtime costs more than the words.
+    const key = this.#count * KEY_WORDS;
+    for (let word = 0; word < KEY_WORDS; word++) {
+      this.#keys[key + word] = keys[row * KEY_WORDS + word] ?? 0;
+    }
+    this.#keys[key + IDENTITY_WORD] = identity;
+    const value = this.#count * VALUE_WORDS;
+    for (let word = 0; word < VALUE_WORDS; word++) {
+      this.#values[value + word] = values[row * VALUE_WORDS + word] ?? 0;
+    }
     this.#count++;
   }
 
+  /** What was packed, not copied. */
   rows(): PolicyRows {
     const keys = new Uint8Array(this.#keys.buffer, 0, this.#count * KEY.size);
     const values = new Uint8Array(this.#values.buffer, 0, this.#count * VALUE.size);
     return { keys, values, count: this.#count };
-  }
-
-  #reserve(rows: number): void {
-    if (this.#count + rows > this.#capacity)
-      throw new RangeError(`Cannot pack rows: there is room for ${this.#capacity}`);
   }
 }
 

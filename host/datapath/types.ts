@@ -1,4 +1,5 @@
 /** What the agent sees of the kernel. `host/datapath/index.ts` implements it over libbpf. */
+import type { FilledPolicy, PolicyPlacement } from "./policy-map.ts";
 import type { PolicyChange, PolicyRows } from "./policy-rows.ts";
 
 export interface DatapathOptions {
@@ -109,10 +110,12 @@ export interface Datapath {
   attachNetdev(ifname: string): void;
   /** Replaces the endpoint's whole policy map at once. */
   setPolicy(endpoint: number, entries: readonly PolicyMapEntry[]): void;
-  /** The same with packed rows, which must be left alone until it has settled. */
-  replacePolicy(endpoint: number, rows: PolicyRows): Promise<void>;
+  /** The same in two steps, for many maps at once; the rows must be left alone meanwhile. */
+  fillPolicy(rows: PolicyRows): Promise<FilledPolicy>;
+  /** No epoch is raised. */
+  placePolicies(placements: readonly PolicyPlacement[]): Promise<void>;
   /** Row by row in the map in force; no epoch is raised. Throws when it has none or is full. */
-  changePolicy(endpoint: number, change: PolicyChange): void;
+  changePolicy(endpoint: number, change: PolicyChange): Promise<void>;
   listPolicy(endpoint: number): (PolicyMapEntry & { packets?: number })[];
   listCt(): CtRow[];
   /** Forces a policy re-check of every live connection. */

@@ -56,11 +56,14 @@ describe("Enforcer", () => {
         ruleSets,
         onEnforced: (endpoint, revision) => steps.push(`enforced ${endpoint} r${revision}`),
         kernel: {
-          replacePolicy: async (endpoint) => {
+          fillPolicy: async () => {
             if (refuse === "kernel") throw new Error("map full");
-            steps.push(`map ${endpoint}`);
+            return { map: 0 };
           },
-          changePolicy: (endpoint) => {
+          placePolicies: async (placements) => {
+            for (const { endpoint } of placements) steps.push(`map ${endpoint}`);
+          },
+          changePolicy: async (endpoint) => {
             steps.push(`change ${endpoint}`);
           },
           bumpEpoch: () => steps.push("epoch"),

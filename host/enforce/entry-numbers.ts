@@ -41,7 +41,7 @@ export class OutcomeNumbers {
     return this.#generation;
   }
 
-  /** Numbers for all that a plan uses; returns those of its rule sets. Throws what plugins throw. */
+  /** Numbers for what a plan uses; returns those of its rule sets. Throws what plugins throw. */
   plan(uses: Iterable<L7Use>): Set<number> {
     const planned = new Map<string, number>();
     this.#ruleSets.beginPlan();

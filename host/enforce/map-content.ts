@@ -30,13 +30,6 @@ interface Difference {
   deletes: readonly number[];
 }
 
-interface Step {
-  identity: number;
-  before: RowTemplate;
-  now: RowTemplate;
-  difference: Difference;
-}
-
 export class MapContent {
   readonly #policy: SubjectPolicy;
   readonly #numbers: OutcomeNumbers;
@@ -93,17 +86,17 @@ export class MapContent {
     }
   }
 
-  /** All rows, in an order in which the map's tree is filled fast. */
-  pack(): PolicyRows {
-    const packer = new RowPacker(this.count);
+  /** In an order in which the map's tree is filled fast. */
+  pack(buffer: RowPacker): PolicyRows {
+    buffer.reset();
     for (const direction of DIRECTIONS) {
-      const sets = new Map(this.#policy.entrySets(direction));
-      for (const identity of inTreeOrder(sets.keys())) {
-        const entries = sets.get(identity);
-        if (entries) packer.addAll(identity, this.#template(entries, direction));
+      for (const swapped of swappedAndSorted(this.#policy.identities(direction))) {
+        const identity = swapBytes(swapped);
+        const entries = this.#policy.entrySet(direction, identity);
+        buffer.addAll(identity, this.#template(entries, direction));
       }
     }
-    return packer.rows();
+    return buffer.rows();
   }
 
   /**
@@ -126,40 +119,35 @@ export class MapContent {
   }
 
   #makeChange(): PolicyChange | undefined {
-    const steps: Step[] = [];
+    let upserted = 0;
+    let deleted = 0;
     for (const direction of DIRECTIONS) {
-      const own = this.#steps(direction);
-      const touchesAny = own.some(({ identity }) => identity === 0);
-      if (touchesAny && own.length > 1) return undefined;
-      steps.push(...own);
+      const touches = { any: false, own: false };
+      for (const [identity, before, now] of this.#policy.changes(direction)) {
+        const { upserts, deletes } = this.#difference(before, now, direction);
+        upserted += upserts.length;
+        deleted += deletes.length;
+        if (upserts.length + deletes.length > 0) touches[identity === 0 ? "any" : "own"] = true;
+      }
+      if (touches.any && touches.own) return undefined;
     }
-    const count = (of: keyof Difference): number =>
-      steps.reduce((sum, { difference }) => sum + difference[of].length, 0);
-    const deleted = count("deletes");
-    // Both are there for a moment; and what changes most of the map is faster made anew.
+    // Both are there for a moment; and what changes more than the map holds is faster made anew.
     if (this.count + deleted > POLICY_ENTRIES_MAX) return undefined;
-    if (count("upserts") + deleted > this.count / 2 + 1_000) return undefined;
-    const upserts = new RowPacker(count("upserts"));
+    if (upserted + deleted > this.count) return undefined;
+    const upserts = new RowPacker(upserted);
     const deletes = new RowPacker(deleted);
-    for (const { identity, before, now, difference } of steps) {
-      for (const row of difference.upserts) upserts.add(identity, now, row);
-      for (const row of difference.deletes) deletes.add(identity, before, row);
-    }
+    for (const direction of DIRECTIONS) this.#packChanges(direction, upserts, deletes);
     return { upserts: upserts.rows(), deletes: deletes.rows() };
   }
 
-  #steps(direction: Direction): Step[] {
-    const steps: Step[] = [];
+  #packChanges(direction: Direction, upserts: RowPacker, deletes: RowPacker): void {
     for (const [identity, before, now] of this.#policy.changes(direction)) {
       const difference = this.#difference(before, now, direction);
-      if (difference.upserts.length + difference.deletes.length === 0) continue;
-      const templates = {
-        before: this.#template(before, direction),
-        now: this.#template(now, direction),
-      };
-      steps.push({ identity, ...templates, difference });
+      const old = this.#template(before, direction);
+      const wanted = this.#template(now, direction);
+      for (const row of difference.upserts) upserts.add(identity, wanted, row);
+      for (const row of difference.deletes) deletes.add(identity, old, row);
     }
-    return steps;
   }
 
   #difference(before: EntrySet, now: EntrySet, direction: Direction): Difference {
@@ -225,9 +213,8 @@ function differenceOf(before: RowTemplate, now: RowTemplate): Difference {
 }
 
 /** The tree branches by bytes as they lie in memory: neighbours share their way down. */
-function inTreeOrder(identities: Iterable<number>): number[] {
-  const swapped = Uint32Array.from(identities, swapBytes).sort();
-  return Array.from(swapped, swapBytes);
+function swappedAndSorted(identities: Iterable<number>): Uint32Array {
+  return Uint32Array.from(identities, swapBytes).sort();
 }
 
 function swapBytes(value: number): number {

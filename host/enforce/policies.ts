@@ -218,12 +218,13 @@ export class PolicyService {
 
   #persist(candidate: PolicyRepository): void {
     const { store } = this.#deps;
-    store.put("policy-revision", String(candidate.revision));
+    const rows = [{ key: "policy-revision", value: String(candidate.revision) }];
     for (const { document, revision } of candidate.list()) {
       if (this.#repository.get(document)?.revision === revision) continue;
       const row: PolicyRow = { object: document.object, file: document.source.file, revision };
-      store.put(`policies/${documentKey(document)}`, JSON.stringify(row));
+      rows.push({ key: `policies/${documentKey(document)}`, value: JSON.stringify(row) });
     }
+    store.putAll(rows);
     for (const { document } of this.#repository.list()) {
       if (candidate.get(document) === undefined) store.delete(`policies/${documentKey(document)}`);
     }

@@ -1,6 +1,7 @@
 /** What enforcing needs of its neighbours, declared narrowly, and what it reports. */
 import type { ProxyState } from "../../runtime/contract/control.ts";
-import type { PolicyChange, PolicyRows } from "../datapath/policy-rows.ts";
+import type { FilledPolicy, PolicyPlacement } from "../datapath/policy-map.ts";
+import type { PolicyChange, PolicyRows, RowPacker } from "../datapath/policy-rows.ts";
 import type { PolicyOrigin, PolicySubject } from "../policy/types.ts";
 
 /** The proxy as the enforcer sees it; host/proxy/supervisor.ts. */
@@ -11,8 +12,9 @@ export interface ProxySide {
 
 /** The kernel as the enforcer sees it; host/datapath. */
 export interface KernelSide {
-  replacePolicy(endpoint: number, rows: PolicyRows): Promise<void>;
-  changePolicy(endpoint: number, change: PolicyChange): void;
+  fillPolicy(rows: PolicyRows): Promise<FilledPolicy>;
+  placePolicies(placements: readonly PolicyPlacement[]): Promise<void>;
+  changePolicy(endpoint: number, change: PolicyChange): Promise<void>;
   bumpEpoch(): void;
 }
 
@@ -28,7 +30,8 @@ export interface PolicyContent {
   readonly count: number;
   /** Equal versions, equal rows. */
   readonly version: number;
-  pack(): PolicyRows;
+  /** All rows, into a buffer for as many as a map holds; valid until it is used again. */
+  pack(buffer: RowPacker): PolicyRows;
   /** From the rows of a version to these; undefined: only the whole will do. */
   changeFrom(version: number): PolicyChange | undefined;
   /** Everybody who has rows of this content has these now. */

@@ -4,6 +4,7 @@
  * about in resolve/, what a rule means in translate/.
  */
 import { PolicyRepository } from "./repository.ts";
+import { Steps } from "./resolve/steps.ts";
 import type { Rule } from "./rule.ts";
 import { selectsSubject } from "./rule-index.ts";
 import { toCandidate } from "./selector.ts";
@@ -38,7 +39,7 @@ export function resolvePolicy(
   const candidate = toCandidate(subject.identity);
   const rules = [...(source instanceof PolicyRepository ? source.rules() : source)];
   const selecting = rules.filter((rule) => selectsSubject(rule, subject, candidate));
-  const policy = new SubjectPolicy(subject, cache, enforcement);
+  const policy = new SubjectPolicy(subject, { cache, steps: new Steps(), mode: enforcement });
   policy.update(selecting, new Map(), { namedPortsOf });
   return policy;
 }

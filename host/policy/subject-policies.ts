@@ -4,10 +4,11 @@
  */
 import { formatLabel } from "../identity/label.ts";
 import { PolicyConflictError } from "./resolve/conflict.ts";
+import { Steps } from "./resolve/steps.ts";
 import type { Rule } from "./rule.ts";
 import { RuleIndex } from "./rule-index.ts";
 import type { SelectorCache } from "./selector-cache.ts";
-import { type EnforcementMode, SubjectPolicy } from "./subject-policy.ts";
+import { type EnforcementMode, SubjectPolicy, type SubjectPolicyParts } from "./subject-policy.ts";
 import type { PolicySubject } from "./types.ts";
 
 export interface SubjectResult {
@@ -25,14 +26,14 @@ export interface SubjectPoliciesInput {
 
 export class SubjectPolicies {
   readonly #cache: SelectorCache;
-  readonly #mode: EnforcementMode;
+  readonly #parts: SubjectPolicyParts;
   readonly #rules = new RuleIndex();
   readonly #policies = new Map<string, SubjectPolicy>();
 
   /** @param cache Its changes are taken here; nobody else may. */
   constructor(cache: SelectorCache, mode: EnforcementMode = "default") {
     this.#cache = cache;
-    this.#mode = mode;
+    this.#parts = { cache, steps: new Steps(), mode };
   }
 
   /** In the order of the subjects. A policy is the same object while it can be kept. */
@@ -62,7 +63,7 @@ export class SubjectPolicies {
     subject: PolicySubject,
     update: (policy: SubjectPolicy, rules: readonly Rule[]) => void,
   ): SubjectResult["outcome"] {
-    const policy = this.#policies.get(key) ?? new SubjectPolicy(subject, this.#cache, this.#mode);
+    const policy = this.#policies.get(key) ?? new SubjectPolicy(subject, this.#parts);
     try {
       update(policy, this.#rules.rulesFor(key, subject));
     } catch (error) {

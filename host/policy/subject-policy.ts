@@ -8,6 +8,7 @@ import type { PortNames } from "./resolve/contribution.ts";
 import { DirectionPolicy, type SelectionChanges } from "./resolve/direction-policy.ts";
 import type { EntrySet } from "./resolve/entries.ts";
 import { portKeyParts } from "./resolve/port-key.ts";
+import type { Steps } from "./resolve/steps.ts";
 import { DIRECTIONS, type Direction, type Rule } from "./rule.ts";
 import type { SelectorCache } from "./selector-cache.ts";
 import type { Identity, PolicySubject, ResolvedEntry, ResolvedPolicy } from "./types.ts";
@@ -18,6 +19,13 @@ import type { Identity, PolicySubject, ResolvedEntry, ResolvedPolicy } from "./t
  */
 export type EnforcementMode = "default" | "always" | "never";
 
+/** What the policies of a node share. */
+export interface SubjectPolicyParts {
+  cache: SelectorCache;
+  steps: Steps;
+  mode: EnforcementMode;
+}
+
 export class SubjectPolicy implements ResolvedPolicy {
   readonly #subject: PolicySubject;
   readonly #mode: EnforcementMode;
@@ -25,12 +33,12 @@ export class SubjectPolicy implements ResolvedPolicy {
   #rules: readonly Rule[] | undefined;
   #version = 0;
 
-  constructor(subject: PolicySubject, cache: SelectorCache, mode: EnforcementMode = "default") {
+  constructor(subject: PolicySubject, { cache, steps, mode }: SubjectPolicyParts) {
     this.#subject = subject;
     this.#mode = mode;
     this.#directions = {
-      ingress: new DirectionPolicy("ingress", cache),
-      egress: new DirectionPolicy("egress", cache),
+      ingress: new DirectionPolicy("ingress", cache, steps),
+      egress: new DirectionPolicy("egress", cache, steps),
     };
   }
 
@@ -66,6 +74,16 @@ export class SubjectPolicy implements ResolvedPolicy {
   /** Every identity with entries of its own, and 0, any peer. Equal entries are one object. */
   entrySets(direction: Direction): Iterable<[identity: number, EntrySet]> {
     return this.#directions[direction].entries();
+  }
+
+  /** Those of `entrySets`. */
+  identities(direction: Direction): Iterable<number> {
+    return this.#directions[direction].identities();
+  }
+
+  /** Of one identity; empty if it has none of its own. */
+  entrySet(direction: Direction, identity: number): EntrySet {
+    return this.#directions[direction].entriesOf(identity);
   }
 
   /** The same without saying whose, each once. */

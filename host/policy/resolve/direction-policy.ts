@@ -12,6 +12,7 @@ import { type Contribution, collect, type PeerGroup, type PortNames } from "./co
 import { anyPeerEntries, buildEntries, type Cells, cellsOf, type EntrySet } from "./entries.ts";
 import { DEFAULT_LEVEL } from "./level.ts";
 import { ALL_PORTS } from "./port-key.ts";
+import type { Group, Steps } from "./steps.ts";
 
 export interface DirectionInput {
   rules: readonly Rule[];
@@ -32,10 +33,6 @@ interface Combination {
   identities: number;
 }
 
-interface Group extends PeerGroup {
-  serial: number;
-}
-
 /** What a change makes of the direction, complete but not in effect. */
 interface Prepared {
   groups: readonly Group[];
@@ -45,8 +42,13 @@ interface Prepared {
   namesPeerPorts: boolean;
   /** Rebuilt ones, with the entries they get. */
   rebuilt: ReadonlyMap<Combination, EntrySet>;
-  /** Undefined: no group has the identity any more. */
-  moved: ReadonlyMap<number, Combination | undefined>;
+  moved: Moves;
+}
+
+/** Where identities go, one beside the other; undefined: no group has the identity any more. */
+interface Moves {
+  identities: number[];
+  combinations: (Combination | undefined)[];
 }
 
 const NO_ENTRIES: EntrySet = new Map();
@@ -54,6 +56,7 @@ const NO_ENTRIES: EntrySet = new Map();
 export class DirectionPolicy {
   readonly #direction: Direction;
   readonly #cache: SelectorCache;
+  readonly #steps: Steps;
   #groups: readonly Group[] = [];
   #any: readonly Contribution[] = [];
   #anyEntries: EntrySet = NO_ENTRIES;
@@ -67,9 +70,10 @@ export class DirectionPolicy {
   /** Entries as they were at the last `settle`, of the identities that changed since. */
   readonly #before = new Map<number, EntrySet>();
 
-  constructor(direction: Direction, cache: SelectorCache) {
+  constructor(direction: Direction, cache: SelectorCache, steps: Steps) {
     this.#direction = direction;
     this.#cache = cache;
+    this.#steps = steps;
   }
 
   get enforced(): boolean {
@@ -87,6 +91,11 @@ export class DirectionPolicy {
     for (const [identity, { entries }] of this.#byIdentity) yield [identity, entries];
   }
 
+  *identities(): Generator<number> {
+    yield 0;
+    yield* this.#byIdentity.keys();
+  }
+
   /** The same without saying whose, each once. */
   *distinctEntries(): Generator<EntrySet> {
     yield this.#anyEntries;
@@ -96,7 +105,7 @@ export class DirectionPolicy {
   /** Identities that changed since `settle`, with their entries then and now. */
   *changes(): Generator<[identity: number, before: EntrySet, now: EntrySet]> {
     for (const [identity, before] of this.#before) {
-      const now = this.#entriesOf(identity);
+      const now = this.entriesOf(identity);
       if (before !== now) yield [identity, before, now];
     }
   }
@@ -113,7 +122,8 @@ export class DirectionPolicy {
 
   /**
    * What the change comes to; in effect when the function returned is called, before any other
-   * change, which says whether entries changed. Of `input` only what differs counts; say with `rulesChanged` that something may.
+   * change, which says whether entries changed. `input` counts only if `rulesChanged`, or where the
+   * peers' named ports do.
    * @throws PolicyConflictError and nothing has changed.
    */
   prepare(input: DirectionInput, rulesChanged: boolean, changes: SelectionChanges): () => boolean {
@@ -125,10 +135,8 @@ export class DirectionPolicy {
   }
 
   #prepareSelections(changes: SelectionChanges): Prepared {
-    const affected = new Set<number>();
-    for (const { selector } of this.#groups) {
-      for (const identity of changes.get(selector) ?? []) affected.add(identity);
-    }
+    const affected = new Union();
+    for (const { selector } of this.#groups) affected.add(changes.get(selector));
     const any = { contributions: this.#any, entries: this.#anyEntries };
     return {
       groups: this.#groups,
@@ -137,7 +145,7 @@ export class DirectionPolicy {
       enforced: this.#enforced,
       namesPeerPorts: this.#namesPeerPorts,
       rebuilt: new Map(),
-      moved: this.#assign(this.#groups, affected, any),
+      moved: this.#assign(this.#groups, affected.all, any),
     };
   }
 
@@ -146,7 +154,7 @@ export class DirectionPolicy {
     const collected = collect(rules, this.#direction, this.#cache, subject, names);
     const { any, namesPeerPorts } = collected;
     if (!enforced) any.push({ key: ALL_PORTS, level: DEFAULT_LEVEL, verdict: "allow" });
-    const affected = new Set<number>();
+    const affected = new Union();
     const groups = this.#adopt(collected.groups, changes, affected);
     const anyChanged = !sameContributions(any, this.#any);
     const cells = cellsOf(any);
@@ -159,36 +167,32 @@ export class DirectionPolicy {
         rebuilt.set(combination, this.#build(combination.groups, cells, anyEntries));
       }
     }
-    const moved = this.#assign(groups, affected, { contributions: any, entries: anyEntries });
+    const moved = this.#assign(groups, affected.all, { contributions: any, entries: anyEntries });
     return { groups, any, anyEntries, enforced, namesPeerPorts, rebuilt, moved };
   }
 
   /** Groups that say what they said stay the objects they were; others' identities are affected. */
-  #adopt(
-    collected: readonly PeerGroup[],
-    changes: SelectionChanges,
-    affected: Set<number>,
-  ): Group[] {
+  #adopt(collected: readonly PeerGroup[], changes: SelectionChanges, affected: Union): Group[] {
     const known = new Map(this.#groups.map((group) => [group.key, group]));
-    const add = (identities: Iterable<number>): void => {
-      for (const identity of identities) affected.add(identity);
-    };
     const groups = collected.map((group): Group => {
       const old = known.get(group.key);
       known.delete(group.key);
-      const isSame =
+      // Who left a live selection is in neither set, but was here.
+      affected.add(changes.get(group.selector));
+      if (
         old !== undefined &&
         sameMembers(old.identities, group.identities) &&
-        sameContributions(old.contributions, group.contributions);
-      if (old && !isSame) add(old.identities);
-      if (!isSame) add(group.identities);
-      // Who left a live selection is in neither set, but was here.
-      add(changes.get(group.selector) ?? []);
-      return isSame ? old : { ...group, serial: this.#nextSerial++ };
+        sameContributions(old.contributions, group.contributions)
+      ) {
+        return old;
+      }
+      affected.add(old?.identities);
+      affected.add(group.identities);
+      return { ...group, serial: this.#nextSerial++ };
     });
     for (const gone of known.values()) {
-      add(gone.identities);
-      add(changes.get(gone.selector) ?? []);
+      affected.add(gone.identities);
+      affected.add(changes.get(gone.selector));
     }
     return groups;
   }
@@ -198,35 +202,23 @@ export class DirectionPolicy {
     groups: readonly Group[],
     affected: ReadonlySet<number>,
     any: { contributions: readonly Contribution[]; entries: EntrySet },
-  ): Map<number, Combination | undefined> {
-    const steps = new Steps();
-    for (const group of groups) {
-      const { identities } = group;
-      const [fewer, more] =
-        affected.size < identities.size ? [affected, identities] : [identities, affected];
-      for (const identity of fewer) if (more.has(identity)) steps.add(identity, group);
-    }
+  ): Moves {
     const cells = cellsOf(any.contributions);
     const made = new Map<string, Combination>();
-    const moved = new Map<number, Combination | undefined>();
-    for (const identity of affected) {
-      const key = steps.keyOf(identity);
+    const moves: Moves = { identities: [], combinations: [] };
+    this.#steps.walk(affected, groups, (identity, key, members) => {
       const current = this.#byIdentity.get(identity);
-      if (key === undefined) {
-        if (current) moved.set(identity, undefined);
-        continue;
-      }
-      if (current?.key === key) continue;
-      let combination = this.#combinations.get(key) ?? made.get(key);
-      if (!combination) {
-        const members = steps.groupsOf(identity);
+      if ((current?.key ?? "") === key) return;
+      let combination = key === "" ? undefined : (this.#combinations.get(key) ?? made.get(key));
+      if (key !== "" && !combination) {
         const entries = this.#build(members, cells, any.entries);
         combination = { key, groups: members, entries, identities: 0 };
         made.set(key, combination);
       }
-      moved.set(identity, combination);
-    }
-    return moved;
+      moves.identities.push(identity);
+      moves.combinations.push(combination);
+    });
+    return moves;
   }
 
   #build(groups: readonly Group[], any: Cells, anyEntries: EntrySet): EntrySet {
@@ -235,7 +227,7 @@ export class DirectionPolicy {
   }
 
   #commit({ rebuilt, moved, anyEntries, ...next }: Prepared): boolean {
-    const changed = rebuilt.size + moved.size > 0 || anyEntries !== this.#anyEntries;
+    const changed = rebuilt.size + moved.identities.length > 0 || anyEntries !== this.#anyEntries;
     if (rebuilt.size > 0) {
       for (const [identity, combination] of this.#byIdentity) {
         if (rebuilt.has(combination)) this.#remember(identity, combination.entries);
@@ -247,7 +239,9 @@ export class DirectionPolicy {
     }
     if (anyEntries !== this.#anyEntries) this.#remember(0, this.#anyEntries);
     this.#rows += anyEntries.size - this.#anyEntries.size;
-    for (const [identity, combination] of moved) this.#move(identity, combination);
+    moved.identities.forEach((identity, index) => {
+      this.#move(identity, moved.combinations[index]);
+    });
     this.#anyEntries = anyEntries;
     this.#groups = next.groups;
     this.#any = next.any;
@@ -276,40 +270,31 @@ export class DirectionPolicy {
     if (!this.#before.has(identity)) this.#before.set(identity, entries);
   }
 
-  #entriesOf(identity: number): EntrySet {
+  /** Of one identity, 0 any peer; empty if it has none of its own. */
+  entriesOf(identity: number): EntrySet {
     if (identity === 0) return this.#anyEntries;
     return this.#byIdentity.get(identity)?.entries ?? NO_ENTRIES;
   }
 }
 
-/** One node for each sequence of groups that identities were found in, in the groups' order. */
-interface Step {
-  key: string;
-  groups: readonly Group[];
-  next: Map<Group, Step>;
-}
+/** Of sets that are not to change meanwhile; one alone is not copied. */
+class Union {
+  #all: ReadonlySet<number> = new Set();
+  #own: Set<number> | undefined;
 
-class Steps {
-  readonly #root: Step = { key: "", groups: [], next: new Map() };
-  readonly #at = new Map<number, Step>();
+  get all(): ReadonlySet<number> {
+    return this.#all;
+  }
 
-  add(identity: number, group: Group): void {
-    const from = this.#at.get(identity) ?? this.#root;
-    let step = from.next.get(group);
-    if (!step) {
-      const key = from.key === "" ? `${group.serial}` : `${from.key},${group.serial}`;
-      step = { key, groups: [...from.groups, group], next: new Map() };
-      from.next.set(group, step);
+  add(set: ReadonlySet<number> | undefined): void {
+    if (set === undefined || set.size === 0 || set === this.#all) return;
+    if (this.#all.size === 0) {
+      this.#all = set;
+      return;
     }
-    this.#at.set(identity, step);
-  }
-
-  keyOf(identity: number): string | undefined {
-    return this.#at.get(identity)?.key;
-  }
-
-  groupsOf(identity: number): readonly Group[] {
-    return this.#at.get(identity)?.groups ?? [];
+    this.#own ??= new Set(this.#all);
+    this.#all = this.#own;
+    for (const one of set) this.#own.add(one);
   }
 }
 

@@ -7,8 +7,8 @@
  *   them: whatever entry of the identity a packet finds, nothing narrower covers the packet.
  * - The outcome of such a key counts the contributions for any peer too, so it must not lose
  *   against what identity 0 says for the same packet. Without passes it never does: a level that
- *   decides for any peer decides here too, or a higher one does. A pass can lower the level at which
- *   the identity's key is decided; then its precedence is raised just above the other's.
+ *   decides for any peer decides here too, or a higher one does. A pass can lower the level at
+ *   which the identity's key is decided; then its precedence is raised just above the other's.
  *
  * An entry is left out when the look-up gives the same without it. Where nothing decides and the
  * look-up would find a broader entry that does, an entry of class `none` says so.
