@@ -41,7 +41,7 @@ export interface PolicyView extends AppliedPolicy {
   /** The object as it was given. */
   object: unknown;
   /** What keeps it from being in force as written; empty when all is well. */
-  conditions: { type: string; plugin: string; message: string }[];
+  conditions: { type: string; plugin?: string; message: string }[];
 }
 
 export interface IdentityView {

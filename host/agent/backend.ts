@@ -173,7 +173,7 @@ async function policyViews(
     ...view,
     conditions: conditions
       .filter(({ policy }) => isSame(policy, view))
-      .map(({ type, plugin, message }) => ({ type, plugin, message })),
+      .map(({ policy: _, ...condition }) => condition),
   }));
 }
 

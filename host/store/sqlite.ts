@@ -65,6 +65,18 @@ export class SqliteStore implements Store {
     this.#put.run(key, value);
   }
 
+  putAll(rows: readonly Pick<StoreRow, "key" | "value">[]): void {
+    if (rows.length === 0) return;
+    this.#database.exec("BEGIN IMMEDIATE");
+    try {
+      for (const { key, value } of rows) this.put(key, value);
+      this.#database.exec("COMMIT");
+    } catch (error) {
+      this.#database.exec("ROLLBACK");
+      throw error;
+    }
+  }
+
   delete(key: string): void {
     this.#delete.run(key);
   }
