@@ -127,6 +127,7 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
       ruleSets,
       recordings: () => plugins.recordings.forProxy(),
       onEnforced: (endpoint, revision) => endpoints.policyEnforced(endpoint, revision),
+      lockdownOnOverflow: options.endpointLockdownOnPolicyOverflow,
     },
     // A proxy that outlived the last agent has a lower revision: that one was an earlier time.
     Math.floor(Date.now() / 1000),
@@ -139,6 +140,7 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
       plugins: (reference) => plugins.view.manifestFor(formatPluginReference(reference)),
     },
     cluster: options.cluster,
+    enforcement: options.enablePolicy,
   });
   plugins.view.onChange(() => policies.pluginsChanged());
   policies.restore();

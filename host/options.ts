@@ -1,5 +1,6 @@
 /** Options of the agent, with the defaults that its command line, its docs and uninstall share. */
 import { join } from "node:path";
+import type { EnforcementMode } from "./policy/subject-policy.ts";
 import type { ProxyRuntime } from "./proxy/process.ts";
 
 /** The admin API over TCP, which is served with TLS only. */
@@ -30,6 +31,10 @@ export interface AgentOptions {
   devices: string[];
   /** Folder of policy files to keep in force, or undefined. */
   policyDir: string | undefined;
+  /** Whether endpoints that no policy selects are open. */
+  enablePolicy: EnforcementMode;
+  /** An endpoint whose policy does not fit into its map is closed; else it keeps the last one. */
+  endpointLockdownOnPolicyOverflow: boolean;
   runtime: ProxyRuntime;
   workers: number;
   logLevel: string;

@@ -3,14 +3,14 @@
  * or pinned. Counts the rows that are written.
  */
 import { join } from "node:path";
+import type { PolicyChange, PolicyRows } from "../../host/datapath/policy-rows.ts";
 import {
   changePolicy,
   type FilledPolicy,
   fillPolicy,
   type PolicyPlacement,
   placePolicies,
-} from "../../host/datapath/policy-map.ts";
-import type { PolicyChange, PolicyRows } from "../../host/datapath/policy-rows.ts";
+} from "../../host/datapath/policy-writer.ts";
 import type { KernelSide } from "../../host/enforce/types.ts";
 import { type BpfObject, loadNative, type Native } from "../../host/native/index.ts";
 

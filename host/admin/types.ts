@@ -64,6 +64,8 @@ export interface AgentStatus {
     endpoints: number;
     policies: number;
     /** Bytes resident. */
+    /** Endpoints whose policies do not fit into their maps. */
+    policyOverflows: number;
     rss: number;
   };
   /** `startedAt` is RFC 3339. */

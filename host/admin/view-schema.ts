@@ -87,6 +87,7 @@ export const agentStatus = z
       enforcedRevision: z.int().meta({ description: "In force in kernel and proxy" }),
       endpoints: z.int(),
       policies: z.int(),
+      policyOverflows: z.int().meta({ description: "Endpoints whose policies do not fit" }),
       rss: bytes,
     }),
     proxy: z
@@ -127,7 +128,10 @@ export const endpointView = z
     ipv4: z.string(),
     ipv6: z.string(),
     netns: z.string(),
-    state: z.enum(["waiting", "ready"]).meta({ description: "`waiting`: everything is dropped" }),
+    state: z.enum(["waiting", "ready", "policy-overflow"]).meta({
+      description:
+        "`waiting`: everything is dropped; `policy-overflow`: its policies do not fit into its map",
+    }),
     policyRevision: z.int().meta({ description: "That the kernel enforces; 0 before the first" }),
   })
   .meta({ id: "Endpoint" });

@@ -16,6 +16,7 @@ import type {
 } from "../admin/types.ts";
 import type { Datapath } from "../datapath/types.ts";
 import type { Endpoints } from "../endpoint/endpoints.ts";
+import type { Endpoint } from "../endpoint/types.ts";
 import type { Enforcer } from "../enforce/enforcer.ts";
 import type { Planner } from "../enforce/planner.ts";
 import type { PolicyService } from "../enforce/policies.ts";
@@ -109,13 +110,17 @@ function endpointBackend({
 }: BackendDeps): AdminBackend["endpoints"] {
   // What cannot be put in force is shown by the endpoint's state and by status, and tried again.
   const refresh = (): Promise<void> => policies.refresh().catch(() => {});
+  const view = (one: Endpoint): Endpoint =>
+    enforcer.overflows.some(({ endpoint }) => endpoint === one.id)
+      ? { ...one, state: "policy-overflow" }
+      : one;
   return {
-    list: () => endpoints.list(),
-    get: (reference) => endpoints.get(reference),
+    list: () => endpoints.list().map(view),
+    get: (reference) => view(endpoints.get(reference)),
     create: async (spec) => {
       const { id } = await endpoints.create(spec);
       await refresh();
-      return endpoints.get(String(id));
+      return view(endpoints.get(String(id)));
     },
     delete: async (reference) => {
       const { id } = endpoints.get(reference);
@@ -141,6 +146,7 @@ async function status(deps: BackendDeps, askProxy: AskProxy): Promise<AgentStatu
       enforcedRevision: enforcer.enforcement.revision,
       endpoints: endpoints.list().length,
       policies: policies.size,
+      policyOverflows: enforcer.overflows.length,
       rss: process.memoryUsage.rss(),
     },
     proxy:
@@ -155,9 +161,12 @@ async function status(deps: BackendDeps, askProxy: AskProxy): Promise<AgentStatu
         (text) => text !== undefined,
       ),
       ...policies.conflicts,
-      ...policies
-        .conditions(createPluginStates(deps.plugins.view, proxyStatus))
-        .map(({ message }) => message),
+      // Several policies may have a part in the same.
+      ...new Set(
+        policies
+          .conditions(createPluginStates(deps.plugins.view, proxyStatus))
+          .map(({ message }) => message),
+      ),
       ...(deps.folder?.errors ?? []).map((one) => `${one.file}: ${one.path} ${one.message}`),
     ],
   };

@@ -32,16 +32,15 @@ import { isBpffs, probeFeatures } from "./features.ts";
 import { Links, type ProgramName } from "./links.ts";
 import { type MapName, PinnedMaps, readPerCpuRows, readRows } from "./maps.ts";
 import { openHostSide, VethNetwork } from "./pod-network.ts";
+import { readPolicy, writePolicy } from "./policy-map.ts";
+import type { PolicyChange, PolicyRows } from "./policy-rows.ts";
 import {
   changePolicy,
   type FilledPolicy,
   fillPolicy,
   type PolicyPlacement,
   placePolicies,
-  readPolicy,
-  writePolicy,
-} from "./policy-map.ts";
-import type { PolicyChange, PolicyRows } from "./policy-rows.ts";
+} from "./policy-writer.ts";
 import { installRouting, uninstallRouting } from "./routing.ts";
 import { raiseEpoch, writeSettings } from "./settings.ts";
 import type {

@@ -105,10 +105,3 @@ export class RowPacker {
     return { keys, values, count: this.#count };
   }
 }
-
-/** Rows that share nothing, each with its own identity. */
-export function packEntries(entries: readonly PolicyMapEntry[]): PolicyRows {
-  const packer = new RowPacker(entries.length);
-  for (const entry of entries) packer.addAll(entry.identity, new RowTemplate([entry]));
-  return packer.rows();
-}

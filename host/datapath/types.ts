@@ -1,6 +1,7 @@
 /** What the agent sees of the kernel. `host/datapath/index.ts` implements it over libbpf. */
-import type { FilledPolicy, PolicyPlacement } from "./policy-map.ts";
+
 import type { PolicyChange, PolicyRows } from "./policy-rows.ts";
+import type { FilledPolicy, PolicyPlacement } from "./policy-writer.ts";
 
 export interface DatapathOptions {
   /** Where maps, programs and links are pinned, e.g. /sys/fs/bpf/imker. */

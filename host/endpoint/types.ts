@@ -40,8 +40,11 @@ export interface EndpointRecord {
   hostMac: string;
 }
 
-/** `waiting`: no policy in the kernel yet, so everything is dropped (203). */
-export type EndpointState = "waiting" | "ready";
+/**
+ * `waiting`: no policy in the kernel yet, so everything is dropped (203). `policy-overflow`: its
+ * policies do not fit into its map; it has the last that did, or none.
+ */
+export type EndpointState = "waiting" | "ready" | "policy-overflow";
 
 export interface Endpoint {
   id: number;

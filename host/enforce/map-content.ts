@@ -30,11 +30,17 @@ interface Difference {
   deletes: readonly number[];
 }
 
+interface IdentityDifference extends Difference {
+  identity: number;
+  before: RowTemplate;
+  now: RowTemplate;
+}
+
 export class MapContent {
   readonly #policy: SubjectPolicy;
   readonly #numbers: OutcomeNumbers;
   #templates = new WeakMap<EntrySet, RowTemplate>();
-  #differences = new WeakMap<EntrySet, WeakMap<EntrySet, Difference>>();
+  #known = new WeakMap<EntrySet, WeakMap<EntrySet, Difference>>();
   #uses: { version: number; list: readonly L7Use[] } = { version: -1, list: [] };
   #generation: number;
   /** Rises with what is to be written. */
@@ -72,7 +78,7 @@ export class MapContent {
       this.#generation = this.#numbers.generation;
       // What was written has other numbers than what is made now.
       this.#templates = new WeakMap();
-      this.#differences = new WeakMap();
+      this.#known = new WeakMap();
       this.#settled = -1;
       this.#version++;
     }
@@ -123,8 +129,7 @@ export class MapContent {
     let deleted = 0;
     for (const direction of DIRECTIONS) {
       const touches = { any: false, own: false };
-      for (const [identity, before, now] of this.#policy.changes(direction)) {
-        const { upserts, deletes } = this.#difference(before, now, direction);
+      for (const { identity, upserts, deletes } of this.#differences(direction)) {
         upserted += upserts.length;
         deleted += deletes.length;
         if (upserts.length + deletes.length > 0) touches[identity === 0 ? "any" : "own"] = true;
@@ -141,22 +146,43 @@ export class MapContent {
   }
 
   #packChanges(direction: Direction, upserts: RowPacker, deletes: RowPacker): void {
-    for (const [identity, before, now] of this.#policy.changes(direction)) {
-      const difference = this.#difference(before, now, direction);
-      const old = this.#template(before, direction);
-      const wanted = this.#template(now, direction);
-      for (const row of difference.upserts) upserts.add(identity, wanted, row);
-      for (const row of difference.deletes) deletes.add(identity, old, row);
+    for (const difference of this.#differences(direction)) {
+      const { identity, before, now } = difference;
+      for (const row of difference.upserts) upserts.add(identity, now, row);
+      for (const row of difference.deletes) deletes.add(identity, before, row);
     }
   }
 
-  #difference(before: EntrySet, now: EntrySet, direction: Direction): Difference {
-    const known = this.#differences.get(before)?.get(now);
-    if (known) return known;
-    const made = differenceOf(this.#template(before, direction), this.#template(now, direction));
-    const byNow = this.#differences.get(before) ?? new WeakMap<EntrySet, Difference>();
-    this.#differences.set(before, byNow.set(now, made));
-    return made;
+  /** Of each identity that changed, in the tree's order. Neighbours mostly change alike. */
+  *#differences(direction: Direction): Generator<IdentityDifference> {
+    let last:
+      | { sets: [EntrySet, EntrySet]; difference: Omit<IdentityDifference, "identity"> }
+      | undefined;
+    for (const swapped of swappedAndSorted(this.#policy.changed(direction))) {
+      const identity = swapBytes(swapped);
+      const sets = this.#policy.change(direction, identity);
+      if (last?.sets[0] !== sets[0] || last.sets[1] !== sets[1]) {
+        last = { sets, difference: this.#difference(...sets, direction) };
+      }
+      yield { identity, ...last.difference };
+    }
+  }
+
+  #difference(
+    before: EntrySet,
+    now: EntrySet,
+    direction: Direction,
+  ): Omit<IdentityDifference, "identity"> {
+    const templates = {
+      before: this.#template(before, direction),
+      now: this.#template(now, direction),
+    };
+    const known = this.#known.get(before)?.get(now);
+    if (known) return { ...templates, ...known };
+    const made = differenceOf(templates.before, templates.now);
+    const byNow = this.#known.get(before) ?? new WeakMap<EntrySet, Difference>();
+    this.#known.set(before, byNow.set(now, made));
+    return { ...templates, ...made };
   }
 
   #template(entries: EntrySet, direction: Direction): RowTemplate {

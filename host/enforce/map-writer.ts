@@ -4,8 +4,9 @@
  * written in part: the endpoint keeps its last map, or is locked down if the node says so, and the
  * overflow is told.
  */
-import { POLICY_ENTRIES_MAX, type PolicyPlacement } from "../datapath/policy-map.ts";
+import { POLICY_ENTRIES_MAX } from "../datapath/policy-map.ts";
 import { type PolicyRows, RowPacker } from "../datapath/policy-rows.ts";
+import type { PolicyPlacement } from "../datapath/policy-writer.ts";
 import type { EndpointPlan, KernelSide, Overflow, PolicyContent } from "./types.ts";
 
 export interface MapWriterOptions {

@@ -1,7 +1,7 @@
 /** What enforcing needs of its neighbours, declared narrowly, and what it reports. */
 import type { ProxyState } from "../../runtime/contract/control.ts";
-import type { FilledPolicy, PolicyPlacement } from "../datapath/policy-map.ts";
 import type { PolicyChange, PolicyRows, RowPacker } from "../datapath/policy-rows.ts";
+import type { FilledPolicy, PolicyPlacement } from "../datapath/policy-writer.ts";
 import type { PolicyOrigin, PolicySubject } from "../policy/types.ts";
 
 /** The proxy as the enforcer sees it; host/proxy/supervisor.ts. */

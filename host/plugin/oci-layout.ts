@@ -1,8 +1,8 @@
 /**
- * Packages in an OCI image layout (image-spec 1.1), a folder or a tar archive that registries' tools
- * can copy to and from. Each package is an artifact whose one layer is the package's file. Import
- * looks at bytes that nobody has vouched for: sizes are bounded, every blob is checked against its
- * digest, names are never taken for paths.
+ * Packages in an OCI image layout (image-spec 1.1), a folder or a tar archive, which registries'
+ * tools can copy to and from. Each package is an artifact whose one layer is the package's file.
+ * Import looks at bytes that nobody has vouched for: sizes are bounded, every blob is checked
+ * against its digest, names are never taken for paths.
  */
 import { z } from "zod";
 import { digestOf, PACKAGE_BYTES_MAX, readPackage } from "../../runtime/contract/package.ts";

@@ -91,9 +91,14 @@ export class SubjectPolicy implements ResolvedPolicy {
     return this.#directions[direction].distinctEntries();
   }
 
-  /** Identities whose entries changed since `settle`, with those then and now. */
-  changes(direction: Direction): Iterable<[identity: number, before: EntrySet, now: EntrySet]> {
-    return this.#directions[direction].changes();
+  /** Identities whose entries may have changed since `settle`. */
+  changed(direction: Direction): Iterable<number> {
+    return this.#directions[direction].changed();
+  }
+
+  /** One's entries at the last `settle`, and now. */
+  change(direction: Direction, identity: number): [before: EntrySet, now: EntrySet] {
+    return this.#directions[direction].change(identity);
   }
 
   settle(): void {

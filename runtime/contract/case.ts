@@ -63,8 +63,8 @@ export const caseSchema = z
             /** Base64 of what came since the last step of this direction. */
             bytes: z.base64(),
             /**
-             * So many of them, the first, were passed or dropped without the plugin seeing them, and
-             * nobody kept them: zeros stand for them.
+             * So many of them, the first, were passed or dropped without the plugin seeing them;
+             * nobody kept them, and zeros stand for them.
              */
             unseen: z.number().int().min(1).exactOptional(),
             end: z.enum(["open", "closed", "failed"]),

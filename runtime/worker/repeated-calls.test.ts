@@ -28,7 +28,7 @@ test.each(["enforce", "observe"] as const)(
       rig.worker.apply({
         ...nativeState({ mode }),
         images: [image],
-        forms: [{ ruleSet: RULES.line, digest, compiled: new Uint8Array(), patterns: [] }],
+        forms: [{ ruleSet: RULES.line, digest, compiled: new ArrayBuffer(0), patterns: [] }],
         keepPlugins: [digest],
         services: [{ plugin: "line", active: digest }],
       });

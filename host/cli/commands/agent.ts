@@ -41,6 +41,16 @@ export function addAgentCommand(program: Command): void {
     .option("--ipv6-pool <cidr>", "pod addresses", AGENT_DEFAULTS.ipv6Pool)
     .option("--device <interface>", "interface to the outside; repeat", collect, [])
     .option("--policy-dir <path>", "keep the policy files of this folder in force")
+    .addOption(
+      new Option("--enable-policy <mode>", "whether endpoints without a policy are open")
+        .choices(["default", "always", "never"])
+        .default("default"),
+    )
+    .option(
+      "--endpoint-lockdown-on-policy-overflow",
+      "close an endpoint whose policy does not fit into its map, instead of keeping the last one",
+      false,
+    )
     .option("--api-listen <host:port>", "serve the API over TCP too, with TLS", parseListen)
     .option("--api-tls-cert <file>", "certificate of the API over TCP, with its chain (PEM)")
     .option("--api-tls-key <file>", "key of that certificate (PEM)")

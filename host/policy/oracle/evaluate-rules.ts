@@ -1,7 +1,7 @@
 /**
  * What rules mean, a second time and plainly, one packet at a time: tier by tier, priority by
- * priority (policy-semantics.md 2.1, 2.2, 2.3). Shares nothing with the resolver but the rules' form,
- * and never looks at identities' numbers, port prefixes or precedence.
+ * priority (policy-semantics.md 2.1, 2.2, 2.3). Shares nothing with the resolver but the rules'
+ * form, and never looks at identities' numbers, port prefixes or precedence.
  */
 import type { NamedPort, PortRange, Rule, RuleItem } from "../rule.ts";
 import type { Requirement, Selector } from "../selector.ts";

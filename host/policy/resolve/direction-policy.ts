@@ -102,15 +102,18 @@ export class DirectionPolicy {
     for (const { entries } of this.#combinations.values()) yield entries;
   }
 
-  /** Identities that changed since `settle`, with their entries then and now. */
-  *changes(): Generator<[identity: number, before: EntrySet, now: EntrySet]> {
-    for (const [identity, before] of this.#before) {
-      const now = this.entriesOf(identity);
-      if (before !== now) yield [identity, before, now];
-    }
+  /** Identities that may have changed since `settle`. */
+  changed(): Iterable<number> {
+    return this.#before.keys();
   }
 
-  /** `changes` start anew from here. */
+  /** One's entries at the last `settle`, and now. */
+  change(identity: number): [before: EntrySet, now: EntrySet] {
+    const now = this.entriesOf(identity);
+    return [this.#before.get(identity) ?? now, now];
+  }
+
+  /** Changes start anew from here. */
   settle(): void {
     this.#before.clear();
   }
