@@ -34,6 +34,12 @@ export interface IdentityAllocatorDeps {
   reuseDelayMs?: number;
 }
 
+/** Identities that came or went, in the order in which it happened. */
+export interface IdentityChange {
+  added: readonly Identity[];
+  removed: readonly number[];
+}
+
 export class IdentityAllocationError extends Error {
   override name = "IdentityAllocationError";
 }
@@ -91,6 +97,7 @@ export class IdentityAllocator {
   readonly #fixedByLabels: Map<string, Identity>;
   readonly #byId = new Map<number, Allocation>();
   readonly #byLabels = new Map<string, Allocation>();
+  readonly #listeners: ((change: IdentityChange) => void)[] = [];
   /** Changes run one after another: two acquires of one set must not take two numbers. */
   #tail: Promise<unknown> = Promise.resolve();
 
@@ -176,6 +183,19 @@ export class IdentityAllocator {
     ];
   }
 
+  /**
+   * Calls `listener` for everything that comes after this: an identity is announced before
+   * `acquire` settles with it, and its end before its number can be given out again. Fixed
+   * identities are never announced; `list` has them.
+   */
+  onChange(listener: (change: IdentityChange) => void): void {
+    this.#listeners.push(listener);
+  }
+
+  #announce(change: IdentityChange): void {
+    for (const listener of this.#listeners) listener(change);
+  }
+
   #run<T>(change: () => Promise<T>): Promise<T> {
     const result = this.#tail.then(change);
     this.#tail = result.catch(() => {});
@@ -241,6 +261,7 @@ export class IdentityAllocator {
     const allocation = { identity, key, scope, users: 0, unusedSinceMs: this.#now() };
     this.#byId.set(id, allocation);
     this.#byLabels.set(key, allocation);
+    this.#announce({ added: [identity], removed: [] });
     return allocation;
   }
 
@@ -251,6 +272,7 @@ export class IdentityAllocator {
     await scope.store.delete(scope.idKey(identity.id));
     this.#byLabels.delete(key);
     this.#byId.delete(identity.id);
+    this.#announce({ added: [], removed: [identity.id] });
   }
 
   async #restore(scope: Scope): Promise<void> {

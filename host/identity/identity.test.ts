@@ -221,6 +221,21 @@ describe("IdentityAllocator", () => {
     expect((await allocator.acquire(db)).id).toBe(257);
   });
 
+  test("announces what comes and goes, in order", async () => {
+    const { allocator, clock } = create();
+    const seen: string[] = [];
+    allocator.onChange(({ added, removed }) => {
+      seen.push(...added.map(({ id }) => `+${id}`), ...removed.map((id) => `-${id}`));
+    });
+    await allocator.acquire(web);
+    await allocator.acquire(web);
+    await allocator.acquire(db);
+    await allocator.release(257);
+    clock.ms = 100;
+    await allocator.collect();
+    expect(seen).toEqual(["+256", "+257", "-257"]);
+  });
+
   test("keeps numbers over a restart and drops half-made ones", async () => {
     const { allocator, store } = create();
     await allocator.acquire(web);

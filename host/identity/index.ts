@@ -3,6 +3,7 @@ export {
   IdentityAllocationError,
   IdentityAllocator,
   type IdentityAllocatorDeps,
+  type IdentityChange,
 } from "./allocator.ts";
 export { cidrLabels, formatPrefix, parseAddress, parsePrefix } from "./cidr.ts";
 export { DEFAULT_CLUSTER, formatLabel, labelSetKey, parseLabel, sortLabels } from "./label.ts";
