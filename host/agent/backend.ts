@@ -23,9 +23,11 @@ import { GetFlowsRequestSchema } from "../hubble/gen/observer/observer_pb.ts";
 import type { Observer } from "../hubble/observer.ts";
 import type { IdentityAllocator } from "../identity/allocator.ts";
 import { formatLabel } from "../identity/label.ts";
+import { identityKind } from "../identity/ranges.ts";
 import type { Plugins } from "../plugin/plugins.ts";
 import { createPluginStates } from "../plugin/states.ts";
 import type { ProxySupervisor } from "../proxy/supervisor.ts";
+import type { LeasedKeys } from "../store/leased-keys.ts";
 import type { EventPump } from "./event-pump.ts";
 import type { PolicyFolder } from "./policy-folder.ts";
 
@@ -45,6 +47,7 @@ export interface BackendDeps {
   folder: PolicyFolder | undefined;
   plugins: Plugins;
   audit: AuditLog;
+  leased: Pick<LeasedKeys, "trouble">;
   stop: () => void;
 }
 
@@ -108,6 +111,10 @@ function endpointBackend({
       await refresh();
       return endpoints.get(String(id));
     },
+    relabel: (reference, changes) => {
+      const { id } = endpoints.get(reference);
+      return endpoints.relabel(id, changes, () => policies.refresh());
+    },
     delete: async (reference) => {
       const { id } = endpoints.get(reference);
       const gone = await endpoints.delete(id);
@@ -142,7 +149,9 @@ async function status(deps: BackendDeps): Promise<AgentStatus> {
     degraded: [
       ...features.filter((one) => !one.available).map((one) => `${one.name}: ${one.detail}`),
       ...[enforcer.enforcement.trouble].filter((text) => text !== undefined),
-      ...[deps.proxy.trouble, deps.audit.trouble].filter((text) => text !== undefined),
+      ...[deps.proxy.trouble, deps.audit.trouble, deps.leased.trouble].filter(
+        (text) => text !== undefined,
+      ),
       ...policies.conflicts,
       ...policies
         .conditions(createPluginStates(deps.plugins.view, proxyStatus))
@@ -179,6 +188,7 @@ function identityViews({ identities, endpoints }: BackendDeps): IdentityView[] {
     .list()
     .map(({ id, labels }) => ({
       id,
+      kind: identityKind(id),
       labels: labels.map(formatLabel),
       endpoints: users.get(id) ?? 0,
     }))

@@ -17,8 +17,8 @@ export interface KernelSide {
 
 /** Prefixes that policies name; host/ipcache. */
 export interface PrefixSide {
-  upsert(source: "policy", prefix: string, identity: number): void;
-  delete(source: "policy", prefix: string): void;
+  upsert(source: "generated", prefix: string, identity: number): unknown;
+  delete(source: "generated", prefix: string): unknown;
 }
 
 /** One endpoint's policy map, ready to be written. */
