@@ -103,7 +103,7 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
   const ipcache = new Ipcache(datapath);
   nameNodePrefixes(base, ipcache);
   const addresses = shareAddresses(identity, base, {
-    ...{ ipcache, hostIp: nodeAddress(), changed: () => datapath.bumpEpoch() },
+    ...{ ipcache, memory: store, hostIp: nodeAddress(), changed: () => datapath.bumpEpoch() },
     settled: () => policies.refresh(),
   });
   const endpoints = createEndpoints(base, { store, datapath, ipcache, identity, addresses });

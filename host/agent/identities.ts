@@ -98,6 +98,7 @@ export function shareAddresses(
   { shared, leased, allocator }: Identities,
   { log, life, options }: Pick<IdentitiesDeps, "log" | "life" | "options">,
   parts: {
+    memory: Store;
     ipcache: Ipcache;
     hostIp: string;
     settled: () => Promise<void>;

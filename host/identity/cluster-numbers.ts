@@ -32,8 +32,8 @@ export interface ClusterNumbersDeps {
   log: Logger;
   onChange: (change: IdentityChange) => void;
   /**
-   * Where this node's numbers are remembered, so that a restart without the shared store keeps
-   * them. Absent: the shared store is on this node anyway.
+   * Where numbers are remembered, this node's and what it knows of others, so that a restart without
+   * the shared store keeps them. Absent: the shared store is on this node anyway.
    */
   memory?: Store | undefined;
 }
@@ -53,10 +53,10 @@ export class ClusterNumbers implements Numbers {
     this.#deps = deps;
     this.#log = deps.log.child({ part: "identity" });
     this.#next = deps.range.min;
-    const { store, log } = deps;
+    const { store, log, memory } = deps;
     const onChange = (events: readonly Pick<SharedEvent, "key" | "value">[]): void =>
       this.#heard(events);
-    this.#mirror = new Mirror({ store, log, prefix: ID_PREFIX, onChange });
+    this.#mirror = new Mirror({ store, log, prefix: ID_PREFIX, onChange, memory });
   }
 
   start(): Promise<void> {
@@ -101,10 +101,11 @@ export class ClusterNumbers implements Numbers {
     this.#mirror.close();
   }
 
-  /** What this node called the set before the store went away. */
+  /** What the set was called before the store went away, here or elsewhere. */
   #remembered(key: string, cause: StoreUnavailableError): number {
     const id = Number(this.#deps.memory?.get(memoryKey(key))?.value);
     if (inRange(this.#deps.range, id)) return id;
+    for (const known of this.#byKey.get(key) ?? []) return known;
     throw new IdentityAllocationError(
       `Cannot allocate an identity for ${key}: ${cause.message}; known ones go on`,
       { cause },

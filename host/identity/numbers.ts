@@ -10,6 +10,8 @@ export interface IdentityChange {
 /** Nothing can be allocated; the message says why. */
 export class IdentityAllocationError extends Error {
   override readonly name = "IdentityAllocationError";
+  /** HTTP: it may be possible later, when the store answers or a number is free. */
+  readonly status = 503;
 }
 
 export interface Numbers {

@@ -9,6 +9,7 @@ import { formatPrefix, parseAddress, parsePrefix } from "../identity/cidr.ts";
 import type { LeasedKeys } from "../store/leased-keys.ts";
 import { Mirror } from "../store/mirror.ts";
 import type { SharedEvent, SharedStore } from "../store/shared-store.ts";
+import type { Store } from "../store/store.ts";
 import type { Ipcache } from "./ipcache.ts";
 
 const PREFIX = "cilium/state/ip/v1/default/";
@@ -35,6 +36,8 @@ export interface SharedAddressesDeps {
   changed: () => void;
   /** Address under which other nodes reach this one; in what it publishes. */
   hostIp: string;
+  /** As of MirrorDeps. */
+  memory?: Store | undefined;
 }
 
 /** Cilium's IPIdentityPair, as far as it is read and written here. */
@@ -65,10 +68,10 @@ export class SharedAddresses {
   constructor(deps: SharedAddressesDeps) {
     this.#deps = deps;
     this.#log = deps.log.child({ part: "ipcache" });
-    const { store, log } = deps;
+    const { store, log, memory } = deps;
     const onChange = (events: readonly Pick<SharedEvent, "key" | "value">[]): void =>
       this.#heard(events);
-    this.#mirror = new Mirror({ store, log, prefix: PREFIX, onChange });
+    this.#mirror = new Mirror({ store, log, prefix: PREFIX, onChange, memory });
   }
 
   /** False: the store did not answer when it was asked last. */

@@ -2,10 +2,11 @@
  * A copy of everything below a prefix of a shared store, kept up to date: listed once, then watched
  * from that revision on. When the watch breaks it goes on where it was; when the store has
  * forgotten that place it lists again and tells only the difference. A store that does not answer
- * leaves the copy as it was.
+ * leaves the copy as it was; an agent that starts then begins with the copy of the one before it.
  */
 import type { Logger } from "pino";
 import type { SharedEvent, SharedStore } from "./shared-store.ts";
+import type { Store } from "./store.ts";
 
 export interface MirrorDeps {
   store: SharedStore;
@@ -13,10 +14,14 @@ export interface MirrorDeps {
   prefix: string;
   /** Called with what changed, in order; never with what the copy held already. */
   onChange: (events: readonly Pick<SharedEvent, "key" | "value">[]) => void;
+  /** Where the copy is kept over a restart; absent: nowhere, the store is on this node anyway. */
+  memory?: Store | undefined;
   retryMs?: number;
 }
 
 const RETRY_MS = 1_000;
+/** Changes of this long are written to the memory together. */
+const SAVE_DELAY_MS = 1_000;
 
 export class Mirror {
   readonly #deps: MirrorDeps;
@@ -27,6 +32,7 @@ export class Mirror {
   #current = false;
   #stopWatch: (() => void) | undefined;
   #timer: NodeJS.Timeout | undefined;
+  #saving: NodeJS.Timeout | undefined;
   #closed = false;
 
   constructor(deps: MirrorDeps) {
@@ -45,14 +51,20 @@ export class Mirror {
   }
 
   /** Settles after the first look, also when the store did not answer; it is asked again then. */
-  start(): Promise<void> {
-    return this.#list();
+  async start(): Promise<void> {
+    await this.#list();
+    if (this.#revision > 0) return;
+    const saved = this.#deps.memory?.get(this.#memoryKey())?.value;
+    if (saved === undefined) return;
+    const rows = JSON.parse(saved) as [key: string, value: string][];
+    this.#take(rows.map(([key, value]) => ({ key, value })));
   }
 
   close(): void {
     this.#closed = true;
     clearTimeout(this.#timer);
     this.#stopWatch?.();
+    if (this.#saving !== undefined) this.#save();
   }
 
   async #list(): Promise<void> {
@@ -121,6 +133,19 @@ export class Mirror {
       else this.#values.set(key, value);
       return true;
     });
-    if (news.length > 0) this.#deps.onChange(news.map(({ key, value }) => ({ key, value })));
+    if (news.length === 0) return;
+    this.#deps.onChange(news.map(({ key, value }) => ({ key, value })));
+    if (this.#deps.memory === undefined) return;
+    this.#saving ??= setTimeout(() => this.#save(), SAVE_DELAY_MS).unref();
+  }
+
+  #save(): void {
+    clearTimeout(this.#saving);
+    this.#saving = undefined;
+    this.#deps.memory?.put(this.#memoryKey(), JSON.stringify([...this.#values]));
+  }
+
+  #memoryKey(): string {
+    return `shared-copies/${this.#deps.prefix}`;
   }
 }
