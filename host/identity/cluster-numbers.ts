@@ -32,8 +32,8 @@ export interface ClusterNumbersDeps {
   log: Logger;
   onChange: (change: IdentityChange) => void;
   /**
-   * Where numbers are remembered, this node's and what it knows of others, so that a restart without
-   * the shared store keeps them. Absent: the shared store is on this node anyway.
+   * Where numbers are remembered, this node's and what it knows of others, so that a restart
+   * without the shared store keeps them. Absent: the shared store is on this node anyway.
    */
   memory?: Store | undefined;
 }
