@@ -102,11 +102,16 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
   datapath.start();
   const ipcache = new Ipcache(datapath);
   nameNodePrefixes(base, ipcache);
+  const relabelled = async (changed: string[]): Promise<void> => {
+    datapath.bumpEpoch();
+    await proxy.relabelled(changed);
+  };
   const addresses = shareAddresses(identity, base, {
-    ...{ ipcache, memory: store, hostIp: nodeAddress(), changed: () => datapath.bumpEpoch() },
+    ...{ ipcache, memory: store, hostIp: nodeAddress(), changed: relabelled },
     settled: () => policies.refresh(),
   });
-  const endpoints = createEndpoints(base, { store, datapath, ipcache, identity, addresses });
+  const parts = { store, datapath, ipcache, identity, addresses, relabelled };
+  const endpoints = createEndpoints(base, parts);
   await endpoints.restore();
 
   const names = { endpoints, identities, planner, plugins: plugins.view, cluster: options.cluster };
@@ -177,6 +182,7 @@ function createEndpoints(
     ipcache: Ipcache;
     identity: Identities;
     addresses: SharedAddresses | undefined;
+    relabelled: (addresses: string[]) => Promise<void>;
   },
 ): Endpoints {
   const { allocator } = parts.identity;
@@ -192,6 +198,7 @@ function createEndpoints(
     },
     identityGracePeriodMs: options.identity.gracePeriodMs,
     addresses: parts.addresses,
+    onRelabelled: parts.relabelled,
     ipv4: new AddressPool(options.ipv4Pool),
     ipv6: new AddressPool(options.ipv6Pool),
   });

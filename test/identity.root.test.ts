@@ -92,6 +92,20 @@ describe("a relabelled pod", () => {
     expect(await rig.curl(friend, web, "/")).toBe("200");
   });
 
+  it("does not go on under the L7 rules of its old labels", async () => {
+    await rig.apply(allowPolicy("web", "web", "friend", "{ path: / }"));
+    await rig.apply(allowPolicy("guests", "web", "guest", "{ path: /guest }"));
+    const connection = openFrom(friend, web);
+    expect(await connection.ask()).toContain("200");
+    await label("friend", { app: "guest" });
+    expect(await connection.ask()).toBe("");
+    connection.close();
+    expect(await rig.curl(friend, web, "/")).toBe("403");
+    expect(await rig.curl(friend, web, "/guest")).toBe("200");
+    await label("friend", { app: "friend" });
+    await rig.apply(allowPolicy("web", "web", "friend"));
+  });
+
   it("has a policy of its own by its new labels", async () => {
     await rig.apply(allowPolicy("locked", "locked", "nobody"));
     await rig.stage.startServer(stranger.netns, 8080, "stranger");

@@ -102,7 +102,7 @@ export function shareAddresses(
     ipcache: Ipcache;
     hostIp: string;
     settled: () => Promise<void>;
-    changed: () => void;
+    changed: (addresses: string[]) => Promise<void>;
   },
 ): SharedAddresses | undefined {
   if (options.identity.etcd === undefined) return undefined;

@@ -28,7 +28,7 @@ const PROTOCOL_NUMBER = { TCP: 6, UDP: 17, SCTP: 132 } as const;
 export interface EndpointsDeps {
   log: Logger;
   store: Store;
-  datapath: Pick<Datapath, "upsertEndpoint" | "deleteEndpoint" | "bumpEpoch">;
+  datapath: Pick<Datapath, "upsertEndpoint" | "deleteEndpoint">;
   ipcache: Ipcache;
   network: PodNetwork;
   identities: IdentitySource;
@@ -36,6 +36,8 @@ export interface EndpointsDeps {
   ipv6: AddressPool;
   /** How long a relabelled endpoint keeps its identity, so that other nodes learn the new one. */
   identityGracePeriodMs: number;
+  /** The kernel's rows of these addresses have another identity: live connections are judged. */
+  onRelabelled: (addresses: string[]) => Promise<void>;
   /** Where other nodes learn of addresses; absent: there are none. */
   addresses?: AddressPublisher | undefined;
 }
@@ -309,7 +311,7 @@ export class Endpoints {
     entry.record = record;
     if (!changed) return;
     await this.#writeRows(record);
-    this.#deps.datapath.bumpEpoch();
+    await this.#deps.onRelabelled([record.ipv4, record.ipv6]);
   }
 
   #forget(record: EndpointRecord): void {

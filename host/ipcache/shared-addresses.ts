@@ -32,8 +32,8 @@ export interface SharedAddressesDeps {
   knows: (identity: number) => boolean;
   /** Settles when the policies in force select every identity that is known now. */
   settled: () => Promise<void>;
-  /** Rows of the kernel have changed: live connections look again. */
-  changed: () => void;
+  /** The kernel's rows of these addresses have changed: live connections are judged again. */
+  changed: (addresses: string[]) => Promise<void>;
   /** Address under which other nodes reach this one; in what it publishes. */
   hostIp: string;
   /** As of MirrorDeps. */
@@ -147,14 +147,14 @@ export class SharedAddresses {
         ([, identity]) => identity === undefined || this.#deps.knows(identity),
       );
       if (ready.some(([, identity]) => identity !== undefined)) await this.#deps.settled();
-      let changed = false;
+      const changed: string[] = [];
       for (const [prefix, identity] of ready) {
         if (this.#closed) return;
         if (this.#wanted.get(prefix) !== identity) continue;
         this.#wanted.delete(prefix);
-        changed = this.#write(prefix, identity) || changed;
+        if (this.#write(prefix, identity)) changed.push(prefix.replace(/\/\d+$/, ""));
       }
-      if (changed) this.#deps.changed();
+      if (changed.length > 0) await this.#deps.changed(changed);
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       this.#log.warn({ reason }, "addresses of other nodes wait for the policies");
