@@ -16,10 +16,11 @@ import { checkOptions } from "./agent/check-options.ts";
 import { BUILD, checkEnvironment } from "./agent/environment.ts";
 import { EventPump } from "./agent/event-pump.ts";
 import { createFlowNames } from "./agent/flow-names.ts";
+import { type Identities, shareAddresses, startIdentities } from "./agent/identities.ts";
 import { Lifetime } from "./agent/lifetime.ts";
 import { listenAdmin, refuseSecondAgent } from "./agent/listen.ts";
 import { listenAdminTls } from "./agent/listen-tls.ts";
-import { NodeAddresses } from "./agent/node-addresses.ts";
+import { NodeAddresses, nodeAddress } from "./agent/node-addresses.ts";
 import { createPatternCheck } from "./agent/pattern-check.ts";
 import { PolicyFolder } from "./agent/policy-folder.ts";
 import { type PluginSink, recordsAfterPackets } from "./agent/record-order.ts";
@@ -36,21 +37,19 @@ import { FlowBuilder } from "./hubble/flow-builder.ts";
 import type { FlowGetters } from "./hubble/getters.ts";
 import { Observer } from "./hubble/observer.ts";
 import { FlowRing } from "./hubble/ring.ts";
-import { IdentityAllocator } from "./identity/allocator.ts";
 import { podLabels } from "./identity/pod-labels.ts";
 import { IDENTITY } from "./identity/reserved.ts";
 import { Ipcache } from "./ipcache/ipcache.ts";
+import type { SharedAddresses } from "./ipcache/shared-addresses.ts";
 import { loadNative } from "./native/index.ts";
 import { type AgentOptions, agentPidFile, auditFile, databaseFile } from "./options.ts";
 import { createPlugins, type Plugins } from "./plugin/plugins.ts";
 import { formatPluginReference } from "./policy/plugin-reference.ts";
 import { ProxySupervisor } from "./proxy/supervisor.ts";
-import { identityStore } from "./store/identity-store.ts";
 import { SqliteStore } from "./store/sqlite.ts";
 import type { Store } from "./store/store.ts";
 
 export const AGENT_VERSION = "0.1.0";
-const IDENTITY_COLLECT_MS = 60_000;
 const NODE_ADDRESSES_MS = 5_000;
 const CERTIFICATE_MS = 10_000;
 const CLOSE_GRACE_MS = 200;
@@ -99,12 +98,22 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
   });
   const ruleSets = new RuleSets(store, plugins.view);
   const planner = new Planner(store, ruleSets);
-  const identities = await startIdentities(base, store);
+  const identity = await startIdentities({ ...base, store });
+  const identities = identity.allocator;
   const datapath = life.own(createDatapath({ bpffs: options.bpffs }));
   datapath.start();
   const ipcache = new Ipcache(datapath);
   nameNodePrefixes(base, ipcache);
-  const endpoints = createEndpoints(base, { store, datapath, ipcache, identities });
+  const relabelled = async (changed: string[]): Promise<void> => {
+    datapath.bumpEpoch();
+    await proxy.relabelled(changed);
+  };
+  const addresses = shareAddresses(identity, base, {
+    ...{ ipcache, memory: store, hostIp: nodeAddress(), changed: relabelled },
+    settled: () => policies.refresh(),
+  });
+  const parts = { store, datapath, ipcache, identity, addresses, relabelled };
+  const endpoints = createEndpoints(base, parts);
   await endpoints.restore();
 
   const names = { endpoints, identities, planner, plugins: plugins.view, cluster: options.cluster };
@@ -147,7 +156,9 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
   await proxy.start();
   try {
     await policies.refresh();
-    ipcache.prune();
+    await addresses?.start();
+    // Rows of other nodes' pods stay when nobody can say now whose they are.
+    if (addresses?.isCurrent ?? true) ipcache.prune();
   } catch (error) {
     log.error({ error }, "the stored policies are not in force yet");
   }
@@ -160,28 +171,26 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
   const backend = createBackend({
     ...{ version: AGENT_VERSION, node: options.node, startedAt, stop },
     ...{ endpoints, policies, enforcer, identities, planner, datapath, proxy },
-    ...{ pump, observer, folder, plugins, audit, certificate: base.certificate },
+    ...{ pump, observer, folder, plugins, audit },
+    ...{ certificate: base.certificate, leased: identity.leased },
   });
   await serveAdmin(base, store, { backend, audit, plugins: plugins.backend });
   writePidFile(base);
   log.info({ socket: options.socket, endpoints: endpoints.list().length }, "the agent is ready");
 }
 
-async function startIdentities({ options, life }: Base, store: Store): Promise<IdentityAllocator> {
-  const identities = new IdentityAllocator({
-    store: identityStore(store),
-    now: () => performance.now(),
-    cluster: options.cluster,
-  });
-  await identities.start();
-  life.every(IDENTITY_COLLECT_MS, () => identities.collect());
-  return identities;
-}
-
 function createEndpoints(
   { options, log }: Base,
-  parts: { store: Store; datapath: Datapath; ipcache: Ipcache; identities: IdentityAllocator },
+  parts: {
+    store: Store;
+    datapath: Datapath;
+    ipcache: Ipcache;
+    identity: Identities;
+    addresses: SharedAddresses | undefined;
+    relabelled: (addresses: string[]) => Promise<void>;
+  },
 ): Endpoints {
+  const { allocator } = parts.identity;
   return new Endpoints({
     log,
     store: parts.store,
@@ -189,9 +198,12 @@ function createEndpoints(
     ipcache: parts.ipcache,
     network: createPodNetwork(),
     identities: {
-      acquire: (pod) => parts.identities.acquire(podLabels({ ...pod, cluster: options.cluster })),
-      release: (identity) => parts.identities.release(identity),
+      acquire: (pod) => allocator.acquire(podLabels({ ...pod, cluster: options.cluster })),
+      release: (identity) => allocator.release(identity),
     },
+    identityGracePeriodMs: options.identity.gracePeriodMs,
+    addresses: parts.addresses,
+    onRelabelled: parts.relabelled,
     ipv4: new AddressPool(options.ipv4Pool),
     ipv6: new AddressPool(options.ipv6Pool),
   });
@@ -232,8 +244,8 @@ function nameNodePrefixes({ life }: Base, ipcache: Ipcache): void {
   const addresses = new NodeAddresses(ipcache);
   addresses.refresh();
   life.every(NODE_ADDRESSES_MS, async () => addresses.refresh());
-  ipcache.upsert("default", "0.0.0.0/0", IDENTITY.worldIpv4);
-  ipcache.upsert("default", "::/0", IDENTITY.worldIpv6);
+  ipcache.upsert("restored", "0.0.0.0/0", IDENTITY.worldIpv4);
+  ipcache.upsert("restored", "::/0", IDENTITY.worldIpv6);
 }
 
 function startObserving(

@@ -8,9 +8,9 @@ import { Enforcer } from "../../host/enforce/enforcer.ts";
 import { Planner } from "../../host/enforce/planner.ts";
 import { PolicyService } from "../../host/enforce/policies.ts";
 import { type RulePlugins, RuleSets } from "../../host/enforce/rule-sets.ts";
-import { IdentityAllocator } from "../../host/identity/allocator.ts";
+import type { IdentityAllocator } from "../../host/identity/allocator.ts";
+import { createTestAllocator } from "../../host/identity/testing/world.ts";
 import type { Identity, PolicySubject } from "../../host/policy/types.ts";
-import { identityStore } from "../../host/store/identity-store.ts";
 import { SqliteStore } from "../../host/store/sqlite.ts";
 import { RunError } from "../errors.ts";
 import type { KernelMaps } from "./kernel-maps.ts";
@@ -24,18 +24,23 @@ const PLUGINS: RulePlugins = {
   compile: () => ({ digest: "sha256:bench", bytes: new Uint8Array() }) as never,
 };
 
+interface Parts {
+  store: SqliteStore;
+  identities: IdentityAllocator;
+  kernel: KernelMaps;
+  subjects: readonly PolicySubject[];
+  /** Ends what the identities are kept with. */
+  close: () => void;
+}
+
 export class ControlPlane {
-  readonly #store: SqliteStore;
+  readonly #parts: Parts;
   readonly #identities: IdentityAllocator;
   readonly #policies: PolicyService;
 
-  private constructor(
-    store: SqliteStore,
-    identities: IdentityAllocator,
-    kernel: KernelMaps,
-    subjects: readonly PolicySubject[],
-  ) {
-    this.#store = store;
+  private constructor(parts: Parts) {
+    const { store, identities, kernel, subjects } = parts;
+    this.#parts = parts;
     this.#identities = identities;
     const log = pino({ level: "silent" });
     const ruleSets = new RuleSets(store, PLUGINS);
@@ -56,10 +61,7 @@ export class ControlPlane {
   /** The identities are there, the policies are not. */
   static async start(file: string, size: WorldSize, kernel: KernelMaps): Promise<ControlPlane> {
     const store = new SqliteStore(file);
-    const identities = new IdentityAllocator({
-      store: identityStore(new SqliteStore(":memory:")),
-      now: () => performance.now(),
-    });
+    const { allocator: identities, close } = createTestAllocator({ reuseDelayMs: 0 });
     await identities.start();
     const all: Identity[] = [];
     for (let pod = 0; pod < size.identities; pod++)
@@ -70,7 +72,7 @@ export class ControlPlane {
       if (!identity) throw new RunError("Cannot place the endpoints: there are no identities");
       return { endpoint: index + 1, identity, namespace: namespaceOf(pod), namedPorts: [] };
     });
-    return new ControlPlane(store, identities, kernel, subjects);
+    return new ControlPlane({ store, identities, kernel, subjects, close });
   }
 
   /** Settles when it is in the kernel. @throws RunError when a policy is refused. */
@@ -99,6 +101,7 @@ export class ControlPlane {
   }
 
   close(): void {
-    this.#store.close();
+    this.#parts.close();
+    this.#parts.store.close();
   }
 }

@@ -2,6 +2,7 @@
 import type { ProxyHello, ProxyStatus } from "../../runtime/contract/control.ts";
 import type { CtRow, Feature, PolicyMapEntry } from "../datapath/types.ts";
 import type { Endpoint, EndpointSpec } from "../endpoint/types.ts";
+import type { IdentityKind } from "../identity/ranges.ts";
 
 export interface PolicyFile {
   /** Shown in errors; a path or `-`. */
@@ -46,6 +47,7 @@ export interface PolicyView extends AppliedPolicy {
 
 export interface IdentityView {
   id: number;
+  kind: IdentityKind;
   labels: string[];
   /** Local endpoints that have it. */
   endpoints: number;
@@ -81,6 +83,11 @@ export interface AdminBackend {
     list(): Endpoint[];
     get(reference: string): Endpoint;
     create(spec: EndpointSpec): Promise<Endpoint>;
+    /** Undefined removes a label. Settles when the identity that follows is in force. */
+    relabel(
+      reference: string,
+      changes: Readonly<Record<string, string | undefined>>,
+    ): Promise<Endpoint>;
     delete(reference: string): Promise<Endpoint>;
   };
   policies: {

@@ -113,6 +113,17 @@ export const agentStatus = z
 export const identityView = z
   .object({
     id: z.int(),
+    kind: z
+      .enum([
+        "reserved",
+        "well-known",
+        "user-reserved",
+        "cluster",
+        "local",
+        "remote-node",
+        "unknown",
+      ])
+      .meta({ description: "Who gave the number: `local` and `remote-node` are this node's own" }),
     labels: z.array(z.string()),
     endpoints: z.int().meta({ description: "Local endpoints that have it" }),
   })

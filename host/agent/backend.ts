@@ -25,9 +25,11 @@ import { GetFlowsRequestSchema } from "../hubble/gen/observer/observer_pb.ts";
 import type { Observer } from "../hubble/observer.ts";
 import type { IdentityAllocator } from "../identity/allocator.ts";
 import { formatLabel } from "../identity/label.ts";
+import { identityKind } from "../identity/ranges.ts";
 import type { Plugins } from "../plugin/plugins.ts";
 import { createPluginStates } from "../plugin/states.ts";
 import type { ProxySupervisor } from "../proxy/supervisor.ts";
+import type { LeasedKeys } from "../store/leased-keys.ts";
 import type { ApiCertificate } from "./api-certificate.ts";
 import type { EventPump } from "./event-pump.ts";
 import type { PolicyFolder } from "./policy-folder.ts";
@@ -51,6 +53,7 @@ export interface BackendDeps {
   audit: AuditLog;
   /** Undefined: the API is not served over TCP. */
   certificate: ApiCertificate | undefined;
+  leased: Pick<LeasedKeys, "trouble">;
   stop: () => void;
 }
 
@@ -122,6 +125,10 @@ function endpointBackend({
       await refresh();
       return view(endpoints.get(String(id)));
     },
+    relabel: (reference, changes) => {
+      const { id } = endpoints.get(reference);
+      return endpoints.relabel(id, changes, () => policies.refresh());
+    },
     delete: async (reference) => {
       const { id } = endpoints.get(reference);
       const gone = await endpoints.delete(id);
@@ -157,9 +164,12 @@ async function status(deps: BackendDeps, askProxy: AskProxy): Promise<AgentStatu
     degraded: [
       ...features.filter((one) => !one.available).map((one) => `${one.name}: ${one.detail}`),
       ...[enforcer.enforcement.trouble].filter((text) => text !== undefined),
-      ...[deps.proxy.trouble, deps.audit.trouble, deps.certificate?.trouble].filter(
-        (text) => text !== undefined,
-      ),
+      ...[
+        deps.proxy.trouble,
+        deps.audit.trouble,
+        deps.certificate?.trouble,
+        deps.leased.trouble,
+      ].filter((text) => text !== undefined),
       ...policies.conflicts,
       // Several policies may have a part in the same.
       ...new Set(
@@ -202,6 +212,7 @@ function identityViews({ identities, endpoints }: BackendDeps): IdentityView[] {
     .list()
     .map(({ id, labels }) => ({
       id,
+      kind: identityKind(id),
       labels: labels.map(formatLabel),
       endpoints: users.get(id) ?? 0,
     }))

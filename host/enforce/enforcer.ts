@@ -138,12 +138,12 @@ export class Enforcer {
     let changed = false;
     for (const [prefix, identity] of prefixes) {
       if (this.#prefixes.get(prefix) === identity) continue;
-      ipcache.upsert("policy", prefix, identity);
+      ipcache.upsert("generated", prefix, identity);
       changed = true;
     }
     for (const prefix of this.#prefixes.keys()) {
       if (prefixes.has(prefix)) continue;
-      ipcache.delete("policy", prefix);
+      ipcache.delete("generated", prefix);
       changed = true;
     }
     this.#prefixes = new Map(prefixes);

@@ -20,8 +20,8 @@ export interface KernelSide {
 
 /** Prefixes that policies name; host/ipcache. */
 export interface PrefixSide {
-  upsert(source: "policy", prefix: string, identity: number): void;
-  delete(source: "policy", prefix: string): void;
+  upsert(source: "generated", prefix: string, identity: number): unknown;
+  delete(source: "generated", prefix: string): unknown;
 }
 
 /** What a policy map is to hold (map-content.ts); endpoints of one policy share it. */

@@ -161,9 +161,9 @@ export class Worker {
     this.#records.flush(false);
   }
 
-  /** Live connections of these endpoints ask for their verdict again. */
-  reevaluate(endpoints: readonly number[]): void {
-    this.#reevaluation?.run(endpoints);
+  /** Live connections of these endpoints ask for their verdict again; of addresses they end. */
+  reevaluate(endpoints: readonly number[], relabelled: readonly string[] = []): void {
+    this.#reevaluation?.run(endpoints, relabelled);
     this.#settle();
   }
 
