@@ -3,7 +3,7 @@
  * into the emulated memory and lifts results from it, by the same layouts, so that a test can run
  * against either and a mistake in a layout shows in both. Not metered: `fuelUsed` is 0.
  */
-import { PluginRuleError } from "../isolate/errors.ts";
+import { PluginLoadError, PluginRuleError } from "../isolate/errors.ts";
 import type {
   HostImports,
   InstanceFacts,
@@ -106,7 +106,7 @@ class NativeInstance implements PluginInstance {
   load(compiled: Uint8Array): number {
     const at = this.#lower(compiled);
     const result = this.#guest.load(at, compiled.length);
-    if (this.#memory.u8(result) === 1) throw new Error(this.#liftText(result + 4));
+    if (this.#memory.u8(result) === 1) throw new PluginLoadError(this.#liftText(result + 4));
     return this.#memory.i32(result + 4);
   }
 
