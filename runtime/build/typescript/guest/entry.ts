@@ -37,11 +37,18 @@ const REASONS = ["finished", "denied", "malformed"];
 const TAGS = ["more", "pass", "drop", "pass-rest", "inject", "close"];
 const TWO_32 = 2 ** 32;
 
-const instance = instantiateNative(createPlugin, {
-  emit: (record) => emit(record.connection, recordOf(record)),
-  log: (level, message) => log(LEVELS[level] ?? "error", message),
-  match: (handle, bytes) => match(handle, bytes.slice()),
-});
+/**
+ * Messages after which a call is full: interpreted ones are expensive, and the rest of the bytes
+ * comes with the next call, which has a budget of its own.
+ */
+const RECORDS_FULL = 4;
+
+const imports = {
+  emit: (record: RecordView) => emit(record.connection, recordOf(record)),
+  log: (level: number, message: string) => log(LEVELS[level] ?? "error", message),
+  match: (handle: number, bytes: Uint8Array) => match(handle, bytes.slice()),
+};
+const instance = instantiateNative(createPlugin, imports, RECORDS_FULL);
 
 function recordOf(record: RecordView): Parameters<typeof emit>[1] {
   const fields: Parameters<typeof emit>[1]["fields"] = [];
