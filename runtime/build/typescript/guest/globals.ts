@@ -13,7 +13,7 @@ function logger(level: string): (...values: unknown[]) => void {
 }
 
 installTextCoding(scope);
-scope["console"] = {
+scope.console = {
   debug: logger("debug"),
   log: logger("info"),
   info: logger("info"),

@@ -105,6 +105,6 @@ function decodeSlowly(bytes: Uint8Array, fatal: boolean): string {
 
 /** Makes both global where they are not. */
 export function installTextCoding(scope: Record<string, unknown>): void {
-  scope["TextEncoder"] ??= Utf8Encoder;
-  scope["TextDecoder"] ??= Utf8Decoder;
+  scope.TextEncoder ??= Utf8Encoder;
+  scope.TextDecoder ??= Utf8Decoder;
 }
