@@ -28,7 +28,7 @@ type Reader = (words: Key[]) => Omit<Command, "name"> | undefined;
 export const QUIT = "quit";
 
 /** Keys of one command at most: each is judged. */
-const KEYS_MAX = 100;
+const KEYS_MAX = 50;
 const KEY = /^[\x21-\x7e]{1,250}$/;
 const NUMBER = /^\d{1,20}$/;
 const BYTES = /^\d{1,9}$/;
