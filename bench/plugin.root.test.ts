@@ -15,6 +15,7 @@ const NAMES = [
   ...["contract_overhead_ns", "fuel_share_percent", "cold_instance_us", "hostile_stop_ms"],
   ...["idle_tenant_instances", "largest_plugin_bytes", "activation_ms"],
   ...["activation_lost_connections", "swaps_memory_growth_percent"],
+  ...["interpreted_request_us", "interpreted_instance_kib", "interpreted_package_bytes"],
 ];
 
 test("plugin --quick --json prints every figure and leaves nothing behind", {

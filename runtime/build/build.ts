@@ -22,8 +22,9 @@ export interface BuiltPlugin {
 export interface BuildOptions {
   /** Less optimised and much sooner. */
   quick?: boolean;
-  /** In place of the manifest's version. */
+  /** In place of the manifest's version, and of its language. */
   version?: string;
+  language?: Manifest["language"];
 }
 
 /**
@@ -37,7 +38,8 @@ export async function buildPlugin(
 ): Promise<BuiltPlugin> {
   const { quick = false } = options;
   const read = readPluginManifest(folder);
-  const manifest = { ...read, version: options.version ?? read.version };
+  const { version = read.version, language = read.language } = options;
+  const manifest: Manifest = { ...read, version, ...(language && { language }) };
   const vectors = readVectorText(folder);
   const component = await buildComponent(root, folder, manifest, quick);
   return { manifest, vectors, component, file: assemblePackage(component, manifest, vectors) };
