@@ -32,6 +32,8 @@ const MANIFEST = {
 
 /** A plugin that runs what the client names, and injects the outcome as its answer. */
 const SOURCE = `
+import { twice } from "modern-package";
+import old from "old-package";
 import type { Memory } from "imker/sdk/memory.ts";
 import { RESPONSE } from "imker/sdk/output.ts";
 import { type Call, Connection, Plugin, RuleSet } from "imker/sdk/plugin.ts";
@@ -75,7 +77,7 @@ const RUN: Record<string, () => unknown> = {
   memory() { const all = []; for (;;) all.push(new Uint8Array(1 << 20).fill(1)); },
   regexp() { return /^(a+)+$/.test("a".repeat(40) + "b"); },
   throws() { throw new TypeError("no such luck"); },
-  evaluates() { return new Function("return 6 * 7")(); },
+  packages() { return twice(20) + old.two; },
   logs() { console.warn("a line", 1); return "ok"; },
 };
 function performance() { return "own"; }
@@ -101,6 +103,14 @@ export const createPlugin = (memory: Memory) => new Probe(memory);
 
 let image: PluginImage;
 const logged: string[] = [];
+
+/** A package of npm in the project, as it is installed. */
+function install(name: string, manifest: object, source: string): void {
+  const folder = join(FOLDER, "node_modules", name);
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(join(folder, "package.json"), JSON.stringify({ name, ...manifest }));
+  writeFileSync(join(folder, "index.js"), source);
+}
 
 async function build(source: string, manifest: object = MANIFEST): Promise<Uint8Array> {
   mkdirSync(FOLDER, { recursive: true });
@@ -133,6 +143,9 @@ function start(): { instance: PluginInstance; ask: (what: string) => string } {
 }
 
 beforeAll(async () => {
+  const modern = { type: "module", exports: "./index.js" };
+  install("modern-package", modern, "export const twice = (x) => 2 * x;");
+  install("old-package", { main: "index.js" }, "module.exports = { two: 2 };");
   const component = await build(SOURCE);
   // `language` is the manifest's: the sandbox does not look at it.
   image = prepareImage(component, { digest: "sha256:0", manifest: MANIFEST as never });
@@ -159,6 +172,10 @@ describe("what is there", () => {
       iso: "1970-01-01T00:00:00.000Z",
       set: [1, 2, 3],
     });
+  });
+
+  test("packages of npm, of both kinds", () => {
+    expect(start().ask("packages")).toBe("42");
   });
 
   test("state of its own in every instance, from where the build left it", () => {
