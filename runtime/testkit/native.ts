@@ -1,5 +1,5 @@
 /**
- * Runs a plugin's source as JavaScript behind the same interface as its component: lowers parameters
+ * Runs a plugin's source as JavaScript behind the interface of its component: lowers parameters
  * into the emulated memory and lifts results from it, by the same layouts, so that a test can run
  * against either and a mistake in a layout shows in both. Not metered: `fuelUsed` is 0.
  */

@@ -1,6 +1,6 @@
 /**
  * The plugin as it ships, interpreted in the sandbox: every vector at its cuts and mutated gives
- * what the source gives, on Node and on Deno, for the same fuel; it is small enough and stays cheap.
+ * what the source gives, on Node and on Deno, for the same fuel; its size and cost stay bounded.
  */
 import { execFile } from "node:child_process";
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";

@@ -1,8 +1,8 @@
 /**
  * memcached's text protocol, in full TypeScript: a client sends commands, some with a data block,
  * the server answers them in order. A command that the policy denies never reaches the server; the
- * client gets an error in its turn. What a part of the protocol looks like stands in commands.ts and
- * replies.ts; here is what becomes of bytes.
+ * client gets an error in its turn. What the parts of the protocol look like stands in commands.ts
+ * and replies.ts; here is what becomes of bytes.
  */
 import { Delimiter, FRAME_PARTIAL } from "imker/sdk/delimiter.ts";
 import type { Host } from "imker/sdk/host.ts";

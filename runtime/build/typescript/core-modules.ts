@@ -88,7 +88,7 @@ export function viewModule(bytes: Uint8Array): CoreModuleView {
   return view;
 }
 
-/** The module with names as `rename` gives them: an export without a name goes, custom sections too. */
+/** The module with names as `rename` gives them; exports without one go, custom sections too. */
 export function renameModule(
   view: CoreModuleView,
   rename: {

@@ -2,7 +2,7 @@
  * The component that componentize-qjs makes to one core module as the sandbox takes it. Inside are
  * a memory with the state of the started interpreter, the interpreter, the glue of the WIT world,
  * and a component of their own for what they import. Here the modules become one: named after each
- * other, stubs in place of WASI (host-stubs.ts), merged by Binaryen, and only the contract exported.
+ * other, stubs in place of WASI (host-stubs.ts), merged by Binaryen, exporting only the contract.
  * docs/decisions/0011 says why here and not in the sandbox.
  */
 import { spawn } from "node:child_process";
