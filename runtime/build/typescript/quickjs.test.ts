@@ -5,9 +5,10 @@
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { componentize } from "componentize-qjs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { PluginImage, PluginInstance } from "../../isolate/index.ts";
-import { instantiate, prepareImage } from "../../isolate/index.ts";
+import { instantiate, PluginImageError, prepareImage } from "../../isolate/index.ts";
 import { buildPlugin } from "../build.ts";
 import { BuildError } from "../compile.ts";
 
@@ -218,6 +219,21 @@ describe("what goes wrong", () => {
     expect(logged.join("\n")).toMatch(/^3 TypeError: no such luck\n {4}at /);
   });
 });
+
+test(
+  "what componentize-qjs makes is refused as it is, and so is all of WASI",
+  async () => {
+    const jsSource = "export const plugin = {};";
+    const witPath = join(ROOT, "runtime/contract/l7.wit");
+    for (const stubWasi of [false, true]) {
+      const { component } = await componentize({ witPath, jsSource, sync: true, stubWasi });
+      expect(() => prepareImage(component, { digest: "", manifest: MANIFEST as never })).toThrow(
+        PluginImageError,
+      );
+    }
+  },
+  BUILD_MS,
+);
 
 describe("what does not build", () => {
   test.each([
