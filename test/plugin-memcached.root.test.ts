@@ -90,13 +90,14 @@ async function flows(): Promise<string[]> {
 }
 
 beforeAll(async () => {
+  // Before there is an agent: it ends connections that idle while a build keeps us busy.
+  const file = await vendor.package(PLUGIN, "0.1.0");
   rig = await Rig.start("imker-t-memcached");
   cache = await rig.pod("cache");
   shop = await rig.pod("shop");
   run(cache, ["memcached", "-u", "nobody", "-l", "0.0.0.0", "-m", "64"]);
   const key = { name: "vendor", publicKey: vendor.publicKey, plugins: ["memcached"] };
   await rig.client.call("POST", "/v1/keys", key);
-  const file = await vendor.package(PLUGIN, "0.1.0");
   await rig.client.upload("/v1/plugins", file, "application/wasm");
   await rig.client.call("PUT", "/v1/plugins/memcached/activation", { version: "0.1.0" });
   expect(await rig.apply(POLICY)).toMatchObject({ errors: [], warnings: [] });
