@@ -7,7 +7,7 @@ import type { FigureReport } from "./plugin/figure.ts";
 import { run } from "./process.ts";
 
 const MAIN = join(dirname(fileURLToPath(import.meta.url)), "main.ts");
-const RUN_MS = 180_000;
+const RUN_MS = 300_000;
 
 /** Figures that are counted, not timed, and so are what they must be on any machine. */
 const COUNTED = ["idle_tenant_instances", "activation_lost_connections"];

@@ -110,6 +110,7 @@ function homeOf(
     return { module: MAIN, name: module === "GOT.func" ? `${self}:${name}` : name };
   }
   if (isLibrary && modules.get(RUNTIME)?.exports.has(name)) return { module: RUNTIME, name };
+  if (isLibrary) throw new BuildError(`Cannot link the interpreter: nothing gives ${name}`);
   return { module: STUBS, name: stubName(module, name) };
 }
 
