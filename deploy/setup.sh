@@ -95,6 +95,7 @@ test_packages="
   haproxy          haproxy
   postgresql       /usr/bin/pg_ctlcluster
   postgresql-client  psql
+  memcached        memcached
   redis-server     redis-server
 "
 bench_packages="

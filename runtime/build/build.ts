@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { type Manifest, manifestSchema } from "../contract/manifest.ts";
 import { assemblePackage } from "../contract/package.ts";
 import { BuildError, compilePlugin } from "./compile.ts";
-import { wrapComponent } from "./component.ts";
+import { wrapComponent, wrapNamed } from "./component.ts";
 import { KEYS_MARK, keysSource } from "./keys.ts";
 
 export interface BuiltPlugin {
@@ -22,8 +22,9 @@ export interface BuiltPlugin {
 export interface BuildOptions {
   /** Less optimised and much sooner. */
   quick?: boolean;
-  /** In place of the manifest's version. */
+  /** In place of the manifest's version, and of its language. */
   version?: string;
+  language?: Manifest["language"];
 }
 
 /**
@@ -37,11 +38,26 @@ export async function buildPlugin(
 ): Promise<BuiltPlugin> {
   const { quick = false } = options;
   const read = readPluginManifest(folder);
-  const manifest = { ...read, version: options.version ?? read.version };
+  const { version = read.version, language = read.language } = options;
+  const manifest: Manifest = { ...read, version, ...(language && { language }) };
   const vectors = readVectorText(folder);
-  const core = await compilePlugin({ root, plugin: folder, quick });
-  const component = await wrapComponent(root, core, quick);
+  const component = await buildComponent(root, folder, manifest, quick);
   return { manifest, vectors, component, file: assemblePackage(component, manifest, vectors) };
+}
+
+async function buildComponent(
+  root: string,
+  folder: string,
+  { language, capabilities }: Manifest,
+  quick: boolean,
+): Promise<Uint8Array> {
+  if (language !== "typescript") {
+    const core = await compilePlugin({ root, plugin: folder, quick });
+    return await wrapComponent(root, core, quick);
+  }
+  // The bundler and the interpreter are loaded when they are needed.
+  const { compileFullTypeScript } = await import("./typescript/quickjs.ts");
+  return await wrapNamed(root, await compileFullTypeScript({ root, plugin: folder, capabilities }));
 }
 
 /** Text of the folder's `vectors.md`; empty without one. */

@@ -5,7 +5,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import { type CliContext, wantsJson } from "../context.ts";
 import { CliError, EXIT } from "../errors.ts";
 import { addPluginEvidenceCommands } from "./plugin-evidence.ts";
@@ -44,17 +44,27 @@ async function forAuthor<T>(action: () => Promise<T>): Promise<T> {
   }
 }
 
+interface NewOptions {
+  dir?: string;
+  language: "portable" | "typescript";
+}
+
 function addNew(plugin: Command, context: CliContext): void {
   plugin
     .command("new")
     .description("start a plugin: a project folder that builds, with vectors and tests")
     .argument("<name>", "what policies will call it: l7proto: NAME")
     .option("--dir <folder>", "where (default: ./NAME)")
-    .action(async (name: string, options: { dir?: string }, command: Command) => {
+    .addOption(
+      new Option("--language <language>", "the fast subset, or all of TypeScript, interpreted")
+        .choices(["portable", "typescript"])
+        .default("portable"),
+    )
+    .action(async (name: string, options: NewOptions, command: Command) => {
       const folder = resolve(options.dir ?? name);
       const files = await forAuthor(async () => {
         const { createProject } = await import("../../../runtime/build/project.ts");
-        return createProject(ROOT, name, folder);
+        return createProject(ROOT, name, folder, options.language);
       });
       context.print(command, { name, folder, files }, () =>
         [
