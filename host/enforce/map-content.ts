@@ -30,8 +30,8 @@ interface Difference {
   deletes: readonly number[];
 }
 
-interface IdentityDifference extends Difference {
-  identity: number;
+/** With the rows that the numbers are of. */
+interface RowsDifference extends Difference {
   before: RowTemplate;
   now: RowTemplate;
 }
@@ -40,7 +40,7 @@ export class MapContent {
   readonly #policy: SubjectPolicy;
   readonly #numbers: OutcomeNumbers;
   #templates = new WeakMap<EntrySet, RowTemplate>();
-  #known = new WeakMap<EntrySet, WeakMap<EntrySet, Difference>>();
+  #known = new WeakMap<EntrySet, WeakMap<EntrySet, RowsDifference>>();
   #uses: { version: number; list: readonly L7Use[] } = { version: -1, list: [] };
   #generation: number;
   /** Rises with what is to be written. */
@@ -96,7 +96,8 @@ export class MapContent {
   pack(buffer: RowPacker): PolicyRows {
     buffer.reset();
     for (const direction of DIRECTIONS) {
-      for (const swapped of swappedAndSorted(this.#policy.identities(direction))) {
+      const identities = [...this.#policy.identities(direction)];
+      for (const swapped of swappedAndSorted(identities, identities.length)) {
         const identity = swapBytes(swapped);
         const entries = this.#policy.entrySet(direction, identity);
         buffer.addAll(identity, this.#template(entries, direction));
@@ -129,11 +130,11 @@ export class MapContent {
     let deleted = 0;
     for (const direction of DIRECTIONS) {
       const touches = { any: false, own: false };
-      for (const { identity, upserts, deletes } of this.#differences(direction)) {
+      this.#eachChange(direction, (identity, { upserts, deletes }) => {
         upserted += upserts.length;
         deleted += deletes.length;
         if (upserts.length + deletes.length > 0) touches[identity === 0 ? "any" : "own"] = true;
-      }
+      });
       if (touches.any && touches.own) return undefined;
     }
     // Both are there for a moment; and what changes more than the map holds is faster made anew.
@@ -141,48 +142,48 @@ export class MapContent {
     if (upserted + deleted > this.count) return undefined;
     const upserts = new RowPacker(upserted);
     const deletes = new RowPacker(deleted);
-    for (const direction of DIRECTIONS) this.#packChanges(direction, upserts, deletes);
+    for (const direction of DIRECTIONS) {
+      this.#eachChange(direction, (identity, difference) => {
+        for (const row of difference.upserts) upserts.add(identity, difference.now, row);
+        for (const row of difference.deletes) deletes.add(identity, difference.before, row);
+      });
+    }
     return { upserts: upserts.rows(), deletes: deletes.rows() };
   }
 
-  #packChanges(direction: Direction, upserts: RowPacker, deletes: RowPacker): void {
-    for (const difference of this.#differences(direction)) {
-      const { identity, before, now } = difference;
-      for (const row of difference.upserts) upserts.add(identity, now, row);
-      for (const row of difference.deletes) deletes.add(identity, before, row);
-    }
-  }
-
-  /** Of each identity that changed, in the tree's order. Neighbours mostly change alike. */
-  *#differences(direction: Direction): Generator<IdentityDifference> {
-    let last:
-      | { sets: [EntrySet, EntrySet]; difference: Omit<IdentityDifference, "identity"> }
-      | undefined;
-    for (const swapped of swappedAndSorted(this.#policy.changed(direction))) {
-      const identity = swapBytes(swapped);
-      const sets = this.#policy.change(direction, identity);
-      if (last?.sets[0] !== sets[0] || last.sets[1] !== sets[1]) {
-        last = { sets, difference: this.#difference(...sets, direction) };
-      }
-      yield { identity, ...last.difference };
-    }
-  }
-
-  #difference(
-    before: EntrySet,
-    now: EntrySet,
+  /** In the tree's order. Neighbours mostly change alike, so the last difference is tried first. */
+  #eachChange(
     direction: Direction,
-  ): Omit<IdentityDifference, "identity"> {
+    visit: (identity: number, difference: RowsDifference) => void,
+  ): void {
+    const changed = this.#policy.before(direction);
+    let before: EntrySet | undefined;
+    let now: EntrySet | undefined;
+    let difference: RowsDifference | undefined;
+    for (const swapped of swappedAndSorted(changed.keys(), changed.size)) {
+      const identity = swapBytes(swapped);
+      const old = changed.get(identity);
+      const wanted = this.#policy.entrySet(direction, identity);
+      if (old === undefined || old === wanted) continue;
+      if (difference === undefined || old !== before || wanted !== now) {
+        [before, now] = [old, wanted];
+        difference = this.#difference(old, wanted, direction);
+      }
+      visit(identity, difference);
+    }
+  }
+
+  #difference(before: EntrySet, now: EntrySet, direction: Direction): RowsDifference {
+    const known = this.#known.get(before)?.get(now);
+    if (known) return known;
     const templates = {
       before: this.#template(before, direction),
       now: this.#template(now, direction),
     };
-    const known = this.#known.get(before)?.get(now);
-    if (known) return { ...templates, ...known };
-    const made = differenceOf(templates.before, templates.now);
-    const byNow = this.#known.get(before) ?? new WeakMap<EntrySet, Difference>();
+    const made = { ...templates, ...differenceOf(templates.before, templates.now) };
+    const byNow = this.#known.get(before) ?? new WeakMap<EntrySet, RowsDifference>();
     this.#known.set(before, byNow.set(now, made));
-    return { ...templates, ...made };
+    return made;
   }
 
   #template(entries: EntrySet, direction: Direction): RowTemplate {
@@ -239,8 +240,11 @@ function differenceOf(before: RowTemplate, now: RowTemplate): Difference {
 }
 
 /** The tree branches by bytes as they lie in memory: neighbours share their way down. */
-function swappedAndSorted(identities: Iterable<number>): Uint32Array {
-  return Uint32Array.from(identities, swapBytes).sort();
+function swappedAndSorted(identities: Iterable<number>, count: number): Uint32Array {
+  const swapped = new Uint32Array(count);
+  let at = 0;
+  for (const identity of identities) swapped[at++] = swapBytes(identity);
+  return swapped.sort();
 }
 
 function swapBytes(value: number): number {

@@ -27,7 +27,7 @@ export function overflowConditions(
 
 export function overflowText(subject: PolicySubject, overflow: Overflow): string {
   const { entries, entriesMax, isLockedDown } = overflow;
-  const effect = isLockedDown ? "it is locked down" : "it keeps the policy it had";
+  const effect = isLockedDown ? "it is locked down" : "what it had stays";
   return (
     `${subjectName(subject)}: its policies make ${entries} entries, ` +
     `the policy map holds ${entriesMax}; ${effect}`

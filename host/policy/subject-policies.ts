@@ -44,10 +44,11 @@ export class SubjectPolicies {
     const named = new Set(all.map(({ endpoint }) => endpoint));
     const outcomes = new Map<string, SubjectResult["outcome"]>();
     const results = subjects.map((subject): SubjectResult => {
-      const key = subjectKey(subject, named);
+      const shared = withoutIdleName(subject, named);
+      const key = subjectKey(shared);
       let outcome = outcomes.get(key);
       if (!outcome) {
-        outcome = this.#outcome(key, subject, (policy, selected) =>
+        outcome = this.#outcome(key, shared, (policy, selected) =>
           policy.update(selected, changes, { namedPortsOf }),
         );
         outcomes.set(key, outcome);
@@ -90,10 +91,22 @@ export class SubjectPolicies {
   }
 }
 
-/** Equal where no rule tells them apart. `named`: endpoints that rules name. */
-function subjectKey(subject: PolicySubject, named: ReadonlySet<string | undefined>): string {
-  const { identity, namedPorts, name, scope = "endpoint" } = subject;
+/** An endpoint's name tells it from others of its identity only if a rule names it. */
+function withoutIdleName(
+  subject: PolicySubject,
+  named: ReadonlySet<string | undefined>,
+): PolicySubject {
+  const { name, ...shared } = subject;
+  return name !== undefined && named.has(name) ? subject : shared;
+}
+
+/** Equal for those who have the same policy. */
+function subjectKey({
+  scope = "endpoint",
+  identity,
+  name = "",
+  namedPorts,
+}: PolicySubject): string {
   const ports = namedPorts.map((one) => `${one.name}/${one.port}/${one.protocol}`);
-  const own = name !== undefined && named.has(name) ? name : "";
-  return JSON.stringify([scope, identity.id, identity.labels.map(formatLabel), own, ports]);
+  return JSON.stringify([scope, identity.id, identity.labels.map(formatLabel), name, ports]);
 }

@@ -91,14 +91,9 @@ export class SubjectPolicy implements ResolvedPolicy {
     return this.#directions[direction].distinctEntries();
   }
 
-  /** Identities whose entries may have changed since `settle`. */
-  changed(direction: Direction): Iterable<number> {
-    return this.#directions[direction].changed();
-  }
-
-  /** One's entries at the last `settle`, and now. */
-  change(direction: Direction, identity: number): [before: EntrySet, now: EntrySet] {
-    return this.#directions[direction].change(identity);
+  /** Identities whose entries may have changed since `settle`, with those they had then. Live. */
+  before(direction: Direction): ReadonlyMap<number, EntrySet> {
+    return this.#directions[direction].before;
   }
 
   settle(): void {

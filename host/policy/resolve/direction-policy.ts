@@ -102,15 +102,9 @@ export class DirectionPolicy {
     for (const { entries } of this.#combinations.values()) yield entries;
   }
 
-  /** Identities that may have changed since `settle`. */
-  changed(): Iterable<number> {
-    return this.#before.keys();
-  }
-
-  /** One's entries at the last `settle`, and now. */
-  change(identity: number): [before: EntrySet, now: EntrySet] {
-    const now = this.entriesOf(identity);
-    return [this.#before.get(identity) ?? now, now];
+  /** Identities that may have changed since `settle`, with their entries then. Live. */
+  get before(): ReadonlyMap<number, EntrySet> {
+    return this.#before;
   }
 
   /** Changes start anew from here. */
