@@ -12,6 +12,7 @@ import { AuditLog } from "./admin/audit-log.ts";
 import { Tokens } from "./admin/tokens.ts";
 import { createBackend } from "./agent/backend.ts";
 import { checkOptions } from "./agent/check-options.ts";
+import { Cluster } from "./agent/cluster.ts";
 import { BUILD, checkEnvironment } from "./agent/environment.ts";
 import { EventPump } from "./agent/event-pump.ts";
 import { createFlowNames } from "./agent/flow-names.ts";
@@ -29,6 +30,7 @@ import { AddressPool } from "./endpoint/ipam.ts";
 import { Enforcer } from "./enforce/enforcer.ts";
 import { Planner } from "./enforce/planner.ts";
 import { PolicyService } from "./enforce/policies.ts";
+import { featuresOf } from "./enforce/policy-reader.ts";
 import { RuleSets } from "./enforce/rule-sets.ts";
 import { RecordClients } from "./event/record-client.ts";
 import { FlowBuilder } from "./hubble/flow-builder.ts";
@@ -102,7 +104,8 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
   datapath.start();
   const ipcache = new Ipcache(datapath);
   nameNodePrefixes(base, ipcache);
-  const endpoints = createEndpoints(base, { store, datapath, ipcache, identities });
+  const cluster = life.own(new Cluster({ log, path: options.clusterState }));
+  const endpoints = createEndpoints(base, { store, datapath, ipcache, identities, cluster });
   await endpoints.restore();
 
   const names = { endpoints, identities, planner, plugins: plugins.view, cluster: options.cluster };
@@ -135,11 +138,21 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
     parsing: {
       checkPattern: createPatternCheck(),
       plugins: (reference) => plugins.view.manifestFor(formatPluginReference(reference)),
+      extendedProtocols: options.extendedIpProtocols,
     },
+    features: featuresOf(options),
+    sources: cluster.state,
     cluster: options.cluster,
   });
   plugins.view.onChange(() => policies.pluginsChanged());
   policies.restore();
+  const { node, nodeSelectorLabels: nodeLabels } = options;
+  await cluster.follow({
+    nodes: { node, nodeLabels, ipcache, identities },
+    refreshIdentities: () => endpoints.refreshIdentities(),
+    refresh: () => policies.refresh(),
+    sourcesChanged: () => policies.sourcesChanged(),
+  });
   await proxy.start();
   try {
     await policies.refresh();
@@ -156,7 +169,7 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
   const backend = createBackend({
     ...{ version: AGENT_VERSION, node: options.node, startedAt, stop },
     ...{ endpoints, policies, enforcer, identities, planner, datapath, proxy },
-    ...{ pump, observer, folder, plugins, audit },
+    ...{ pump, observer, folder, cluster, plugins, audit },
   });
   await serveAdmin(base, store, { backend, audit, plugins: plugins.backend });
   writePidFile(base);
@@ -176,8 +189,20 @@ async function startIdentities({ options, life }: Base, store: Store): Promise<I
 
 function createEndpoints(
   { options, log }: Base,
-  parts: { store: Store; datapath: Datapath; ipcache: Ipcache; identities: IdentityAllocator },
+  parts: {
+    store: Store;
+    datapath: Datapath;
+    ipcache: Ipcache;
+    identities: IdentityAllocator;
+    cluster: Cluster;
+  },
 ): Endpoints {
+  const labelsOf = (pod: { namespace: string; labels: Record<string, string> }) =>
+    podLabels({
+      ...pod,
+      cluster: options.cluster,
+      namespaceLabels: parts.cluster.state.namespaceLabels(pod.namespace),
+    });
   return new Endpoints({
     log,
     store: parts.store,
@@ -185,7 +210,7 @@ function createEndpoints(
     ipcache: parts.ipcache,
     network: createPodNetwork(),
     identities: {
-      acquire: (pod) => parts.identities.acquire(podLabels({ ...pod, cluster: options.cluster })),
+      acquire: (pod) => parts.identities.acquire(labelsOf(pod)),
       release: (identity) => parts.identities.release(identity),
     },
     ipv4: new AddressPool(options.ipv4Pool),

@@ -30,6 +30,12 @@ export interface AgentOptions {
   devices: string[];
   /** Folder of policy files to keep in force, or undefined. */
   policyDir: string | undefined;
+  /** File or folder with objects of the cluster, or undefined. */
+  clusterState: string | undefined;
+  /** Identities of other nodes carry the nodes' labels. */
+  nodeSelectorLabels: boolean;
+  /** Protocols without ports are policed, and a port may be left out. */
+  extendedIpProtocols: boolean;
   runtime: ProxyRuntime;
   workers: number;
   logLevel: string;

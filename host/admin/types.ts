@@ -41,7 +41,7 @@ export interface PolicyView extends AppliedPolicy {
   /** The object as it was given. */
   object: unknown;
   /** What keeps it from being in force as written; empty when all is well. */
-  conditions: { type: string; plugin: string; message: string }[];
+  conditions: { type: string; plugin?: string; message: string }[];
 }
 
 export interface IdentityView {
@@ -83,7 +83,8 @@ export interface AdminBackend {
   };
   policies: {
     list(): Promise<PolicyView[]>;
-    validate(files: PolicyFile[]): ApplyResult;
+    /** `forApply`: what is not enforced is an error, otherwise a warning. */
+    validate(files: PolicyFile[], forApply: boolean): ApplyResult;
     /** Settles when kernel and proxy enforce it (`wait`) or when it is accepted. */
     apply(files: PolicyFile[], wait: boolean): Promise<ApplyResult>;
     delete(kind: string, namespace: string, name: string, wait: boolean): Promise<AppliedPolicy>;

@@ -170,7 +170,7 @@ export const policyView = z
     source: z.string().meta({ description: "`api`, or the file it came from" }),
     object: z.unknown().meta({ description: "The object as it was given" }),
     conditions: z
-      .array(z.object({ type: z.string(), plugin: z.string(), message: z.string() }))
+      .array(z.object({ type: z.string(), plugin: z.string().optional(), message: z.string() }))
       .meta({ description: "What keeps it from being in force as written" }),
   })
   .meta({ id: "Policy" });

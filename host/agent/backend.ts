@@ -26,6 +26,7 @@ import { formatLabel } from "../identity/label.ts";
 import type { Plugins } from "../plugin/plugins.ts";
 import { createPluginStates } from "../plugin/states.ts";
 import type { ProxySupervisor } from "../proxy/supervisor.ts";
+import type { Cluster } from "./cluster.ts";
 import type { EventPump } from "./event-pump.ts";
 import type { PolicyFolder } from "./policy-folder.ts";
 
@@ -43,6 +44,7 @@ export interface BackendDeps {
   pump: EventPump;
   observer: Observer;
   folder: PolicyFolder | undefined;
+  cluster: Cluster;
   plugins: Plugins;
   audit: AuditLog;
   stop: () => void;
@@ -55,7 +57,7 @@ export function createBackend(deps: BackendDeps): AdminBackend {
     endpoints: endpointBackend(deps),
     policies: {
       list: () => policyViews(deps),
-      validate: (files) => policies.validate(files),
+      validate: (files, forApply) => policies.validate(files, forApply),
       apply: (files, wait) => policies.apply(files, wait),
       delete: async (kind, namespace, name, wait) => {
         refuseOwned(deps, kind, namespace, name);
@@ -147,6 +149,7 @@ async function status(deps: BackendDeps): Promise<AgentStatus> {
       ...policies
         .conditions(createPluginStates(deps.plugins.view, proxyStatus))
         .map(({ message }) => message),
+      ...deps.cluster.troubles,
       ...(deps.folder?.errors ?? []).map((one) => `${one.file}: ${one.path} ${one.message}`),
     ],
   };
@@ -159,7 +162,11 @@ async function policyViews({ policies, plugins, proxy }: BackendDeps): Promise<P
     ...view,
     conditions: conditions
       .filter(({ policy }) => isSame(policy, view))
-      .map(({ type, plugin, message }) => ({ type, plugin, message })),
+      .map(({ type, plugin, message }) => ({
+        type,
+        message,
+        ...(plugin === undefined ? {} : { plugin }),
+      })),
   }));
 }
 

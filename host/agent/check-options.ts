@@ -19,7 +19,13 @@ export function checkOptions(
 ): void {
   checkPool("--ipv4-pool", options.ipv4Pool);
   checkPool("--ipv6-pool", options.ipv6Pool);
-  const { policyDir, devices } = options;
+  const { policyDir, clusterState, devices } = options;
+  if (
+    clusterState !== undefined &&
+    statSync(clusterState, { throwIfNoEntry: false }) === undefined
+  ) {
+    throw new OptionError(`Cannot use --cluster-state ${clusterState}: there is no such path`);
+  }
   if (policyDir !== undefined && statSync(policyDir, { throwIfNoEntry: false }) === undefined) {
     throw new OptionError(`Cannot use --policy-dir ${policyDir}: there is no such folder`);
   }

@@ -3,11 +3,11 @@ import type { PluginImage } from "../../runtime/isolate/types.ts";
 import type { ApplyResult, PolicyFile } from "../admin/types.ts";
 import { BUILD } from "../agent/environment.ts";
 import { createPatternCheck } from "../agent/pattern-check.ts";
-import { readPolicyFiles } from "../enforce/policy-reader.ts";
+import { APPLY_FEATURES, readPolicyFiles } from "../enforce/policy-reader.ts";
 import { compileRules } from "../plugin/rule-compiler.ts";
 import { readShipped } from "../plugin/shipped.ts";
 
-export function validateLocally(files: PolicyFile[]): ApplyResult {
+export function validateLocally(files: PolicyFile[], forApply: boolean): ApplyResult {
   const shipped = readShipped(BUILD.plugins);
   const imageOf = (name: string, version: string | undefined): PluginImage | undefined =>
     shipped
@@ -23,6 +23,8 @@ export function validateLocally(files: PolicyFile[]): ApplyResult {
       const image = imageOf(plugin, version);
       if (image !== undefined) compileRules(image, rules, () => ++patterns);
     },
+    features: APPLY_FEATURES,
+    forApply,
   });
   const applied = documents.map(({ kind, namespace, name }) => ({
     ...{ kind, namespace, name },

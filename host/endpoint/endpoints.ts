@@ -7,7 +7,7 @@ import { existsSync } from "node:fs";
 import type { Logger } from "pino";
 import type { Datapath } from "../datapath/types.ts";
 import type { Ipcache } from "../ipcache/ipcache.ts";
-import type { PolicySubject } from "../policy/types.ts";
+import type { Identity, PolicySubject } from "../policy/types.ts";
 import type { Store } from "../store/store.ts";
 import { AddressError, type AddressPool } from "./ipam.ts";
 import {
@@ -197,8 +197,31 @@ export class Endpoints {
     if (entry !== undefined) entry.policyRevision = revision;
   }
 
+  /**
+   * Looks again at what names the endpoints' identities, such as the labels of their namespaces.
+   * True if one of them has another identity now.
+   */
+  async refreshIdentities(): Promise<boolean> {
+    const { identities } = this.#deps;
+    let changed = false;
+    for (const { record } of [...this.#entries.values()]) {
+      const identity = await identities.acquire(record);
+      const isThere = this.#entries.get(record.id)?.record === record;
+      if (isThere && identity.id !== record.identity) {
+        this.#enter(record, identity);
+        await identities.release(record.identity);
+        changed = true;
+      } else await identities.release(identity.id);
+    }
+    return changed;
+  }
+
   async #install(record: EndpointRecord): Promise<void> {
-    const identity = await this.#deps.identities.acquire(record);
+    this.#enter(record, await this.#deps.identities.acquire(record));
+  }
+
+  /** The record's reference to the identity is the caller's to take. */
+  #enter(record: EndpointRecord, identity: Identity): void {
     const current = { ...record, identity: identity.id };
     if (record.identity !== identity.id) {
       this.#deps.store.put(`endpoints/${record.id}`, JSON.stringify(current));

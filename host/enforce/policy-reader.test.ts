@@ -12,7 +12,7 @@ const RULES = "spec.ingress[1].toPorts[0].rules";
 
 function read(rules: string, checkRules: (rules: L7Rules) => void, plugins?: () => undefined) {
   const parsing = { checkPattern: () => undefined, ...(plugins ? { plugins } : {}) };
-  const deps = { parsing, checkRules };
+  const deps = { parsing, checkRules, features: {}, forApply: true };
   return readPolicyFiles([{ file: "f.yaml", text: policy(rules) }], deps);
 }
 

@@ -17,8 +17,12 @@ export function parseWorkers(text: string): number {
   return workers;
 }
 
-type Flags = Omit<AgentOptions, "devices" | "policyDir" | "tcpApi"> & {
+/** Options that a command line gives in another form. */
+type OwnForm = "devices" | "policyDir" | "tcpApi" | "clusterState";
+
+type Flags = Omit<AgentOptions, OwnForm> & {
   device: string[];
+  clusterState?: string;
   policyDir?: string;
 } & TcpApiFlags;
 
@@ -41,6 +45,9 @@ export function addAgentCommand(program: Command): void {
     .option("--ipv6-pool <cidr>", "pod addresses", AGENT_DEFAULTS.ipv6Pool)
     .option("--device <interface>", "interface to the outside; repeat", collect, [])
     .option("--policy-dir <path>", "keep the policy files of this folder in force")
+    .option("--cluster-state <path>", "file or folder with namespaces, services, nodes, groups")
+    .option("--node-selector-labels", "tell nodes apart by their labels", false)
+    .option("--extended-ip-protocols", "police VRRP, IGMP, GRE, IPIP, IPV6, ESP, AH", false)
     .option("--api-listen <host:port>", "serve the API over TCP too, with TLS", parseListen)
     .option("--api-tls-cert <file>", "certificate of the API over TCP, with its chain (PEM)")
     .option("--api-tls-key <file>", "key of that certificate (PEM)")
@@ -56,7 +63,7 @@ export function addAgentCommand(program: Command): void {
         .default("info"),
     )
     .action(async (flags: Flags, command: Command) => {
-      const { device, policyDir, apiListen, apiTlsCert, apiTlsKey, ...rest } = flags;
+      const { device, policyDir, clusterState, apiListen, apiTlsCert, apiTlsKey, ...rest } = flags;
       const tcpApi = tcpApiOptions({ apiListen, apiTlsCert, apiTlsKey });
       // Loading the agent takes a while; the other commands must not pay for it.
       const { runAgent } = await import("../../main.ts");
@@ -64,6 +71,7 @@ export function addAgentCommand(program: Command): void {
         ...rest,
         devices: device,
         policyDir,
+        clusterState,
         tcpApi,
         socket: globalOption(command, "socket") ?? join(rest.runDir, "admin.sock"),
       });
