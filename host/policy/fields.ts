@@ -94,10 +94,23 @@ function valueText(field: z.ZodType): string {
   return "as in spec";
 }
 
+/** What the schema refuses by a check across fields, which cannot be read from it. */
+const NEVER: readonly (readonly [string, string])[] = [
+  ...["ingress", "ingressDeny"].map(
+    (list) => [`spec.${list}[].fromRequires`, "it was removed from the language"] as const,
+  ),
+  ...["egress", "egressDeny"].map(
+    (list) => [`spec.${list}[].toRequires`, "it was removed from the language"] as const,
+  ),
+  ["spec.ingress[].toPorts[].rules.dns", "DNS rules are not allowed on ingress"],
+  ["spec.ingress[].toPorts[].listener", "Listener is not allowed on ingress"],
+];
+
 function supportOf(kind: string, path: string, field: z.ZodType, features: ApplyFeatures): string {
   const inner = unwrap(field);
   if (inner instanceof z.ZodNever) return `refused: ${messageOf(inner)}`;
-  if (/\.(from|to)Requires\[\]$/.test(path)) return "refused: it was removed from the language";
+  const never = NEVER.find(([start]) => path.startsWith(start));
+  if (never) return `refused: ${never[1]}`;
   const refusal = Object.values(REFUSALS).find(({ fields }) =>
     fields.some((end) => isAt(`${kind} ${path}`, end)),
   );

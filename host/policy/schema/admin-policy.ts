@@ -4,6 +4,7 @@
  */
 import { z } from "zod";
 import {
+  baselineEgressPeer,
   checkEgressRule,
   clusterMetadata,
   egressPeer,
@@ -37,11 +38,14 @@ const port = z
 
 const ports = filledList(port, RULES_MAX).optional();
 const from = filledList(ingressPeer, RULES_MAX);
-const to = filledList(egressPeer, RULES_MAX);
 const egressCheck = checkEgressRule("ports", "namedPort");
 
-function specFields(actions: readonly ["Allow", "Deny", "Pass"] | readonly ["Allow", "Deny"]) {
+function specFields(
+  actions: readonly ["Allow", "Deny", "Pass"] | readonly ["Allow", "Deny"],
+  peer: typeof egressPeer | typeof baselineEgressPeer,
+) {
   const action = z.enum(actions);
+  const to = filledList(peer, RULES_MAX);
   const ingress = z.strictObject({ name: ruleName, action, from, ports });
   const egress = z.strictObject({ name: ruleName, action, to, ports }).check(egressCheck);
   return {
@@ -51,9 +55,9 @@ function specFields(actions: readonly ["Allow", "Deny", "Pass"] | readonly ["All
   };
 }
 
-const baselineSpec = z.strictObject(specFields(["Allow", "Deny"]));
+const baselineSpec = z.strictObject(specFields(["Allow", "Deny"], baselineEgressPeer));
 const adminSpec = z.strictObject({
-  ...specFields(["Allow", "Deny", "Pass"]),
+  ...specFields(["Allow", "Deny", "Pass"], egressPeer),
   priority: priorityField.meta({ expected: "a number from 0 to 1000" }),
 });
 

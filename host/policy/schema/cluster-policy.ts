@@ -107,6 +107,12 @@ export type TieredPeer = z.infer<typeof anyPeer>;
 export const PEER_FIELDS = Object.keys(egressPeerFields);
 export const egressPeer = anyPeer.check(atMostOne(PEER_FIELDS));
 
+/** Of a BaselineAdminNetworkPolicy: no names. */
+const { domainNames: _names, ...baselineFields } = egressPeerFields;
+export const baselineEgressPeer = z
+  .strictObject(baselineFields)
+  .check(atMostOne(Object.keys(baselineFields)));
+
 export const ruleName = textField(`at most ${NAME_CHARACTERS_MAX} characters`, (value) =>
   value.length > NAME_CHARACTERS_MAX ? `is longer than ${NAME_CHARACTERS_MAX}` : undefined,
 ).optional();
