@@ -269,6 +269,7 @@ describe("a rule", () => {
       "any:app=a & k8s:NS=default",
     ],
     ["CiliumNetworkPolicy", "{matchLabels: {'reserved:init': ''}}", "reserved:init="],
+    ["CiliumNetworkPolicy", "{matchLabels: {'reserved.init': ''}}", "reserved:init="],
     [
       "CiliumNetworkPolicy",
       "{matchExpressions: [{key: 'reserved:init', operator: DoesNotExist}]}",

@@ -23,6 +23,9 @@ export interface Scope {
   subjectIsInit: boolean;
 }
 
+/** Another way to write `reserved:`, in Cilium's kinds only. */
+const RESERVED_DOTTED = "reserved.";
+
 export function requirementsOf(
   selector: LabelSelector,
   source: string = SOURCE_ANY,
@@ -39,6 +42,9 @@ export function requirementsOf(
 
   function sourcedKey(key: string): { source: string; key: string } {
     const colon = key.indexOf(":");
+    if (colon < 0 && source === SOURCE_ANY && key.startsWith(RESERVED_DOTTED)) {
+      return { source: SOURCE_RESERVED, key: key.slice(RESERVED_DOTTED.length) };
+    }
     if (colon < 0) return { source, key: keyPrefix + key };
     return { source: key.slice(0, colon), key: keyPrefix + key.slice(colon + 1) };
   }
