@@ -1,4 +1,5 @@
 /** `policy validate` where no agent runs: the same checks, with the plugins of this tree. */
+import { existsSync } from "node:fs";
 import type { PluginImage } from "../../runtime/isolate/types.ts";
 import type { ApplyResult, PolicyFile } from "../admin/types.ts";
 import { BUILD } from "../agent/environment.ts";
@@ -8,7 +9,8 @@ import { compileRules } from "../plugin/rule-compiler.ts";
 import { readShipped } from "../plugin/shipped.ts";
 
 export function validateLocally(files: PolicyFile[], forApply: boolean): ApplyResult {
-  const shipped = readShipped(BUILD.plugins);
+  // Before the first build there are none; then what names one is a warning.
+  const shipped = existsSync(BUILD.plugins) ? readShipped(BUILD.plugins) : [];
   const imageOf = (name: string, version: string | undefined): PluginImage | undefined =>
     shipped
       .map(({ image }) => image)

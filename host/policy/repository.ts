@@ -46,10 +46,12 @@ export class PolicyRepository {
   readonly #features: ApplyFeatures;
   readonly #others: PolicySources;
   readonly #policies = new Map<string, StoredPolicy>();
+  /** Applied groups by name. */
+  readonly #groups = new Map<string, CidrGroup>();
   #revision = 1;
   /** Groups and services as policies see them; of two groups of one name the applied one counts. */
   readonly sources: PolicySources = {
-    cidrGroups: () => [...this.#cidrGroups().values()],
+    cidrGroups: () => this.#cidrGroups(),
     services: () => this.#others.services(),
   };
 
@@ -116,6 +118,7 @@ export class PolicyRepository {
 
   #put(document: PolicyDocument, revision: number): void {
     this.#policies.set(documentKey(document), { document, revision, rules: [] });
+    if (isGroup(document)) this.#groups.set(document.name, document.group);
   }
 
   #translate(document: PolicyDocument, revision: number): void {
@@ -137,13 +140,11 @@ export class PolicyRepository {
     return changed;
   }
 
-  #cidrGroups(): Map<string, CidrGroup> {
-    const groups = new Map<string, CidrGroup>();
-    for (const group of this.#others.cidrGroups()) groups.set(group.name, group);
-    for (const { document } of this.#policies.values()) {
-      if (isGroup(document)) groups.set(document.group.name, document.group);
+  *#cidrGroups(): Generator<CidrGroup> {
+    yield* this.#groups.values();
+    for (const group of this.#others.cidrGroups()) {
+      if (!this.#groups.has(group.name)) yield group;
     }
-    return groups;
   }
 
   /** False if there is none; the revision rises only if there was one. */
@@ -151,7 +152,10 @@ export class PolicyRepository {
     const deleted = this.#policies.delete(documentKey(key));
     if (!deleted) return false;
     this.#revision++;
-    if (key.kind === "CiliumCIDRGroup") this.#translateReferring(this.#revision);
+    if (key.kind === "CiliumCIDRGroup") {
+      this.#groups.delete(key.name);
+      this.#translateReferring(this.#revision);
+    }
     return true;
   }
 
@@ -180,6 +184,7 @@ export class PolicyRepository {
       sources: this.#others,
     });
     for (const [key, policy] of this.#policies) copy.#policies.set(key, policy);
+    for (const [name, group] of this.#groups) copy.#groups.set(name, group);
     copy.#revision = this.#revision;
     return copy;
   }

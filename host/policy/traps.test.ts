@@ -1,6 +1,6 @@
 /**
  * Places where implementations of these languages go wrong (policy-semantics.md, section 2): who is
- * let in on TCP 80, and at times on another port, after parsing, translation, resolution and look-up.
+ * let in on TCP 80, or on another port, after parsing, translation, resolution and look-up.
  */
 import { expect, test } from "vitest";
 import { cidrLabels, parsePrefix } from "../identity/cidr.ts";
