@@ -63,7 +63,7 @@ export function addPluginRoutes(
         200: { kind: "ndjson", description: "A line each, oldest first", schema: logLine },
       },
     },
-    // Asked for here, not when the first line is: too many readers are told before the answer begins.
+    // Asked for here, not with the first line: too many readers hear it before the answer begins.
     ({ params, query }, reply) =>
       reply(200, (signal) => jsonLines(plugins.logs(params.name, query, signal))),
   );
