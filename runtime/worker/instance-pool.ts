@@ -2,8 +2,8 @@
  * Plugin instances by tenant: one for each plugin version, role and pair of identities (and, for an
  * identity that stands for many machines, a bucket of peer addresses), so bytes of two tenants
  * never share a sandbox, and an instance that only watches never fails one that serves. Bounded in
- * number and memory; idle ones are let go, those of versions that serve no more at once; a key whose instances keep
- * failing is refused for a time that doubles.
+ * number and memory; idle ones are let go, those of versions that serve no more at once; a key
+ * whose instances keep failing is refused for a time that doubles.
  */
 import type { InstanceStatus } from "../contract/control.ts";
 import type { InstanceStage, PluginImage, PluginInstance } from "../isolate/types.ts";
