@@ -19,7 +19,7 @@ import type { PluginImage } from "../../runtime/isolate/types.ts";
 import { ruleSchemaOf } from "../policy/rule-schema.ts";
 import type { Store } from "../store/store.ts";
 import { PluginRequestError } from "./errors.ts";
-import type { PackageFiles, StoredPackage } from "./package-files.ts";
+import type { PackageClaims, PackageFiles, StoredPackage } from "./package-files.ts";
 import { compareVersions } from "./semver.ts";
 import { signPackage } from "./signing.ts";
 import { MACHINE_KEY, type Trust } from "./trust.ts";
@@ -189,6 +189,11 @@ export class InstalledVersions {
   /** The package as it stands on disk, checked. Throws when it is damaged. */
   package(digest: string): StoredPackage {
     return this.#deps.files.read(digest);
+  }
+
+  /** What its file says of itself, for looking on. Throws when it is damaged. */
+  claims(digest: string): PackageClaims {
+    return this.#deps.files.claims(digest);
   }
 
   /** Ready to be instantiated. Throws when its file is damaged or gone. */

@@ -21,9 +21,9 @@ export type PluginStates = (reference: PluginReference) => PluginState;
 
 export interface PolicyCondition {
   policy: { kind: PolicyKind; namespace: string; name: string };
-  type: "PluginUnknown" | "PluginVersionMissing" | "PluginUnavailable";
-  /** `NAME` or `NAME@VERSION`, as the policy has it. */
-  plugin: string;
+  type: "PluginUnknown" | "PluginVersionMissing" | "PluginUnavailable" | "PolicyMapFull";
+  /** `NAME` or `NAME@VERSION`, as the policy has it, if it is about one. */
+  plugin?: string;
   /** A sentence for people: what is wrong, and what becomes of the traffic. */
   message: string;
 }

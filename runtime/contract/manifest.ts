@@ -42,6 +42,11 @@ export const manifestSchema = z
     /** The contract it was built for. */
     contract: z.literal("imker:l7@1.0.0"),
     description: z.string().max(256),
+    /**
+     * What `plugin.ts` is written in: the portable subset, compiled to machine-like code (default),
+     * or all of TypeScript, run by an interpreter inside the sandbox: larger and slower.
+     */
+    language: z.enum(["portable", "typescript"]).optional(),
     status: z.enum(["alpha", "beta", "stable"]),
     securityPosture: z.string().max(512),
     /** Which Hubble L7 message its records fill; `generic` becomes `<Name> Fields: map[…]`. */

@@ -24,6 +24,8 @@ export type Runnable = Pick<Vector, "stages" | "steps"> & {
   facts?: Omit<InstanceFacts, "stages">;
   /** Of each stage; without it the first is egress, the second ingress. */
   points?: readonly number[];
+  /** Called when the plugin is shown bytes that only stand for others that nobody kept. */
+  unseenShown?: () => void;
 };
 
 const FACTS: Omit<InstanceFacts, "stages"> = {
@@ -93,7 +95,7 @@ export class VectorRunner {
       ...(vector.facts ?? FACTS),
       stages: this.#stages(vector.stages, vector.points),
     });
-    const pair = new PeerPair(this.instance, connection);
+    const pair = new PeerPair(this.instance, connection, vector.unseenShown);
     vector.steps.forEach((step, index) => {
       pair.take(this.#step(step), typeof cut === "function" ? cut(index) : cut);
     });

@@ -165,9 +165,9 @@ export class Worker {
     this.#records.flush(false);
   }
 
-  /** Live connections of these endpoints ask for their verdict again. */
-  reevaluate(endpoints: readonly number[]): void {
-    this.#reevaluation?.run(endpoints);
+  /** Live connections of these endpoints ask for their verdict again; of addresses they end. */
+  reevaluate(endpoints: readonly number[], relabelled: readonly string[] = []): void {
+    this.#reevaluation?.run(endpoints, relabelled);
     this.#settle();
   }
 
@@ -355,7 +355,7 @@ export class Worker {
       if (wrong !== undefined) {
         this.#host.current = undefined;
         if (recording !== undefined) this.#recorder.failed(connection, wrong);
-        this.#connections.fault(pooled, wrong);
+        this.#connections.fault(pooled, wrong, connection);
         return -1;
       }
       if (recording !== undefined) recording.called(direction, this.#batch, first);
