@@ -4,7 +4,7 @@
  */
 import { readdirSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { ABI_VERSION } from "./abi.ts";
+import { ABI_VERSION } from "./layout.ts";
 import { ALLOW_ALL, entry, sh, TestNode, type TestPod } from "./testdata/node-client.ts";
 import { Peer } from "./testdata/peer.ts";
 
