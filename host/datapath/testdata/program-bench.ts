@@ -3,7 +3,13 @@
  * through a program: build, set up, run, look (BPF_PROG_TEST_RUN). What needs real sockets or
  * interfaces is in traffic.root.test.ts.
  */
-import { type BpfObject, loadNative, type Native, type RingBuffer } from "../../native/index.ts";
+import {
+  type BpfObject,
+  loadNative,
+  type Native,
+  type ProgramInfo,
+  type RingBuffer,
+} from "../../native/index.ts";
 import {
   type ConfigRow,
   decodeConfig,
@@ -144,8 +150,7 @@ export class ProgramBench {
     view.setUint32(CONTEXT_IFINDEX, IFINDEX, true);
     const contextOut = new Uint8Array(CONTEXT_BYTES);
     const out = new Uint8Array(FRAME_BYTES_MAX);
-    const object = program.startsWith("netdev") ? this.#host : this.#pod;
-    const fd = object.programFd(program);
+    const fd = this.#object(program).programFd(program);
     const done = this.native.programTestRun(fd, frame, out, context, contextOut, repeat);
     const readCt = (): CtRow[] => this.ct();
     return {
@@ -158,6 +163,10 @@ export class ProgramBench {
       },
       nanoseconds: done.nanoseconds,
     };
+  }
+
+  info(program: ProgramName): ProgramInfo {
+    return this.native.programInfo(this.#object(program).programFd(program));
   }
 
   ct(): CtRow[] {
@@ -177,6 +186,10 @@ export class ProgramBench {
     this.#ring.close();
     this.#host.close();
     this.#pod.close();
+  }
+
+  #object(program: ProgramName): BpfObject {
+    return program.startsWith("netdev") ? this.#host : this.#pod;
   }
 
   #takeEvents(): DatapathEvent[] {
