@@ -12,6 +12,7 @@ import { AuditLog } from "./admin/audit-log.ts";
 import { Tokens } from "./admin/tokens.ts";
 import { createBackend } from "./agent/backend.ts";
 import { checkOptions } from "./agent/check-options.ts";
+import { CtCollector } from "./agent/ct-collector.ts";
 import { BUILD, checkEnvironment } from "./agent/environment.ts";
 import { EventPump } from "./agent/event-pump.ts";
 import { createFlowNames } from "./agent/flow-names.ts";
@@ -98,7 +99,13 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
   const ruleSets = new RuleSets(store, plugins.view);
   const planner = new Planner(store, ruleSets);
   const identities = await startIdentities(base, store);
-  const datapath = life.own(createDatapath({ bpffs: options.bpffs }));
+  const datapath = life.own(
+    createDatapath({
+      bpffs: options.bpffs,
+      policyAuditMode: options.policyAuditMode ?? false,
+      hostFirewall: options.hostFirewall ?? false,
+    }),
+  );
   datapath.start();
   const ipcache = new Ipcache(datapath);
   nameNodePrefixes(base, ipcache);
@@ -151,12 +158,15 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
   for (const device of options.devices) datapath.attachNetdev(device);
   plugins.start();
 
+  const connections = life.own(
+    new CtCollector(datapath, (error) => log.error({ error }, "connections were not collected")),
+  );
   const folder = watchPolicies(base, policies);
   const audit = life.own(new AuditLog(auditFile(options.stateDir)));
   const backend = createBackend({
     ...{ version: AGENT_VERSION, node: options.node, startedAt, stop },
     ...{ endpoints, policies, enforcer, identities, planner, datapath, proxy },
-    ...{ pump, observer, folder, plugins, audit },
+    ...{ pump, observer, folder, plugins, audit, connections },
   });
   await serveAdmin(base, store, { backend, audit, plugins: plugins.backend });
   writePidFile(base);

@@ -52,6 +52,15 @@ export const endpointRequest = z
     ],
   });
 
+export const endpointOptions = z
+  .object({
+    policyAuditMode: z.boolean().meta({
+      description: "What L3/L4 policy denies passes and is told as audited; L7 is enforced",
+    }),
+  })
+  .strict()
+  .meta({ id: "EndpointOptions", examples: [{ policyAuditMode: true }] });
+
 const reference = z.string().meta({ description: "An id, a name, or `namespace/name`" });
 export const referenceParams = z.object({ reference });
 

@@ -13,7 +13,7 @@ import type {
   IdentityView,
   PolicyView,
 } from "../admin/types.ts";
-import type { Datapath } from "../datapath/types.ts";
+import type { Datapath, PolicyMapEntry } from "../datapath/types.ts";
 import type { Endpoints } from "../endpoint/endpoints.ts";
 import type { Enforcer } from "../enforce/enforcer.ts";
 import type { Planner } from "../enforce/planner.ts";
@@ -26,6 +26,7 @@ import { formatLabel } from "../identity/label.ts";
 import type { Plugins } from "../plugin/plugins.ts";
 import { createPluginStates } from "../plugin/states.ts";
 import type { ProxySupervisor } from "../proxy/supervisor.ts";
+import type { CtCollector } from "./ct-collector.ts";
 import type { EventPump } from "./event-pump.ts";
 import type { PolicyFolder } from "./policy-folder.ts";
 
@@ -41,6 +42,7 @@ export interface BackendDeps {
   datapath: Datapath;
   proxy: ProxySupervisor;
   pump: EventPump;
+  connections: CtCollector;
   observer: Observer;
   folder: PolicyFolder | undefined;
   plugins: Plugins;
@@ -50,6 +52,10 @@ export interface BackendDeps {
 
 export function createBackend(deps: BackendDeps): AdminBackend {
   const { policies, datapath, planner, proxy } = deps;
+  const withPolicies = (entry: PolicyMapEntry) => ({
+    ...entry,
+    allowedBy: planner.originsOf(entry.cookie).map((origin) => origin.name),
+  });
   return {
     status: () => status(deps),
     endpoints: endpointBackend(deps),
@@ -65,13 +71,16 @@ export function createBackend(deps: BackendDeps): AdminBackend {
     identities: () => identityViews(deps),
     flows: (query, signal) => flows(deps, query, signal),
     kernel: {
-      policy: (endpoint) =>
-        datapath.listPolicy(endpoint).map((entry) => ({
-          ...entry,
-          allowedBy: planner.originsOf(entry.cookie).map((origin) => origin.name),
-        })),
+      policy: (endpoint) => datapath.listPolicy(endpoint).map(withPolicies),
       ct: () => datapath.listCt(),
       ipcache: () => datapath.listIpcache(),
+      lookupPolicy: (endpoint, question) => {
+        const entry = datapath.lookupPolicy(endpoint, question);
+        return entry && withPolicies(entry);
+      },
+      lookupCt: (tuple) => datapath.lookupCt(tuple),
+      lookupIpcache: (address) => datapath.lookupIpcache(address),
+      collectCt: () => deps.connections.collect(),
     },
     upgradeProxy: (drainSeconds) => proxy.upgrade(drainSeconds * 1000),
     stop: () => deps.stop(),
@@ -108,6 +117,8 @@ function endpointBackend({
       await refresh();
       return endpoints.get(String(id));
     },
+    configure: (reference, { policyAuditMode }) =>
+      endpoints.setAudit(endpoints.get(reference).id, policyAuditMode),
     delete: async (reference) => {
       const { id } = endpoints.get(reference);
       const gone = await endpoints.delete(id);
@@ -139,6 +150,7 @@ async function status(deps: BackendDeps): Promise<AgentStatus> {
         ? undefined
         : { ...proxyStatus, startedAt: new Date(proxyStatus.startedAt).toISOString() },
     features,
+    conntrack: deps.connections.status(),
     degraded: [
       ...features.filter((one) => !one.available).map((one) => `${one.name}: ${one.detail}`),
       ...[enforcer.enforcement.trouble].filter((text) => text !== undefined),

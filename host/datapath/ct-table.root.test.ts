@@ -1,4 +1,4 @@
-/** Connections in the kernel: how long they live, found by their tuple, swept when they are over. */
+/** Connections in the kernel: how long they live, found by their tuple, swept when over. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { findConnection, sweepConnections } from "./ct-table.ts";
 import { buildFrame, FLAG, type FrameSpec, PROTOCOL } from "./testdata/frame.ts";

@@ -60,8 +60,9 @@ function makePolicyMap(native: Native, entries: readonly PolicyMapEntry[]): numb
 }
 
 /**
- * The entry that decides, found as bpf/lib/policy.h finds it: the longest match for the peer and the
- * longest for anybody; of the two the higher precedence, then the longer prefix, then the peer's.
+ * The entry that decides, found as bpf/lib/policy.h finds it: the longest match for the peer and
+ * the longest for anybody; of the two the higher precedence, then the longer prefix, then the
+ * peer's.
  */
 export function findPolicy(
   native: Native,

@@ -135,7 +135,7 @@ export interface Datapath {
   upsertEndpoint(endpoint: DatapathEndpoint): void;
   deleteEndpoint(id: number): void;
   listEndpoints(): DatapathEndpoint[];
-  /** Changes audit mode of a pod, or of the node's own policy (ENDPOINT_HOST). False: no such pod. */
+  /** Audit mode of a pod, or of the node's own policy (ENDPOINT_HOST). False: no such pod. */
   setAudit(endpoint: number, audit: boolean): boolean;
   /** Programs of a node's own interface: traffic with the outside, the node's own included. */
   attachNetdev(ifname: string): void;

@@ -19,13 +19,14 @@ import {
   type PodNetwork,
 } from "./types.ts";
 
-const ENDPOINT_ID_MAX = 65_535;
+/** The one above is the node itself. */
+const ENDPOINT_ID_MAX = 65_534;
 const PROTOCOL_NUMBER = { TCP: 6, UDP: 17, SCTP: 132 } as const;
 
 export interface EndpointsDeps {
   log: Logger;
   store: Store;
-  datapath: Pick<Datapath, "upsertEndpoint" | "deleteEndpoint">;
+  datapath: Pick<Datapath, "upsertEndpoint" | "deleteEndpoint" | "setAudit">;
   ipcache: Ipcache;
   network: PodNetwork;
   identities: IdentitySource;
@@ -37,6 +38,7 @@ interface Entry {
   record: EndpointRecord;
   subject: PolicySubject;
   policyRevision: number;
+  audit: boolean;
 }
 
 export class Endpoints {
@@ -192,6 +194,14 @@ export class Endpoints {
     return [...this.#entries.values()].map((entry) => entry.record);
   }
 
+  /** Not kept: audit mode ends with the agent. */
+  setAudit(id: number, audit: boolean): Endpoint {
+    const entry = this.#entry(id);
+    this.#deps.datapath.setAudit(id, audit);
+    entry.audit = audit;
+    return this.#show(entry);
+  }
+
   policyEnforced(id: number, revision: number): void {
     const entry = this.#entries.get(id);
     if (entry !== undefined) entry.policyRevision = revision;
@@ -206,6 +216,7 @@ export class Endpoints {
     this.#entries.set(record.id, {
       record: current,
       policyRevision: 0,
+      audit: false,
       subject: {
         endpoint: record.id,
         identity,
@@ -263,7 +274,7 @@ export class Endpoints {
     throw new EndpointError(409, `Cannot add an endpoint: all ${ENDPOINT_ID_MAX} ids are in use`);
   }
 
-  #show({ record, subject, policyRevision }: Entry): Endpoint {
+  #show({ record, subject, policyRevision, audit }: Entry): Endpoint {
     return {
       id: record.id,
       name: record.name,
@@ -277,6 +288,7 @@ export class Endpoints {
       netns: record.netns,
       state: policyRevision === 0 ? "waiting" : "ready",
       policyRevision,
+      policyAuditMode: audit,
     };
   }
 }

@@ -24,7 +24,7 @@ export interface MapInfo {
 }
 
 export interface ProgramInfo {
-  /** Instructions that the verifier went through, over all paths; the kernel's bound is a million. */
+  /** Instructions the verifier went through, over all paths; the kernel's bound is a million. */
   verified: number;
   /** Size of the program as the kernel has rewritten it; 8 bytes an instruction. */
   bytes: number;

@@ -40,6 +40,8 @@ export function addAgentCommand(program: Command): void {
     .option("--ipv4-pool <cidr>", "pod addresses", AGENT_DEFAULTS.ipv4Pool)
     .option("--ipv6-pool <cidr>", "pod addresses", AGENT_DEFAULTS.ipv6Pool)
     .option("--device <interface>", "interface to the outside; repeat", collect, [])
+    .option("--policy-audit-mode", "let pass what L3/L4 policy denies, and tell of it")
+    .option("--host-firewall", "track the node's own connections before it has a policy")
     .option("--policy-dir <path>", "keep the policy files of this folder in force")
     .option("--api-listen <host:port>", "serve the API over TCP too, with TLS", parseListen)
     .option("--api-tls-cert <file>", "certificate of the API over TCP, with its chain (PEM)")

@@ -1,6 +1,7 @@
 /** `imker status` and `imker identity list`. */
 import type { Command } from "commander";
 import type { AgentStatus, IdentityView } from "../../admin/types.ts";
+import { countAll } from "../../agent/ct-collector.ts";
 import { type CliContext, table } from "../context.ts";
 
 export function addStatusCommands(program: Command, context: CliContext): void {
@@ -42,6 +43,7 @@ function statusText(status: AgentStatus): string {
         `${proxy.workers} workers, revision ${proxy.revision}, ` +
         `${proxy.connections} connections, ${proxy.instances} plugin instances`,
     `memory    agent ${mebibytes(agent.rss)}, proxy ${proxy ? mebibytes(proxy.rss) : "-"}`,
+    conntrackText(status),
     ...status.features.map(
       (one) => `feature   ${one.name}: ${one.available ? "yes" : `no (${one.detail})`}`,
     ),
@@ -50,6 +52,12 @@ function statusText(status: AgentStatus): string {
       : status.degraded.map((text) => `degraded  ${text}`)),
   ];
   return `${lines.join("\n")}\n`;
+}
+
+function conntrackText({ conntrack: { alive, deleted, capacity } }: AgentStatus): string {
+  const known = countAll(alive);
+  const share = ((100 * known) / capacity).toFixed(1);
+  return `conntrack ${known} of ${capacity} (${share} %), ${countAll(deleted)} expired and collected`;
 }
 
 function mebibytes(bytes: number): string {
