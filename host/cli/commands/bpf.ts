@@ -22,6 +22,7 @@ const PROTOCOL_NAMES: Record<number, string> = {
 };
 
 type PolicyRow = PolicyMapEntry & { allowedBy: string[] };
+type Question = { identity: string; direction: string; protocol: string; port?: string };
 type IpcacheRow = { prefix: string; identity: number };
 
 export function addBpfCommands(program: Command, context: CliContext): void {
@@ -50,9 +51,12 @@ function addPolicy(policy: Command, context: CliContext): void {
     .option("--direction <direction>", "ingress or egress", "ingress")
     .option("--protocol <protocol>", "TCP, UDP, … or a number", parseProtocol, TCP)
     .option("--port <port>", "destination port; of ICMP 256 times the type")
-    .action(async (reference: string, options: Record<string, string>, command: Command) => {
+    .action(async (reference: string, options: Question, command: Command) => {
       await context.withClient(command, async (client) => {
-        const path = `/v1/bpf/decision/${pathOf(reference)}?${new URLSearchParams(options)}`;
+        // The command's options are more than the question: --json may stand among them.
+        const { identity, direction, protocol, port } = options;
+        const query = new URLSearchParams({ identity, direction, protocol, ...(port && { port }) });
+        const path = `/v1/bpf/decision/${pathOf(reference)}?${query}`;
         context.print(command, [await client.call<PolicyRow>("GET", path)], policyTable);
       });
     });
