@@ -1,4 +1,4 @@
-/** Single frames: ICMP errors of every kind pass with the connection they quote, and only with it. */
+/** Single frames: ICMP errors of every kind pass with the connection they quote, and no other. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { buildFrame, buildPacket, type FrameSpec, PROTOCOL } from "./testdata/frame.ts";
 import { entry } from "./testdata/node-client.ts";
