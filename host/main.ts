@@ -26,9 +26,10 @@ import { NodeAddresses, nodeAddress } from "./agent/node-addresses.ts";
 import { createPatternCheck } from "./agent/pattern-check.ts";
 import { PolicyFolder } from "./agent/policy-folder.ts";
 import { type PluginSink, recordsAfterPackets } from "./agent/record-order.ts";
-import { createDatapath, createPodNetwork } from "./datapath/index.ts";
+import { createDatapath, createPodNetwork, ENDPOINT_HOST } from "./datapath/index.ts";
 import type { Datapath } from "./datapath/types.ts";
 import { Endpoints } from "./endpoint/endpoints.ts";
+import { HostEndpoint } from "./endpoint/host-endpoint.ts";
 import { AddressPool } from "./endpoint/ipam.ts";
 import { Enforcer } from "./enforce/enforcer.ts";
 import { Planner } from "./enforce/planner.ts";
@@ -112,8 +113,9 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
   );
   datapath.start();
   const ipcache = new Ipcache(datapath);
-  nameNodePrefixes(base, ipcache);
+  const nodeAddresses = nameNodePrefixes(base, ipcache);
   const cluster = life.own(new Cluster({ log, path: options.clusterState }));
+  const host = createHost(base, { datapath, cluster, nodeAddresses });
   const relabelled = async (changed: string[]): Promise<void> => {
     datapath.bumpEpoch();
     await proxy.relabelled(changed);
@@ -126,9 +128,9 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
   const endpoints = createEndpoints(base, parts);
   await endpoints.restore();
 
-  const names = { endpoints, identities, planner, plugins: plugins.view, cluster: options.cluster };
+  const names = { endpoints, host, identities, planner, plugins: plugins.view };
   const { pump, records, observer } = startObserving(base, datapath, {
-    getters: createFlowNames(names),
+    getters: createFlowNames({ ...names, cluster: options.cluster }),
     plugins: {
       log: (line) => plugins.log.add(line, Number(line.time / 1_000_000n)),
       recorded: (one) => plugins.cases.add(one),
@@ -145,7 +147,10 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
       proxy,
       ruleSets,
       recordings: () => plugins.recordings.forProxy(),
-      onEnforced: (endpoint, revision) => endpoints.policyEnforced(endpoint, revision),
+      onEnforced: (endpoint, revision) => {
+        if (endpoint === ENDPOINT_HOST) host?.policyEnforced(revision);
+        else endpoints.policyEnforced(endpoint, revision);
+      },
       lockdownOnOverflow: options.endpointLockdownOnPolicyOverflow,
     },
     // A proxy that outlived the last agent has a lower revision: that one was an earlier time.
@@ -153,7 +158,7 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
   );
   const policies: PolicyService = new PolicyService({
     ...{ log, store, identities, planner, enforcer, ruleSets },
-    subjects: () => endpoints.subjects(),
+    subjects: () => [...endpoints.subjects(), ...(host ? [host.subject()] : [])],
     parsing: {
       checkPattern: createPatternCheck(),
       plugins: (reference) => plugins.view.manifestFor(formatPluginReference(reference)),
@@ -166,6 +171,8 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
   });
   plugins.view.onChange(() => policies.pluginsChanged());
   policies.restore();
+  // No policy is for the node then; an agent with the option may have left one, and tracked for it.
+  if (host === undefined) datapath.setHostPolicy(undefined);
   await proxy.start();
   let isCurrent = true;
   try {
@@ -192,7 +199,7 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
   const audit = life.own(new AuditLog(auditFile(options.stateDir)));
   const backend = createBackend({
     ...{ version: AGENT_VERSION, node: options.node, startedAt, stop },
-    ...{ endpoints, policies, enforcer, identities, planner, datapath, proxy },
+    ...{ endpoints, host, policies, enforcer, identities, planner, datapath, proxy },
     ...{ pump, observer, folder, cluster, plugins, audit, connections },
     ...{ certificate: base.certificate, leased: identity.leased },
   });
@@ -235,6 +242,21 @@ function createEndpoints(
     onRelabelled: parts.relabelled,
     ipv4: new AddressPool(options.ipv4Pool),
     ipv6: new AddressPool(options.ipv6Pool),
+  });
+}
+
+/** Undefined unless the node may have a policy. */
+function createHost(
+  { options }: Base,
+  parts: { datapath: Datapath; cluster: Cluster; nodeAddresses: NodeAddresses },
+): HostEndpoint | undefined {
+  if (options.hostFirewall !== true) return undefined;
+  const { datapath, cluster, nodeAddresses } = parts;
+  return new HostEndpoint({
+    datapath,
+    labels: () => ({ ...cluster.state.nodeLabels(options.node), ...options.nodeLabels }),
+    addresses: () => nodeAddresses.list(),
+    netns: `/proc/${process.pid}/ns/net`,
   });
 }
 
@@ -290,12 +312,13 @@ function startPlugins(
 }
 
 /** The node's own addresses, and what an address that nothing names is. */
-function nameNodePrefixes({ life }: Base, ipcache: Ipcache): void {
+function nameNodePrefixes({ life }: Base, ipcache: Ipcache): NodeAddresses {
   const addresses = new NodeAddresses(ipcache);
   addresses.refresh();
   life.every(NODE_ADDRESSES_MS, async () => addresses.refresh());
   ipcache.upsert("restored", "0.0.0.0/0", IDENTITY.worldIpv4);
   ipcache.upsert("restored", "::/0", IDENTITY.worldIpv6);
+  return addresses;
 }
 
 function startObserving(

@@ -59,8 +59,10 @@ export interface AgentOptions {
   devices: string[];
   /** What L3/L4 policy denies passes and is told as audited; L7 is enforced all the same. */
   policyAuditMode?: boolean;
-  /** Track the node's own connections from the start (host/datapath/settings.ts). */
+  /** Enforce policies with a `nodeSelector`, and track the node's connections from the start. */
   hostFirewall?: boolean;
+  /** The node's own, besides those of its Node object; policies select nodes by them. */
+  nodeLabels: Readonly<Record<string, string>>;
   /** Folder of policy files to keep in force, or undefined. */
   policyDir: string | undefined;
   /** Whether endpoints that no policy selects are open. */

@@ -16,6 +16,7 @@ import type {
 } from "../admin/types.ts";
 import type { Datapath, PolicyMapEntry } from "../datapath/types.ts";
 import type { Endpoints } from "../endpoint/endpoints.ts";
+import type { HostEndpoint } from "../endpoint/host-endpoint.ts";
 import type { Endpoint } from "../endpoint/types.ts";
 import type { Enforcer } from "../enforce/enforcer.ts";
 import type { Planner } from "../enforce/planner.ts";
@@ -42,6 +43,8 @@ export interface BackendDeps {
   node: string;
   startedAt: Date;
   endpoints: Endpoints;
+  /** Undefined: the node has no policy of its own. */
+  host: HostEndpoint | undefined;
   policies: PolicyService;
   enforcer: Enforcer;
   identities: IdentityAllocator;
@@ -119,6 +122,7 @@ function refuseOwned(
 
 function endpointBackend({
   endpoints,
+  host,
   policies,
   enforcer,
 }: BackendDeps): AdminBackend["endpoints"] {
@@ -128,21 +132,28 @@ function endpointBackend({
     enforcer.overflows.some(({ endpoint }) => endpoint === one.id)
       ? { ...one, state: "policy-overflow" }
       : one;
+  const hostOf = (reference: string): HostEndpoint | undefined =>
+    host?.answersTo(reference) ? host : undefined;
   return {
-    list: () => endpoints.list().map(view),
-    get: (reference) => view(endpoints.get(reference)),
+    list: () => [...endpoints.list(), ...(host ? [host.view()] : [])].map(view),
+    get: (reference) => view(hostOf(reference)?.view() ?? endpoints.get(reference)),
     create: async (spec) => {
       const { id } = await endpoints.create(spec);
       await refresh();
       return view(endpoints.get(String(id)));
     },
-    relabel: (reference, changes) => {
+    relabel: async (reference, changes) => {
+      hostOf(reference)?.refuse("label");
       const { id } = endpoints.get(reference);
       return endpoints.relabel(id, changes, () => policies.refresh());
     },
     configure: (reference, { policyAuditMode }) =>
-      view(endpoints.setAudit(endpoints.get(reference).id, policyAuditMode)),
+      view(
+        hostOf(reference)?.setAudit(policyAuditMode) ??
+          endpoints.setAudit(endpoints.get(reference).id, policyAuditMode),
+      ),
     delete: async (reference) => {
+      hostOf(reference)?.refuse("delete");
       const { id } = endpoints.get(reference);
       const gone = await endpoints.delete(id);
       enforcer.forget(id);

@@ -22,6 +22,11 @@ export class NodeAddresses {
     this.#addresses = addresses;
   }
 
+  /** As of the last look, without prefix lengths. */
+  list(): string[] {
+    return [...this.#known].map((prefix) => prefix.replace(/\/\d+$/, ""));
+  }
+
   refresh(): void {
     const present = new Set(this.#addresses());
     for (const prefix of present) {

@@ -67,6 +67,11 @@ export class ClusterState implements PolicySources {
     return this.#nodes;
   }
 
+  /** Of the node of this name; none if it is not known. */
+  nodeLabels(name: string): Readonly<Record<string, string>> {
+    return this.#nodes.find((node) => node.name === name)?.labels ?? {};
+  }
+
   /** Addresses of the Kubernetes API: the backends of the service `default/kubernetes`. */
   apiServers(): readonly string[] {
     return this.#apiServers;
