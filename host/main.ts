@@ -23,6 +23,7 @@ import { Lifetime } from "./agent/lifetime.ts";
 import { listenAdmin, refuseSecondAgent } from "./agent/listen.ts";
 import { listenAdminTls } from "./agent/listen-tls.ts";
 import { NodeAddresses, nodeAddress } from "./agent/node-addresses.ts";
+import { openConnections } from "./agent/open-connections.ts";
 import { createPatternCheck } from "./agent/pattern-check.ts";
 import { PolicyFolder } from "./agent/policy-folder.ts";
 import { type PluginSink, recordsAfterPackets } from "./agent/record-order.ts";
@@ -168,6 +169,12 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
     sources: cluster.state,
     cluster: options.cluster,
     enforcement: options.enablePolicy,
+    connections: {
+      open: openConnections,
+      ipcache: () => datapath.listIpcache(),
+      policesOutside: options.devices.length > 0,
+    },
+    nowMs: Date.now,
   });
   plugins.view.onChange(() => policies.pluginsChanged());
   policies.restore();
@@ -359,7 +366,8 @@ function watchPolicies(
   return life.own(
     new PolicyFolder(options.policyDir, {
       log,
-      apply: (files, wait) => policies.apply(files, wait),
+      // A folder says what is wanted; there is nobody to ask.
+      apply: (files, wait) => policies.apply(files, { wait, force: true }),
       remove: (kind, namespace, name, wait) => policies.delete(kind, namespace, name, wait),
       list: () => policies.list(),
     }),

@@ -3,6 +3,8 @@ import type { ProxyHello, ProxyStatus } from "../../runtime/contract/control.ts"
 import type { CtStatus } from "../agent/ct-collector.ts";
 import type { CtRow, Feature, PolicyMapEntry, PolicyQuestion, Tuple } from "../datapath/types.ts";
 import type { Endpoint, EndpointSpec } from "../endpoint/types.ts";
+import type { CutConnection } from "../enforce/lockout-guard.ts";
+import type { ApplyOptions } from "../enforce/policies.ts";
 import type { IdentityKind } from "../identity/ranges.ts";
 
 export interface PolicyFile {
@@ -35,6 +37,10 @@ export interface ApplyResult {
   errors: PolicyFileError[];
   /** Accepted, but not in force as written: a plugin that is not installed. */
   warnings: PolicyFileError[];
+  /** Open connections into the node that it would cut; not applied then. */
+  cuts?: CutConnection[];
+  /** When it is undone unless it is confirmed, RFC 3339. */
+  confirmBy?: string;
 }
 
 export interface PolicyView extends AppliedPolicy {
@@ -103,7 +109,8 @@ export interface AdminBackend {
     /** `forApply`: what is not enforced is an error, otherwise a warning. */
     validate(files: PolicyFile[], forApply: boolean): ApplyResult;
     /** Settles when kernel and proxy enforce it (`wait`) or when it is accepted. */
-    apply(files: PolicyFile[], wait: boolean): Promise<ApplyResult>;
+    apply(files: PolicyFile[], options: ApplyOptions): Promise<ApplyResult>;
+    confirm(): Promise<AppliedPolicy[]>;
     delete(kind: string, namespace: string, name: string, wait: boolean): Promise<AppliedPolicy>;
   };
   identities(): IdentityView[];

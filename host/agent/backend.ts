@@ -80,7 +80,8 @@ export function createBackend(deps: BackendDeps): AdminBackend {
     policies: {
       list: () => policyViews(deps, askProxy),
       validate: (files, forApply) => policies.validate(files, forApply),
-      apply: (files, wait) => policies.apply(files, wait),
+      apply: (files, options) => policies.apply(files, options),
+      confirm: () => policies.confirm(),
       delete: async (kind, namespace, name, wait) => {
         refuseOwned(deps, kind, namespace, name);
         return policies.delete(kind, namespace, name, wait);

@@ -1,5 +1,6 @@
 /** The command line: the command tree, and the one place that turns errors into exit codes. */
 import { Command, CommanderError } from "commander";
+import { terminalAsk } from "./ask.ts";
 import { addAgentCommand } from "./commands/agent.ts";
 import { addApiCommands } from "./commands/api.ts";
 import { addBpfCommands } from "./commands/bpf.ts";
@@ -107,6 +108,8 @@ if (import.meta.main) {
     out: (text) => process.stdout.write(text),
     err: (text) => process.stderr.write(text),
     socket: process.env.IMKER_SOCKET,
+    sshConnection: process.env.SSH_CONNECTION,
+    ask: terminalAsk(),
   });
   process.exitCode = await runCli(process.argv.slice(2), context);
 }

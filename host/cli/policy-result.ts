@@ -10,6 +10,9 @@ import type {
 import { type CliContext, wantsJson } from "./context.ts";
 import { CliError, EXIT } from "./errors.ts";
 
+/** Open connections into the node that stand against applying; nothing was applied. */
+export class CutError extends CliError {}
+
 /** Sends files to be applied or validated; problems of the files are part of the result. */
 export async function sendPolicies(
   context: CliContext,
@@ -20,11 +23,11 @@ export async function sendPolicies(
   return context.withClient(command, async (client) => {
     const reply = await client.send("POST", path, { files });
     if (reply.status === 200 || reply.status === 422) return reply.body as ApplyResult;
+    const { cuts } = (reply.body ?? {}) as { cuts?: unknown };
     const detail = (reply.body as { detail?: string } | undefined)?.detail;
-    throw new CliError(
-      reply.status >= 500 ? EXIT.environment : EXIT.user,
-      detail ?? `HTTP status ${reply.status}`,
-    );
+    const code = reply.status >= 500 ? EXIT.environment : EXIT.user;
+    const message = detail ?? `HTTP status ${reply.status}`;
+    throw cuts === undefined ? new CliError(code, message) : new CutError(code, message);
   });
 }
 

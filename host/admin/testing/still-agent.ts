@@ -150,6 +150,7 @@ export class StillAgent {
         list: async () => [],
         validate: judge,
         apply: async (files) => judge(files),
+        confirm: async () => [],
         delete: async (kind, namespace, name) => ({ kind, namespace, name, revision: 4 }),
       },
       identities: () => [{ id: 1001, kind: "cluster", labels: ["k8s:app=web"], endpoints: 1 }],

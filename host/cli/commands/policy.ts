@@ -1,29 +1,22 @@
 /** `imker policy …`: the policies of this node. */
 import type { Command } from "commander";
-import type { ApplyResult, PolicyFile, PolicyView } from "../../admin/types.ts";
+import type { AppliedPolicy, ApplyResult, PolicyFile, PolicyView } from "../../admin/types.ts";
 import type { FieldRow } from "../../policy/fields.ts";
 import { type CliContext, table } from "../context.ts";
 import { CliError, EXIT } from "../errors.ts";
 import { readPolicyInput } from "../policy-input.ts";
-import { deletePolicies, displayName, reportProblems, sendPolicies } from "../policy-result.ts";
+import {
+  CutError,
+  deletePolicies,
+  displayName,
+  reportProblems,
+  sendPolicies,
+} from "../policy-result.ts";
 
 export function addPolicyCommands(program: Command, context: CliContext): void {
   const policy = program.command("policy").description("network policies");
-  policy
-    .command("apply")
-    .description("put policies in force; nothing of a file with an error is applied")
-    .requiredOption("-f, --filename <path...>", "YAML files, folders of them, or - for stdin")
-    .option("--wait", "return when kernel and proxy enforce them")
-    .action(async (options: { filename: string[]; wait?: boolean }, command: Command) => {
-      const path = `/v1/policies${options.wait ? "?wait=true" : ""}`;
-      const result = await sendPolicies(context, command, path, readPolicyInput(options.filename));
-      context.print(command, result, (value) =>
-        value.applied
-          .map((one) => `${displayName(one)} applied (revision ${one.revision})\n`)
-          .join(""),
-      );
-      reportProblems(context, command, result);
-    });
+  addApply(policy, context);
+  addConfirm(policy, context);
   policy
     .command("validate")
     .description("check policy files without applying them, by the agent if one is reachable")
@@ -40,6 +33,84 @@ export function addPolicyCommands(program: Command, context: CliContext): void {
   addFields(policy, context);
   addGet(policy, context);
   addDelete(policy, context);
+}
+
+interface ApplyFlags {
+  filename: string[];
+  wait?: boolean;
+  force?: boolean;
+  confirmTimeout?: string;
+}
+
+function addApply(policy: Command, context: CliContext): void {
+  policy
+    .command("apply")
+    .description("put policies in force; nothing of a file with an error is applied")
+    .requiredOption("-f, --filename <path...>", "YAML files, folders of them, or - for stdin")
+    .option("--wait", "return when kernel and proxy enforce them")
+    .option("--force", "also when that cuts open connections into the node, such as your own")
+    .option("--confirm-timeout <duration>", "undo it after so long (60s, 5m) unless confirmed")
+    .action(async (flags: ApplyFlags, command: Command) => {
+      const files = readPolicyInput(flags.filename);
+      const result = await applyOrAsk(context, command, flags, files);
+      context.print(command, result, appliedText);
+      reportProblems(context, command, result);
+    });
+}
+
+/** Who sits at a terminal may decide now what --force decides before. */
+async function applyOrAsk(
+  context: CliContext,
+  command: Command,
+  flags: ApplyFlags,
+  files: PolicyFile[],
+): Promise<ApplyResult> {
+  const send = (force: boolean): Promise<ApplyResult> =>
+    sendPolicies(context, command, applyPath(context, { ...flags, force }), files);
+  try {
+    return await send(flags.force === true);
+  } catch (error) {
+    if (!(error instanceof CutError) || context.ask === undefined) throw error;
+    if (!(await context.ask(`${error.message}\nApply them all the same? [y/N] `))) throw error;
+    return send(true);
+  }
+}
+
+function applyPath(
+  { sshConnection }: CliContext,
+  { wait, force, confirmTimeout }: Omit<ApplyFlags, "filename">,
+): string {
+  const query = new URLSearchParams();
+  if (wait) query.set("wait", "true");
+  if (force) query.set("force", "true");
+  if (confirmTimeout !== undefined) query.set("confirm-timeout", confirmTimeout);
+  // sshd writes UNKNOWN where it does not know an address.
+  if (/^\S*[.:]\S* \d+ \S*[.:]\S* \d+$/.test(sshConnection ?? "")) {
+    query.set("connection", sshConnection ?? "");
+  }
+  return query.size === 0 ? "/v1/policies" : `/v1/policies?${query}`;
+}
+
+function appliedText({ applied, confirmBy }: ApplyResult): string {
+  const lines = applied.map((one) => `${displayName(one)} applied (revision ${one.revision})\n`);
+  if (confirmBy !== undefined) {
+    lines.push(`undone at ${confirmBy} unless 'imker policy confirm' comes before\n`);
+  }
+  return lines.join("");
+}
+
+function addConfirm(policy: Command, context: CliContext): void {
+  policy
+    .command("confirm")
+    .description("keep what was applied with --confirm-timeout")
+    .action(async (_options: unknown, command: Command) => {
+      await context.withClient(command, async (client) => {
+        const kept = await client.call<AppliedPolicy[]>("POST", "/v1/policies/confirm");
+        context.print(command, kept, (all) =>
+          all.map((one) => `${displayName(one)} is kept\n`).join(""),
+        );
+      });
+    });
 }
 
 function addFields(policy: Command, context: CliContext): void {
