@@ -33,6 +33,7 @@ import { Endpoints } from "./endpoint/endpoints.ts";
 import { HostEndpoint } from "./endpoint/host-endpoint.ts";
 import { AddressPool } from "./endpoint/ipam.ts";
 import { Enforcer } from "./enforce/enforcer.ts";
+import type { NodeConnections } from "./enforce/lockout-guard.ts";
 import { Planner } from "./enforce/planner.ts";
 import { PolicyService } from "./enforce/policies.ts";
 import { featuresOf } from "./enforce/policy-reader.ts";
@@ -169,11 +170,7 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
     sources: cluster.state,
     cluster: options.cluster,
     enforcement: options.enablePolicy,
-    connections: {
-      open: openConnections,
-      ipcache: () => datapath.listIpcache(),
-      policesOutside: options.devices.length > 0,
-    },
+    ...(options.policyAuditMode ? {} : { connections: nodeConnections(base, datapath) }),
     nowMs: Date.now,
   });
   plugins.view.onChange(() => policies.pluginsChanged());
@@ -261,10 +258,19 @@ function createHost(
   const { datapath, cluster, nodeAddresses } = parts;
   return new HostEndpoint({
     datapath,
-    labels: () => ({ ...cluster.state.nodeLabels(options.node), ...options.nodeLabels }),
+    labels: options.nodeLabels,
+    nodeLabels: () => cluster.state.nodeLabels(options.node),
     addresses: () => nodeAddresses.list(),
     netns: `/proc/${process.pid}/ns/net`,
   });
+}
+
+function nodeConnections({ options }: Base, datapath: Datapath): NodeConnections {
+  return {
+    open: openConnections,
+    ipcache: () => datapath.listIpcache(),
+    policesOutside: options.devices.length > 0,
+  };
 }
 
 /** Settles when what the cluster's state says now is in force, or false: then it will be. */

@@ -3,6 +3,8 @@
  * the outside, over both families, live; and what keeps an operator from locking himself out.
  */
 import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
@@ -16,7 +18,8 @@ const IMKER = join(dirname(dirname(fileURLToPath(import.meta.url))), "imker");
 const HOST = 65_535;
 const SSH = 22;
 const WEB = 8080;
-const OPTIONS = ["--host-firewall", "--node-label", "role=edge"];
+const STATE = mkdtempSync(join(tmpdir(), "imker-host-"));
+const OPTIONS = ["--host-firewall", "--node-label", "role=edge", "--cluster-state", STATE];
 const FAMILIES = [
   { family: 4, node: WORLD.node4, world: WORLD.partner4 },
   { family: 6, node: WORLD.node6, world: WORLD.partner6 },
@@ -74,18 +77,23 @@ const apply = (text: string): Promise<unknown> =>
     files: [{ file: "host.yaml", text }],
   });
 
+async function serve(): Promise<void> {
+  for (const { node } of FAMILIES) {
+    for (const port of [SSH, WEB]) await peers.host.listen("tcp", node, port);
+  }
+}
+
 beforeAll(async () => {
   rig = await Rig.start("imker-t-host", "node", OPTIONS);
   const { nodeNetns, worldNetns } = rig.stage;
   peers = { host: new Peer(nodeNetns), world: new Peer(worldNetns) };
-  for (const { node, world } of FAMILIES) {
-    for (const port of [SSH, WEB]) await peers.host.listen("tcp", node, port);
-    await peers.world.listen("tcp", world, WEB);
-  }
+  await serve();
+  for (const { world } of FAMILIES) await peers.world.listen("tcp", world, WEB);
 });
 afterAll(async () => {
   for (const peer of Object.values(peers ?? {})) await peer.kill();
   await rig?.close();
+  rmSync(STATE, { recursive: true });
 });
 beforeEach(async () => {
   for (const { kind, name } of await policies()) {
@@ -163,7 +171,7 @@ describe.each(FAMILIES)("IPv$family", ({ node, world }) => {
     await apply(sshAndEcho);
     await greeting(node, SSH);
     await greeting(node, WEB, denied);
-    const lines = imker(["observe", "--last", "200", "--output", "jsonpb"], "").text;
+    const lines = imker(["observe", "--last", "200", "--output", "json"], "").text;
     const flows = lines
       .split("\n")
       .filter((line) => line.startsWith("{"))
@@ -185,6 +193,28 @@ it("is for nodes with these labels only", async () => {
   await apply(sshAndEcho.replace("role: edge", "role: inner"));
   expect(await greeting(WORLD.node4, WEB)).toMatch("hello");
   expect(await rig.client.call("GET", `/v1/bpf/policy/${HOST}`)).toEqual([]);
+});
+
+it("follows the labels of its Node object", async () => {
+  await apply(sshAndEcho.replace("role: edge", "zone: a"));
+  expect(await greeting(WORLD.node4, WEB)).toMatch("hello");
+  const node = join(STATE, "node.yaml");
+  const labels = (text: string) =>
+    writeFileSync(
+      node,
+      `{apiVersion: v1, kind: Node, metadata: {name: imker-t-host, labels: {${text}}}}`,
+    );
+  const answers = (expected: string) =>
+    vi.waitFor(
+      async () => expect(await greeting(WORLD.node4, WEB, denied)).toMatch(expected),
+      10_000,
+    );
+  labels("zone: a");
+  await answers("timeout");
+  expect((await host()).labels).toEqual(["k8s:role=edge", "k8s:zone=a", "reserved:host"]);
+  labels("zone: b");
+  await answers("hello");
+  rmSync(node);
 });
 
 it("treats a pod that shares the node's network as the node", async () => {
@@ -217,6 +247,13 @@ it("goes on without the agent and with the next one", async () => {
 });
 
 describe("the lock-out guard", () => {
+  // What was cut in other tests is still open to the node.
+  beforeAll(async () => {
+    await peers.host.kill();
+    peers.host = new Peer(rig.stage.nodeNetns);
+    await serve();
+  });
+
   it("refuses what would cut the operator's connection, and names both", async () => {
     const refused = imker(["policy", "apply", "-f", "-", "--wait"], webOnly);
     expect(refused.text).toContain(

@@ -15,6 +15,7 @@ export class NodeAddresses {
   readonly #ipcache: Rows;
   readonly #addresses: () => string[];
   #known: ReadonlySet<string> = new Set();
+  #list: readonly string[] = [];
 
   /** `addresses`: prefixes of the node as it is now. */
   constructor(ipcache: Rows, addresses: () => string[] = nodePrefixes) {
@@ -23,8 +24,8 @@ export class NodeAddresses {
   }
 
   /** As of the last look, without prefix lengths. */
-  list(): string[] {
-    return [...this.#known].map((prefix) => prefix.replace(/\/\d+$/, ""));
+  list(): readonly string[] {
+    return this.#list;
   }
 
   refresh(): void {
@@ -36,6 +37,7 @@ export class NodeAddresses {
       if (!present.has(prefix)) this.#ipcache.delete("local", prefix);
     }
     this.#known = present;
+    this.#list = [...present].map((prefix) => prefix.replace(/\/\d+$/, ""));
   }
 }
 

@@ -23,6 +23,7 @@ import { CliError, EXIT, type ExitCode } from "./errors.ts";
 /** By name, so that the other commands need not load what throws them. */
 const EXIT_OF_ERROR = new Map<string, ExitCode>([
   ["OptionError", EXIT.user],
+  ["PolicyRefusedError", EXIT.user],
   ["EnvironmentError", EXIT.environment],
   ["DatapathError", EXIT.environment],
 ]);

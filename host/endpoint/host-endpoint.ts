@@ -14,8 +14,10 @@ import { type Endpoint, EndpointError } from "./types.ts";
 const NAME = "reserved:host";
 
 export interface HostEndpointDeps {
-  /** The node's labels as they are now, without source. */
-  labels: () => Readonly<Record<string, string>>;
+  /** The node's labels, without source, besides those of `nodeLabels`; they are the stronger. */
+  labels: Readonly<Record<string, string>>;
+  /** Those of its Node object as they are now: the same object until they change. */
+  nodeLabels: () => Readonly<Record<string, string>>;
   /** The node's own addresses as they are now, without loopback and link-local ones. */
   addresses: () => readonly string[];
   /** Path of the node's network namespace. */
@@ -27,6 +29,8 @@ export class HostEndpoint {
   readonly #deps: HostEndpointDeps;
   #policyRevision = 0;
   #audit = false;
+  /** What was made of the Node object's labels the last time. */
+  #last: { nodeLabels: object; subject: PolicySubject; labels: readonly string[] } | undefined;
 
   constructor(deps: HostEndpointDeps) {
     this.#deps = deps;
@@ -39,16 +43,12 @@ export class HostEndpoint {
 
   /** What the policy resolver computes for. */
   subject(): PolicySubject {
-    const own = Object.entries(this.#deps.labels()).map(([key, value]) => k8sLabel(key, value));
-    const labels = sortLabels([reservedLabel("host"), ...own]);
-    const identity = { id: IDENTITY.host, labels };
-    const endpoint = ENDPOINT_HOST;
-    return { endpoint, scope: "node", identity, namespace: "", namedPorts: [] };
+    return this.#current().subject;
   }
 
   /** `source:key=value`, sorted. */
-  labels(): string[] {
-    return this.subject().identity.labels.map(formatLabel).sort();
+  labels(): readonly string[] {
+    return this.#current().labels;
   }
 
   isAt(address: string): boolean {
@@ -60,7 +60,7 @@ export class HostEndpoint {
     const addresses = this.#deps.addresses();
     return {
       ...{ id: ENDPOINT_HOST, name: NAME, namespace: "", identity: IDENTITY.host },
-      labels: this.labels(),
+      labels: [...this.labels()],
       ipv4: addresses.find((one) => !one.includes(":")) ?? "",
       ipv6: addresses.find((one) => one.includes(":")) ?? "",
       netns: this.#deps.netns,
@@ -88,5 +88,20 @@ export class HostEndpoint {
         ? "its labels are those of --node-label and of its Node object"
         : "it is the node itself; an agent without --host-firewall has no policy for it";
     throw new EndpointError(409, `Cannot ${what} endpoint ${NAME}: ${why}`);
+  }
+
+  #current(): { subject: PolicySubject; labels: readonly string[] } {
+    const nodeLabels = this.#deps.nodeLabels();
+    if (this.#last?.nodeLabels === nodeLabels) return this.#last;
+    const own = Object.entries({ ...nodeLabels, ...this.#deps.labels });
+    const labels = sortLabels([
+      reservedLabel("host"),
+      ...own.map(([key, value]) => k8sLabel(key, value)),
+    ]);
+    const identity = { id: IDENTITY.host, labels };
+    const endpoint = ENDPOINT_HOST;
+    const subject = { endpoint, scope: "node", identity, namespace: "", namedPorts: [] } as const;
+    this.#last = { nodeLabels, subject, labels: labels.map(formatLabel) };
+    return this.#last;
   }
 }
