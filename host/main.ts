@@ -374,7 +374,8 @@ function watchPolicies(
       log,
       // A folder says what is wanted; there is nobody to ask.
       apply: (files, wait) => policies.apply(files, { wait, force: true }),
-      remove: (kind, namespace, name, wait) => policies.delete(kind, namespace, name, wait),
+      remove: (kind, namespace, name, wait) =>
+        policies.delete(kind, namespace, name, { wait, force: true }),
       list: () => policies.list(),
     }),
   );

@@ -97,7 +97,7 @@ afterAll(async () => {
 });
 beforeEach(async () => {
   for (const { kind, name } of await policies()) {
-    await rig.client.call("DELETE", `/v1/policies/${kind}/-/${name}?wait=true`);
+    await rig.client.call("DELETE", `/v1/policies/${kind}/-/${name}?wait=true&force=true`);
   }
 });
 
@@ -127,13 +127,13 @@ describe.each(FAMILIES)("IPv$family", ({ node, world }) => {
     expect(await greeting(node, WEB)).toMatch("hello");
     await rig.client.call(
       "DELETE",
-      "/v1/policies/CiliumClusterwideNetworkPolicy/-/ssh-and-echo?wait=true",
+      "/v1/policies/CiliumClusterwideNetworkPolicy/-/ssh-and-echo?wait=true&force=true",
     );
     expect(await greeting(node, SSH, denied)).toBe("timeout");
     expect(pings(node)).toBe(false);
     await rig.client.call(
       "DELETE",
-      "/v1/policies/CiliumClusterwideNetworkPolicy/-/web-only?wait=true",
+      "/v1/policies/CiliumClusterwideNetworkPolicy/-/web-only?wait=true&force=true",
     );
     expect(await greeting(node, SSH)).toMatch("hello");
     expect(pings(node)).toBe(true);
@@ -285,6 +285,16 @@ describe("the lock-out guard", () => {
     expect(forced.text).toContain("warning: ");
     expect((await rig.client.send("POST", "/v1/policies?wait=true", body)).status).toBe(200);
     await peers.world.close(id, "reset");
+  });
+
+  it("refuses to delete what lets the operator in", async () => {
+    await apply(sshAndEcho);
+    await apply(webOnly);
+    const refused = imker(["policy", "delete", "ssh-and-echo"], "");
+    expect(refused.text).toContain("Cannot delete CiliumClusterwideNetworkPolicy ssh-and-echo: it");
+    expect(refused.status).toBe(1);
+    expect(imker(["policy", "delete", "web-only"], "").status).toBe(0);
+    expect(imker(["policy", "delete", "ssh-and-echo"], "").status).toBe(0);
   });
 });
 

@@ -87,7 +87,7 @@ export class ControlPlane {
   }
 
   async delete(kind: string, namespace: string, name: string): Promise<void> {
-    await this.#policies.delete(kind, namespace, name, true);
+    await this.#policies.delete(kind, namespace, name, { wait: true });
   }
 
   async addIdentity(pod: number): Promise<number> {

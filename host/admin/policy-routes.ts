@@ -6,10 +6,10 @@ import type { Admin } from "./access.ts";
 import { type RouteRegistry, type RouteSpec, route } from "./route.ts";
 import {
   applyQuery,
+  deleteQuery,
   policyFilesRequest,
   policyParams,
   validateQuery,
-  waitQuery,
 } from "./schema.ts";
 import type { AdminBackend, ApplyResult } from "./types.ts";
 import { appliedPolicy, applyResult, cutConnections, policyView } from "./view-schema.ts";
@@ -74,8 +74,10 @@ export function addPolicyRoutes(
       ...{ method: "DELETE", path: "/v1/policies/:kind/:namespace/:name", id: "deletePolicy" },
       ...{ tag: "Policies", role: "operator" },
       summary: "Take a policy out of force",
+      description:
+        "What would cut an open connection into the node is refused, unless it is forced.",
       params: policyParams,
-      query: waitQuery,
+      query: deleteQuery,
       example: {
         params: { kind: "CiliumNetworkPolicy", namespace: "shop", name: "web" },
         query: "wait=true",
@@ -84,8 +86,9 @@ export function addPolicyRoutes(
     },
     async ({ params, query }, reply) => {
       const scope = params.namespace === "-" ? "" : params.namespace;
-      const gone = await policies.delete(params.kind, scope, params.name, query.wait);
-      return reply(200, gone);
+      const { wait, force, connection: callers } = query;
+      const options = { wait, force, callers };
+      return reply(200, await policies.delete(params.kind, scope, params.name, options));
     },
   );
 }

@@ -132,13 +132,16 @@ const sshConnection = z
     };
   });
 
-export const applyQuery = waitQuery.extend({
+export const deleteQuery = waitQuery.extend({
   force: flag("Also when it cuts open connections into the node"),
-  "confirm-timeout": duration.optional().meta({
-    description: "Undo it after so long (`60s`, `5m`, `1h`) unless it is confirmed",
-  }),
   connection: sshConnection.optional().meta({
     description: "By which the caller came to the node, as SSH_CONNECTION has it",
+  }),
+});
+
+export const applyQuery = deleteQuery.extend({
+  "confirm-timeout": duration.optional().meta({
+    description: "Undo it after so long (`60s`, `5m`, `1h`) unless it is confirmed",
   }),
 });
 

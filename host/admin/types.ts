@@ -4,7 +4,7 @@ import type { CtStatus } from "../agent/ct-collector.ts";
 import type { CtRow, Feature, PolicyMapEntry, PolicyQuestion, Tuple } from "../datapath/types.ts";
 import type { Endpoint, EndpointSpec } from "../endpoint/types.ts";
 import type { CutConnection } from "../enforce/lockout-guard.ts";
-import type { ApplyOptions } from "../enforce/policies.ts";
+import type { ApplyOptions, ChangeOptions } from "../enforce/policies.ts";
 import type { IdentityKind } from "../identity/ranges.ts";
 
 export interface PolicyFile {
@@ -111,7 +111,12 @@ export interface AdminBackend {
     /** Settles when kernel and proxy enforce it (`wait`) or when it is accepted. */
     apply(files: PolicyFile[], options: ApplyOptions): Promise<ApplyResult>;
     confirm(): Promise<AppliedPolicy[]>;
-    delete(kind: string, namespace: string, name: string, wait: boolean): Promise<AppliedPolicy>;
+    delete(
+      kind: string,
+      namespace: string,
+      name: string,
+      options: ChangeOptions,
+    ): Promise<AppliedPolicy>;
   };
   identities(): IdentityView[];
   /** GetFlowsResponse protojson, one a line. `query` is `last`, `follow`, `since`, `until`. */

@@ -82,9 +82,9 @@ export function createBackend(deps: BackendDeps): AdminBackend {
       validate: (files, forApply) => policies.validate(files, forApply),
       apply: (files, options) => policies.apply(files, options),
       confirm: () => policies.confirm(),
-      delete: async (kind, namespace, name, wait) => {
+      delete: async (kind, namespace, name, options) => {
         refuseOwned(deps, kind, namespace, name);
-        return policies.delete(kind, namespace, name, wait);
+        return policies.delete(kind, namespace, name, options);
       },
     },
     identities: () => identityViews(deps),

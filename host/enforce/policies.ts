@@ -54,15 +54,18 @@ export interface PolicyServiceDeps extends PolicyPlanningDeps {
   nowMs: () => number;
 }
 
-export interface ApplyOptions {
+export interface ChangeOptions {
   /** Settle when kernel and proxy enforce it. */
   wait: boolean;
   /** Also when it cuts open connections into the node. */
   force?: boolean;
-  /** Undone after so long unless it is confirmed. */
-  confirmTimeoutMs?: number | undefined;
   /** The connection by which the caller came, if he knows. */
   callers?: OpenConnection | undefined;
+}
+
+export interface ApplyOptions extends ChangeOptions {
+  /** Undone after so long unless it is confirmed. */
+  confirmTimeoutMs?: number | undefined;
 }
 
 /** Accepted if there is no error, and nothing is cut that must not be. */
@@ -205,7 +208,7 @@ export class PolicyService {
     kind: string,
     namespace: string,
     name: string,
-    wait: boolean,
+    options: ChangeOptions,
   ): Promise<AppliedPolicy> {
     const stored = this.#repository.list().find(({ document }) => {
       return document.kind === kind && document.namespace === namespace && document.name === name;
@@ -216,8 +219,12 @@ export class PolicyService {
     const change = (candidate: PolicyRepository): void => {
       candidate.delete(stored.document);
     };
-    await this.#serial(() => this.#accept(change, [], { wait, force: true }));
-    await this.#enforceOrRetry(wait);
+    const { cuts } = await this.#serial(() => this.#accept(change, [], options));
+    if (cuts.length > 0) {
+      const reason = `it would cut ${cutText(cuts)}; force it (--force)`;
+      throw new ProblemError(409, `Cannot delete ${policyKeyText(stored.document)}: ${reason}`);
+    }
+    await this.#enforceOrRetry(options.wait);
     return { ...named(stored.document), revision: this.revision };
   }
 
@@ -296,9 +303,10 @@ export class PolicyService {
   async #cutBy(
     candidate: PolicyRepository,
     documents: PolicyDocument[],
-    { callers }: ApplyOptions,
+    { callers, force }: ApplyOptions,
   ): Promise<CutConnection[]> {
-    if (this.#guard === undefined || documents.length === 0) return [];
+    // Nobody would be told of it.
+    if (this.#guard === undefined || (force && documents.length === 0)) return [];
     return this.#guard.cutBy(candidate, this.#repository, callers);
   }
 

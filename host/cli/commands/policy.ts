@@ -6,7 +6,9 @@ import { type CliContext, table } from "../context.ts";
 import { CliError, EXIT } from "../errors.ts";
 import { readPolicyInput } from "../policy-input.ts";
 import {
+  type ChangeFlags,
   CutError,
+  changeQuery,
   deletePolicies,
   displayName,
   reportProblems,
@@ -35,10 +37,8 @@ export function addPolicyCommands(program: Command, context: CliContext): void {
   addDelete(policy, context);
 }
 
-interface ApplyFlags {
+interface ApplyFlags extends ChangeFlags {
   filename: string[];
-  wait?: boolean;
-  force?: boolean;
   confirmTimeout?: string;
 }
 
@@ -76,19 +76,10 @@ async function applyOrAsk(
   }
 }
 
-function applyPath(
-  { sshConnection }: CliContext,
-  { wait, force, confirmTimeout }: Omit<ApplyFlags, "filename">,
-): string {
-  const query = new URLSearchParams();
-  if (wait) query.set("wait", "true");
-  if (force) query.set("force", "true");
+function applyPath(context: CliContext, { confirmTimeout, ...flags }: ApplyFlags): string {
+  const query = changeQuery(context, flags);
   if (confirmTimeout !== undefined) query.set("confirm-timeout", confirmTimeout);
-  // sshd writes UNKNOWN where it does not know an address.
-  if (/^\S*[.:]\S* \d+ \S*[.:]\S* \d+$/.test(sshConnection ?? "")) {
-    query.set("connection", sshConnection ?? "");
-  }
-  return query.size === 0 ? "/v1/policies" : `/v1/policies?${query}`;
+  return `/v1/policies?${query}`;
 }
 
 function appliedText({ applied, confirmBy }: ApplyResult): string {
@@ -157,9 +148,10 @@ function addDelete(policy: Command, context: CliContext): void {
     .description("take policies out of force")
     .argument("<name...>", "name, or namespace/name")
     .option("--wait", "return when kernel and proxy no longer enforce them")
-    .action(async (names: string[], options: { wait?: boolean }, command: Command) => {
+    .option("--force", "also when that cuts open connections into the node, such as your own")
+    .action(async (names: string[], flags: ChangeFlags, command: Command) => {
       await deletePolicies(context, command, {
-        wait: options.wait === true,
+        ...flags,
         choose: (all) => names.flatMap((name) => select(all, name)),
       });
     });
