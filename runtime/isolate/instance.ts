@@ -9,7 +9,7 @@ import { postReturnName } from "./image.ts";
 import type { DataRange } from "./lift.ts";
 import { createOperations, createRecordView, liftFields, liftOperations } from "./lift.ts";
 import { decodeText, Lowerer, liftBytes, liftString } from "./lower.ts";
-import { METERED_EXPORT } from "./meter.ts";
+import { METERED_EXPORT } from "./meter-wrappers.ts";
 import type {
   FaultKind,
   HostImports,
@@ -31,6 +31,11 @@ export const LOGS_PER_CALL_MAX = 64;
 export const LOG_BYTES_MAX = 1_024;
 /** Bytes `compile` may return. */
 export const COMPILED_BYTES_MAX = 4_194_304;
+/**
+ * A byte of rules is looked at more often than one of traffic: as many bytes' fuel is given for it
+ * to `compile` and `load`.
+ */
+const RULE_BYTE_WEIGHT = 16;
 /** Bytes one `match` may look at. */
 export const MATCH_BYTES_MAX = 65_536;
 
@@ -264,12 +269,12 @@ class Instance implements PluginInstance {
     this.#control(0, () => this.#core.close(connection));
   }
 
-  /** Runs a control call under the budget for `bytes` given; an Error it returns is thrown. */
+  /** Runs a control call under the budget for `bytes` of rules; an Error it returns is thrown. */
   #control<T>(bytes: number, run: () => T | PluginRuleError | PluginLoadError): T {
     this.#enter();
     let outcome: T | PluginRuleError | PluginLoadError;
     try {
-      this.#core.begin(bytes);
+      this.#core.begin(Math.min(bytes * RULE_BYTE_WEIGHT, 0x7fff_ffff));
       outcome = run();
       this.#memory.refresh();
     } catch (error) {
