@@ -36,7 +36,10 @@ const ADVANCE = `
 @lazy let seen: usize = 0;
 
 export function advance(): void {
-  if (state == STATE_IDLE && total < threshold) return;
+  if (state == STATE_IDLE) {
+    if (total < threshold) return;
+    seen = total;
+  }
   let budget: isize = ${STEPS_MIN} + (total > seen ? <isize>(total - seen) : 0);
   do {
     budget -= <isize>step() + 1;

@@ -6,8 +6,8 @@
  */
 import { FC, OP } from "./opcodes.ts";
 
-/** Units of a call beside its own instructions. */
-export const CALL_COST = 4;
+/** Units of a call beside its own instructions: the code it leads to may be in no cache. */
+export const CALL_COST = 32;
 /** Units of a turn of a loop beside its instructions: its check, and the engine's own. */
 export const LOOP_COST = 4;
 /** Units of a host import beside what its arguments add. */
@@ -51,8 +51,9 @@ const COSTS: readonly [number, number][] = [
   [0xa2, 12],
   [0xa3, 24],
   // Memory may be far away, and several bytes may lie across two pages; of one byte it is less.
-  ...range(0x28, 0x3e, 16),
-  ...[0x2c, 0x2d, 0x30, 0x31, 0x3a, 0x3c].map((op): [number, number] => [op, 8]),
+  ...range(0x28, 0x35, 24),
+  ...range(0x36, 0x3e, 16),
+  ...[0x2c, 0x2d, 0x30, 0x31, 0x3a, 0x3c].map((op): [number, number] => [op, 12]),
 ];
 
 /** The same behind 0xfc, beside what the operands add. */

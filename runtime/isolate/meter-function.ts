@@ -18,7 +18,7 @@ import type { FunctionScan, MeterEvent } from "./scan-function.ts";
 export const METER_FLAG = { none: 0, fuel: 1, memory: 2, stack: 3 } as const;
 
 /** A block this cheap is paid with the one before it even if it may be left out. */
-const FOLDED_COST_MAX = 24;
+const FOLDED_COST_MAX = 32;
 /** A block dearer than this is checked wherever it stands: what runs unchecked stays short. */
 const UNCHECKED_COST_MAX = 4_096;
 

@@ -7,9 +7,9 @@ import type { CoreModule } from "./core-module.ts";
 import type { FunctionScan } from "./scan-function.ts";
 
 /** Units of everything in them and in what they call. */
-const PAID_COST_MAX = 128;
+const PAID_COST_MAX = 160;
 /** How deep such functions call each other: calls cost, so they cannot be much deeper. */
-const DEPTH_MAX = 12;
+const DEPTH_MAX = 5;
 
 /**
  * Units that a call of each such function costs, by function index.
