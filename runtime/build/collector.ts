@@ -40,7 +40,7 @@ export function advance(): void {
     if (total < threshold) return;
     seen = total;
   }
-  let budget: isize = ${STEPS_MIN} + (total > seen ? <isize>(total - seen) : 0);
+  let budget: isize = ${STEPS_MIN} + (total > seen ? <isize>(total - seen) >> 1 : 0);
   do {
     budget -= <isize>step() + 1;
     if (state == STATE_IDLE) {

@@ -32,10 +32,11 @@ export const LOG_BYTES_MAX = 1_024;
 /** Bytes `compile` may return. */
 export const COMPILED_BYTES_MAX = 4_194_304;
 /**
- * A byte of rules is looked at more often than one of traffic: as many bytes' fuel is given for it
- * to `compile` and `load`.
+ * A byte of rules is looked at more often than one of traffic: as many bytes' fuel is given for it.
+ * `compile` compares rules with each other, and no connection waits for it.
  */
-const RULE_BYTE_WEIGHT = 16;
+const COMPILE_BYTE_WEIGHT = 64;
+const LOAD_BYTE_WEIGHT = 16;
 /** Bytes one `match` may look at. */
 export const MATCH_BYTES_MAX = 65_536;
 
@@ -200,7 +201,7 @@ class Instance implements PluginInstance {
   }
 
   compile(rules: readonly PluginRule[]): Uint8Array {
-    return this.#control<Uint8Array>(rulesBytes(rules), () => {
+    return this.#control<Uint8Array>(rulesBytes(rules) * COMPILE_BYTE_WEIGHT, () => {
       const list = this.#lowerer.rules(rules);
       const result = this.#core.compile(list, rules.length) >>> 0;
       this.#memory.refresh();
@@ -219,7 +220,7 @@ class Instance implements PluginInstance {
   }
 
   load(compiled: Uint8Array): number {
-    return this.#control<number>(compiled.length, () => {
+    return this.#control<number>(compiled.length * LOAD_BYTE_WEIGHT, () => {
       const list = this.#lowerer.bytes(compiled);
       const result = this.#core.load(list, compiled.length) >>> 0;
       this.#memory.refresh();
@@ -269,12 +270,12 @@ class Instance implements PluginInstance {
     this.#control(0, () => this.#core.close(connection));
   }
 
-  /** Runs a control call under the budget for `bytes` of rules; an Error it returns is thrown. */
+  /** Runs a control call under the budget for `bytes` given; an Error it returns is thrown. */
   #control<T>(bytes: number, run: () => T | PluginRuleError | PluginLoadError): T {
     this.#enter();
     let outcome: T | PluginRuleError | PluginLoadError;
     try {
-      this.#core.begin(Math.min(bytes * RULE_BYTE_WEIGHT, 0x7fff_ffff));
+      this.#core.begin(Math.min(bytes, 0x7fff_ffff));
       outcome = run();
       this.#memory.refresh();
     } catch (error) {

@@ -1,7 +1,7 @@
 /**
  * The functions that metering adds to a module: what the host calls, with the budget of a call set
- * inside wasm, so that a call costs no JS global write and no BigInt; what stands before each import
- * and charges for it; guards of recursive functions; and one that has every function compiled.
+ * inside wasm, so that a call costs no JS global write and no BigInt; what stands before each
+ * import and charges for it; guards of recursive functions; and one that has every function compiled.
  */
 import type { ByteWriter } from "./binary.ts";
 import { RECURSIVE_STACK_BYTES_MAX } from "./call-depth.ts";
@@ -25,7 +25,7 @@ const F64 = 0x7c;
 
 /** Most fuel one call may be given, whatever the manifest says: keeps i32 arithmetic exact. */
 export const FUEL_PER_CALL_MAX = 2 ** 30;
-/** Parameters of all functions together: each is written once more, to have its function compiled. */
+/** Parameters of all functions together: each is written once more (addTouch). */
 const PARAMETERS_MAX = 100_000;
 /** Functions that one added function touches. */
 const TOUCHED_MAX = 128;

@@ -1,8 +1,8 @@
 /**
  * Rewrites a plugin's core module: every function metered (meter-function.ts), memory and tables
  * bounded, and the export section replaced by functions of our own (meter-wrappers.ts) that set the
- * budget of a call. The input must have passed `WebAssembly.validate`: only then do appended globals
- * and functions stay out of its reach.
+ * budget of a call. The input must have passed `WebAssembly.validate`: only then do appended
+ * globals and functions stay out of its reach.
  */
 import { ByteWriter } from "./binary.ts";
 import { RECURSIVE_STACK_BYTES_MAX, recursiveFunctions } from "./call-depth.ts";

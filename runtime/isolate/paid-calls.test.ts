@@ -1,4 +1,4 @@
-/** Where fuel is charged: cheap callees by their callers, what surely follows with what is before. */
+/** Where fuel is charged: cheap callees by their callers, what surely follows with what precedes. */
 import { parse } from "@bytecodealliance/jco";
 import { describe, expect, test } from "vitest";
 import { ByteReader } from "./binary.ts";
@@ -52,7 +52,7 @@ describe("paid by their callers are", () => {
        (func (param i32) (result i32) ${SMALL})`,
       [
         [4, 3],
-        [3, 9],
+        [3, 37],
       ],
     ],
     ["not what the host calls", `(func $run)`, []],
@@ -99,13 +99,13 @@ const LONG = "(local.set $b (i32.add (local.get $b) (i32.const 1)))".repeat(10);
 describe("every turn is charged", () => {
   test.each<[what: string, body: string, fields: string, least: number]>([
     ["an empty loop", "", "", 9],
-    ["calls of paid functions", "(call 3)".repeat(5), "(func (nop) (nop))", 9 + 5 * 7],
+    ["calls of paid functions", "(call 3)".repeat(5), "(func (nop) (nop))", 9 + 5 * 35],
     ["what both arms lead to", `(if (local.get $b) (then) (else)) ${LONG}`, "", 9 + 2 + 40],
     ["what is behind a block", `(block (br_if 0 (local.get $b))) ${LONG}`, "", 9 + 2 + 40],
     ["what is behind an inner loop", `(loop) ${LONG}`, "", 9 + 4 + 40],
     ["the arm taken", `(if (local.get $n) (then ${LONG}))`, "", 9 + 2 + 40],
     ["a division", "(drop (i32.div_u (i32.const 1) (i32.const 1)))", "", 9 + 11],
-    ["a load", "(drop (i32.load (i32.const 0)))", "", 9 + 18],
+    ["a load", "(drop (i32.load (i32.const 0)))", "", 9 + 26],
   ])("%s", async (_, body, fields, least) => {
     expect(await turnCost(body, fields)).toBe(least);
   });

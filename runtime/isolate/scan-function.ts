@@ -1,7 +1,7 @@
 /**
  * Reads one function body and finds what the meter must know: where basic blocks begin, what they
  * cost and which block surely ran before each, where calls, exits and bulk instructions stand, whom
- * the function calls, and how much stack a frame of it takes. Inserts nothing: meter-function.ts does.
+ * the function calls, and how much stack a frame of it takes. meter-function.ts inserts it.
  */
 import { ByteReader } from "./binary.ts";
 import type { CoreModule } from "./core-module.ts";
