@@ -1,7 +1,7 @@
 /**
  * Plugins that mean harm, each repeating what takes the processor, the kernel or the engine
- * longest for its fuel. The prices in runtime/isolate/cost.ts are measured with these: whoever finds
- * a worse one adds it here and raises its price.
+ * longest for its fuel. The prices in runtime/isolate/cost.ts are measured with these: whoever
+ * finds a worse one adds it here and raises its price.
  */
 import type { GuestText } from "../../runtime/isolate/guest-fixture.ts";
 

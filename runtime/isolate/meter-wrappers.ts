@@ -1,7 +1,8 @@
 /**
  * The functions that metering adds to a module: what the host calls, with the budget of a call set
  * inside wasm, so that a call costs no JS global write and no BigInt; what stands before each
- * import and charges for it; guards of recursive functions; and one that has every function compiled.
+ * import and charges for it; guards of recursive functions; and one that has every function
+ * compiled.
  */
 import type { ByteWriter } from "./binary.ts";
 import { RECURSIVE_STACK_BYTES_MAX } from "./call-depth.ts";

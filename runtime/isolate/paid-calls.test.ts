@@ -1,4 +1,6 @@
-/** Where fuel is charged: cheap callees by their callers, what surely follows with what precedes. */
+/**
+ * Where fuel is charged: cheap callees by their callers, what surely follows with what precedes.
+ */
 import { parse } from "@bytecodealliance/jco";
 import { describe, expect, test } from "vitest";
 import { ByteReader } from "./binary.ts";
