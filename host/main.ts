@@ -10,15 +10,17 @@ import { type Logger, pino } from "pino";
 import { type AdminParts, createAdminApp } from "./admin/app.ts";
 import { AuditLog } from "./admin/audit-log.ts";
 import { Tokens } from "./admin/tokens.ts";
+import { ApiCertificate } from "./agent/api-certificate.ts";
 import { createBackend } from "./agent/backend.ts";
 import { checkOptions } from "./agent/check-options.ts";
 import { BUILD, checkEnvironment } from "./agent/environment.ts";
 import { EventPump } from "./agent/event-pump.ts";
 import { createFlowNames } from "./agent/flow-names.ts";
+import { type Identities, shareAddresses, startIdentities } from "./agent/identities.ts";
 import { Lifetime } from "./agent/lifetime.ts";
 import { listenAdmin, refuseSecondAgent } from "./agent/listen.ts";
-import { listenAdminTls, readTlsFiles, type TlsFiles } from "./agent/listen-tls.ts";
-import { NodeAddresses } from "./agent/node-addresses.ts";
+import { listenAdminTls } from "./agent/listen-tls.ts";
+import { NodeAddresses, nodeAddress } from "./agent/node-addresses.ts";
 import { createPatternCheck } from "./agent/pattern-check.ts";
 import { PolicyFolder } from "./agent/policy-folder.ts";
 import { type PluginSink, recordsAfterPackets } from "./agent/record-order.ts";
@@ -35,22 +37,21 @@ import { FlowBuilder } from "./hubble/flow-builder.ts";
 import type { FlowGetters } from "./hubble/getters.ts";
 import { Observer } from "./hubble/observer.ts";
 import { FlowRing } from "./hubble/ring.ts";
-import { IdentityAllocator } from "./identity/allocator.ts";
 import { podLabels } from "./identity/pod-labels.ts";
 import { IDENTITY } from "./identity/reserved.ts";
 import { Ipcache } from "./ipcache/ipcache.ts";
+import type { SharedAddresses } from "./ipcache/shared-addresses.ts";
 import { loadNative } from "./native/index.ts";
 import { type AgentOptions, agentPidFile, auditFile, databaseFile } from "./options.ts";
 import { createPlugins, type Plugins } from "./plugin/plugins.ts";
 import { formatPluginReference } from "./policy/plugin-reference.ts";
 import { ProxySupervisor } from "./proxy/supervisor.ts";
-import { identityStore } from "./store/identity-store.ts";
 import { SqliteStore } from "./store/sqlite.ts";
 import type { Store } from "./store/store.ts";
 
 export const AGENT_VERSION = "0.1.0";
-const IDENTITY_COLLECT_MS = 60_000;
 const NODE_ADDRESSES_MS = 5_000;
+const CERTIFICATE_MS = 10_000;
 const CLOSE_GRACE_MS = 200;
 
 /** What every part is made with. */
@@ -59,25 +60,25 @@ interface Base {
   log: Logger;
   life: Lifetime;
   /** Read before anything starts: a wrong file must not be found out half-way. */
-  tls: TlsFiles | undefined;
+  certificate: ApiCertificate | undefined;
 }
 
 /** Runs until SIGTERM, SIGINT or a stop request. Throws EnvironmentError before it starts. */
 export async function runAgent(options: AgentOptions): Promise<void> {
   checkEnvironment();
   checkOptions(options, (name) => loadNative().interfaceIndex(name));
-  const tls = options.tcpApi && readTlsFiles(options.tcpApi);
+  const log = pino({ level: options.logLevel, base: { node: options.node } }, pino.destination(2));
+  const certificate = options.tcpApi && new ApiCertificate(options.tcpApi, log);
   await refuseSecondAgent(options.socket);
   for (const folder of [options.runDir, options.stateDir]) {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
   }
-  const log = pino({ level: options.logLevel, base: { node: options.node } }, pino.destination(2));
   const life = new Lifetime(log);
   const { promise: stopped, resolve: stop } = Promise.withResolvers<void>();
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => stop());
   try {
     // A request to stop is answered and in the audit log before it is followed.
-    await startAgent({ options, log, life, tls }, () => void setImmediate().then(stop));
+    await startAgent({ options, log, life, certificate }, () => void setImmediate().then(stop));
     await stopped;
   } finally {
     life.end();
@@ -97,12 +98,22 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
   });
   const ruleSets = new RuleSets(store, plugins.view);
   const planner = new Planner(store, ruleSets);
-  const identities = await startIdentities(base, store);
+  const identity = await startIdentities({ ...base, store });
+  const identities = identity.allocator;
   const datapath = life.own(createDatapath({ bpffs: options.bpffs }));
   datapath.start();
   const ipcache = new Ipcache(datapath);
   nameNodePrefixes(base, ipcache);
-  const endpoints = createEndpoints(base, { store, datapath, ipcache, identities });
+  const relabelled = async (changed: string[]): Promise<void> => {
+    datapath.bumpEpoch();
+    await proxy.relabelled(changed);
+  };
+  const addresses = shareAddresses(identity, base, {
+    ...{ ipcache, memory: store, hostIp: nodeAddress(), changed: relabelled },
+    settled: () => policies.refresh(),
+  });
+  const parts = { store, datapath, ipcache, identity, addresses, relabelled };
+  const endpoints = createEndpoints(base, parts);
   await endpoints.restore();
 
   const names = { endpoints, identities, planner, plugins: plugins.view, cluster: options.cluster };
@@ -125,6 +136,7 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
       ruleSets,
       recordings: () => plugins.recordings.forProxy(),
       onEnforced: (endpoint, revision) => endpoints.policyEnforced(endpoint, revision),
+      lockdownOnOverflow: options.endpointLockdownOnPolicyOverflow,
     },
     // A proxy that outlived the last agent has a lower revision: that one was an earlier time.
     Math.floor(Date.now() / 1000),
@@ -137,13 +149,16 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
       plugins: (reference) => plugins.view.manifestFor(formatPluginReference(reference)),
     },
     cluster: options.cluster,
+    enforcement: options.enablePolicy,
   });
   plugins.view.onChange(() => policies.pluginsChanged());
   policies.restore();
   await proxy.start();
   try {
     await policies.refresh();
-    ipcache.prune();
+    await addresses?.start();
+    // Rows of other nodes' pods stay when nobody can say now whose they are.
+    if (addresses?.isCurrent ?? true) ipcache.prune();
   } catch (error) {
     log.error({ error }, "the stored policies are not in force yet");
   }
@@ -157,27 +172,25 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
     ...{ version: AGENT_VERSION, node: options.node, startedAt, stop },
     ...{ endpoints, policies, enforcer, identities, planner, datapath, proxy },
     ...{ pump, observer, folder, plugins, audit },
+    ...{ certificate: base.certificate, leased: identity.leased },
   });
   await serveAdmin(base, store, { backend, audit, plugins: plugins.backend });
   writePidFile(base);
   log.info({ socket: options.socket, endpoints: endpoints.list().length }, "the agent is ready");
 }
 
-async function startIdentities({ options, life }: Base, store: Store): Promise<IdentityAllocator> {
-  const identities = new IdentityAllocator({
-    store: identityStore(store),
-    now: () => performance.now(),
-    cluster: options.cluster,
-  });
-  await identities.start();
-  life.every(IDENTITY_COLLECT_MS, () => identities.collect());
-  return identities;
-}
-
 function createEndpoints(
   { options, log }: Base,
-  parts: { store: Store; datapath: Datapath; ipcache: Ipcache; identities: IdentityAllocator },
+  parts: {
+    store: Store;
+    datapath: Datapath;
+    ipcache: Ipcache;
+    identity: Identities;
+    addresses: SharedAddresses | undefined;
+    relabelled: (addresses: string[]) => Promise<void>;
+  },
 ): Endpoints {
+  const { allocator } = parts.identity;
   return new Endpoints({
     log,
     store: parts.store,
@@ -185,9 +198,12 @@ function createEndpoints(
     ipcache: parts.ipcache,
     network: createPodNetwork(),
     identities: {
-      acquire: (pod) => parts.identities.acquire(podLabels({ ...pod, cluster: options.cluster })),
-      release: (identity) => parts.identities.release(identity),
+      acquire: (pod) => allocator.acquire(podLabels({ ...pod, cluster: options.cluster })),
+      release: (identity) => allocator.release(identity),
     },
+    identityGracePeriodMs: options.identity.gracePeriodMs,
+    addresses: parts.addresses,
+    onRelabelled: parts.relabelled,
     ipv4: new AddressPool(options.ipv4Pool),
     ipv6: new AddressPool(options.ipv6Pool),
   });
@@ -228,8 +244,8 @@ function nameNodePrefixes({ life }: Base, ipcache: Ipcache): void {
   const addresses = new NodeAddresses(ipcache);
   addresses.refresh();
   life.every(NODE_ADDRESSES_MS, async () => addresses.refresh());
-  ipcache.upsert("default", "0.0.0.0/0", IDENTITY.worldIpv4);
-  ipcache.upsert("default", "::/0", IDENTITY.worldIpv6);
+  ipcache.upsert("restored", "0.0.0.0/0", IDENTITY.worldIpv4);
+  ipcache.upsert("restored", "::/0", IDENTITY.worldIpv6);
 }
 
 function startObserving(
@@ -287,7 +303,7 @@ function writePidFile({ options, life }: Base): void {
 const nowNs = (): bigint => BigInt(Date.now()) * 1_000_000n;
 
 async function serveAdmin(
-  { options, log, life, tls }: Base,
+  { options, log, life, certificate }: Base,
   store: Store,
   parts: Pick<AdminParts, "backend" | "audit" | "plugins">,
 ): Promise<void> {
@@ -303,8 +319,9 @@ async function serveAdmin(
     closeServer(local);
     rmSync(socket, { force: true });
   });
-  if (tcpApi === undefined || tls === undefined) return;
-  const server = await listenAdminTls(app, tcpApi, { files: tls, onError });
+  if (tcpApi === undefined || certificate === undefined) return;
+  const server = await listenAdminTls(app, tcpApi, { certificate, onError });
+  life.every(CERTIFICATE_MS, async () => certificate.look());
   life.onEnd(() => closeServer(server));
   log.info({ host: tcpApi.host, port: tcpApi.port }, "the API is served over TCP");
 }

@@ -255,7 +255,7 @@ function ofTheEngine(): HostileCode[] {
     }),
     forever("many segments", "", {
       memory: "64",
-      fields: repeat(1_900, (at) => `(data (i32.const ${(at % 1_000) * 4_096}) "x")`),
+      fields: repeat(9_900, (at) => `(data (i32.const ${(at % 1_000) * 4_096}) "x")`),
     }),
   ];
 }

@@ -56,7 +56,9 @@ function rulesOf({ image, compiled }: Subject): RuleStore {
     revision: 1,
     images: [image],
     ruleSets: [{ id: RULE_SET, plugin: SUBJECT, mode: "enforce", failure: "closed" }],
-    forms: [{ ruleSet: RULE_SET, digest, compiled, patterns: [] }],
+    forms: [
+      { ruleSet: RULE_SET, digest, compiled: Uint8Array.from(compiled).buffer, patterns: [] },
+    ],
     keepPlugins: [digest],
     keepRuleSets: [RULE_SET],
     services: [{ plugin: SUBJECT, active: digest }],

@@ -36,10 +36,11 @@ export class SwapNode {
   static async start(root: string): Promise<SwapNode> {
     await removeStaleNodes();
     const vendor = new Vendor();
-    // Before the node: compiling them holds everything up, connections to its agent too.
-    const folder = join(root, "plugins", SUBJECT);
-    const files = [];
-    for (const version of VERSIONS) files.push(await vendor.package(folder, version));
+    // Before there is an agent: it ends connections that idle while a build keeps us busy.
+    const files: Uint8Array[] = [];
+    for (const version of VERSIONS) {
+      files.push(await vendor.package(join(root, "plugins", SUBJECT), version));
+    }
     const rig = await Rig.start(ownName("plugin"));
     try {
       const server = await rig.pod("web", SERVER_PORT);

@@ -2,8 +2,9 @@
 import type { Hono } from "hono";
 import { z } from "zod";
 import type { Admin } from "./access.ts";
+import { ProblemError } from "./problem.ts";
 import { type RouteRegistry, route } from "./route.ts";
-import { referenceParams, stopQuery, upgradeRequest } from "./schema.ts";
+import { identityParams, referenceParams, stopQuery, upgradeRequest } from "./schema.ts";
 import type { AdminBackend } from "./types.ts";
 import {
   agentStatus,
@@ -29,6 +30,12 @@ export function addNodeRoutes(
     },
     async (_input, reply) => reply(200, await backend.status()),
   );
+  addIdentities(app, registry, backend);
+  addProcesses(app, registry, backend);
+  addKernel(app, registry, backend);
+}
+
+function addIdentities(app: Hono<Admin>, registry: RouteRegistry, backend: AdminBackend): void {
   route(
     app,
     registry,
@@ -42,8 +49,23 @@ export function addNodeRoutes(
     },
     (_input, reply) => reply(200, backend.identities()),
   );
-  addProcesses(app, registry, backend);
-  addKernel(app, registry, backend);
+  route(
+    app,
+    registry,
+    {
+      ...{ method: "GET", path: "/v1/identities/:id", id: "getIdentity", tag: "Node" },
+      ...{ role: "viewer", params: identityParams, example: { params: { id: "1" } } },
+      summary: "One identity",
+      answers: { 200: { kind: "json", description: "The identity", schema: identityView } },
+    },
+    ({ params }, reply) => {
+      const found = backend.identities().find(({ id }) => id === params.id);
+      if (found === undefined) {
+        throw new ProblemError(404, `Cannot find identity ${params.id}: see 'imker identity list'`);
+      }
+      return reply(200, found);
+    },
+  );
 }
 
 function addProcesses(app: Hono<Admin>, registry: RouteRegistry, backend: AdminBackend): void {

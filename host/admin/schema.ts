@@ -52,6 +52,24 @@ export const endpointRequest = z
     ],
   });
 
+/** As a JSON merge patch: null takes a label away. */
+export const endpointPatch = z
+  .object({
+    labels: z
+      .record(
+        z.string().regex(LABEL_KEY, "expected a Kubernetes label key"),
+        z.string().regex(LABEL_VALUE, "expected a Kubernetes label value").nullable(),
+      )
+      .meta({ description: "Labels to set; null takes one away, others stay" }),
+  })
+  .strict()
+  .meta({ id: "EndpointPatch", examples: [{ labels: { version: "2", canary: null } }] });
+
+const IDENTITY_MAX = 0xffff_ffff;
+export const identityParams = z.object({
+  id: z.coerce.number().int().min(0).max(IDENTITY_MAX).meta({ description: "Its number" }),
+});
+
 const reference = z.string().meta({ description: "An id, a name, or `namespace/name`" });
 export const referenceParams = z.object({ reference });
 

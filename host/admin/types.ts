@@ -2,6 +2,7 @@
 import type { ProxyHello, ProxyStatus } from "../../runtime/contract/control.ts";
 import type { CtRow, Feature, PolicyMapEntry } from "../datapath/types.ts";
 import type { Endpoint, EndpointSpec } from "../endpoint/types.ts";
+import type { IdentityKind } from "../identity/ranges.ts";
 
 export interface PolicyFile {
   /** Shown in errors; a path or `-`. */
@@ -41,11 +42,12 @@ export interface PolicyView extends AppliedPolicy {
   /** The object as it was given. */
   object: unknown;
   /** What keeps it from being in force as written; empty when all is well. */
-  conditions: { type: string; plugin: string; message: string }[];
+  conditions: { type: string; plugin?: string; message: string }[];
 }
 
 export interface IdentityView {
   id: number;
+  kind: IdentityKind;
   labels: string[];
   /** Local endpoints that have it. */
   endpoints: number;
@@ -64,6 +66,8 @@ export interface AgentStatus {
     endpoints: number;
     policies: number;
     /** Bytes resident. */
+    /** Endpoints whose policies do not fit into their maps. */
+    policyOverflows: number;
     rss: number;
   };
   /** `startedAt` is RFC 3339. */
@@ -79,6 +83,11 @@ export interface AdminBackend {
     list(): Endpoint[];
     get(reference: string): Endpoint;
     create(spec: EndpointSpec): Promise<Endpoint>;
+    /** Undefined removes a label. Settles when the identity that follows is in force. */
+    relabel(
+      reference: string,
+      changes: Readonly<Record<string, string | undefined>>,
+    ): Promise<Endpoint>;
     delete(reference: string): Promise<Endpoint>;
   };
   policies: {

@@ -87,6 +87,7 @@ export const agentStatus = z
       enforcedRevision: z.int().meta({ description: "In force in kernel and proxy" }),
       endpoints: z.int(),
       policies: z.int(),
+      policyOverflows: z.int().meta({ description: "Endpoints whose policies do not fit" }),
       rss: bytes,
     }),
     proxy: z
@@ -112,6 +113,17 @@ export const agentStatus = z
 export const identityView = z
   .object({
     id: z.int(),
+    kind: z
+      .enum([
+        "reserved",
+        "well-known",
+        "user-reserved",
+        "cluster",
+        "local",
+        "remote-node",
+        "unknown",
+      ])
+      .meta({ description: "Who gave the number: `local` and `remote-node` are this node's own" }),
     labels: z.array(z.string()),
     endpoints: z.int().meta({ description: "Local endpoints that have it" }),
   })
@@ -127,7 +139,10 @@ export const endpointView = z
     ipv4: z.string(),
     ipv6: z.string(),
     netns: z.string(),
-    state: z.enum(["waiting", "ready"]).meta({ description: "`waiting`: everything is dropped" }),
+    state: z.enum(["waiting", "ready", "policy-overflow"]).meta({
+      description:
+        "`waiting`: everything is dropped; `policy-overflow`: its policies do not fit into its map",
+    }),
     policyRevision: z.int().meta({ description: "That the kernel enforces; 0 before the first" }),
   })
   .meta({ id: "Endpoint" });
@@ -170,7 +185,7 @@ export const policyView = z
     source: z.string().meta({ description: "`api`, or the file it came from" }),
     object: z.unknown().meta({ description: "The object as it was given" }),
     conditions: z
-      .array(z.object({ type: z.string(), plugin: z.string(), message: z.string() }))
+      .array(z.object({ type: z.string(), plugin: z.string().optional(), message: z.string() }))
       .meta({ description: "What keeps it from being in force as written" }),
   })
   .meta({ id: "Policy" });

@@ -4,6 +4,7 @@
  */
 import { create } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
+import type { ProxyStatus } from "../../runtime/contract/control.ts";
 import type { AuditLog } from "../admin/audit-log.ts";
 import { ProblemError } from "../admin/problem.ts";
 import type {
@@ -15,6 +16,7 @@ import type {
 } from "../admin/types.ts";
 import type { Datapath } from "../datapath/types.ts";
 import type { Endpoints } from "../endpoint/endpoints.ts";
+import type { Endpoint } from "../endpoint/types.ts";
 import type { Enforcer } from "../enforce/enforcer.ts";
 import type { Planner } from "../enforce/planner.ts";
 import type { PolicyService } from "../enforce/policies.ts";
@@ -23,11 +25,15 @@ import { GetFlowsRequestSchema } from "../hubble/gen/observer/observer_pb.ts";
 import type { Observer } from "../hubble/observer.ts";
 import type { IdentityAllocator } from "../identity/allocator.ts";
 import { formatLabel } from "../identity/label.ts";
+import { identityKind } from "../identity/ranges.ts";
 import type { Plugins } from "../plugin/plugins.ts";
 import { createPluginStates } from "../plugin/states.ts";
 import type { ProxySupervisor } from "../proxy/supervisor.ts";
+import type { LeasedKeys } from "../store/leased-keys.ts";
+import type { ApiCertificate } from "./api-certificate.ts";
 import type { EventPump } from "./event-pump.ts";
 import type { PolicyFolder } from "./policy-folder.ts";
+import { sharedAsk } from "./shared-ask.ts";
 
 export interface BackendDeps {
   version: string;
@@ -45,16 +51,23 @@ export interface BackendDeps {
   folder: PolicyFolder | undefined;
   plugins: Plugins;
   audit: AuditLog;
+  /** Undefined: the API is not served over TCP. */
+  certificate: ApiCertificate | undefined;
+  leased: Pick<LeasedKeys, "trouble">;
   stop: () => void;
 }
 
+/** Undefined while there is no proxy. */
+type AskProxy = () => Promise<ProxyStatus | undefined>;
+
 export function createBackend(deps: BackendDeps): AdminBackend {
   const { policies, datapath, planner, proxy } = deps;
+  const askProxy = sharedAsk(() => proxy.status());
   return {
-    status: () => status(deps),
+    status: () => status(deps, askProxy),
     endpoints: endpointBackend(deps),
     policies: {
-      list: () => policyViews(deps),
+      list: () => policyViews(deps, askProxy),
       validate: (files) => policies.validate(files),
       apply: (files, wait) => policies.apply(files, wait),
       delete: async (kind, namespace, name, wait) => {
@@ -100,13 +113,21 @@ function endpointBackend({
 }: BackendDeps): AdminBackend["endpoints"] {
   // What cannot be put in force is shown by the endpoint's state and by status, and tried again.
   const refresh = (): Promise<void> => policies.refresh().catch(() => {});
+  const view = (one: Endpoint): Endpoint =>
+    enforcer.overflows.some(({ endpoint }) => endpoint === one.id)
+      ? { ...one, state: "policy-overflow" }
+      : one;
   return {
-    list: () => endpoints.list(),
-    get: (reference) => endpoints.get(reference),
+    list: () => endpoints.list().map(view),
+    get: (reference) => view(endpoints.get(reference)),
     create: async (spec) => {
       const { id } = await endpoints.create(spec);
       await refresh();
-      return endpoints.get(String(id));
+      return view(endpoints.get(String(id)));
+    },
+    relabel: (reference, changes) => {
+      const { id } = endpoints.get(reference);
+      return endpoints.relabel(id, changes, () => policies.refresh());
     },
     delete: async (reference) => {
       const { id } = endpoints.get(reference);
@@ -118,10 +139,10 @@ function endpointBackend({
   };
 }
 
-async function status(deps: BackendDeps): Promise<AgentStatus> {
+async function status(deps: BackendDeps, askProxy: AskProxy): Promise<AgentStatus> {
   const { endpoints, policies, enforcer, datapath } = deps;
   const features = datapath.features();
-  const proxyStatus = await deps.proxy.status();
+  const proxyStatus = await askProxy();
   return {
     agent: {
       version: deps.version,
@@ -132,6 +153,7 @@ async function status(deps: BackendDeps): Promise<AgentStatus> {
       enforcedRevision: enforcer.enforcement.revision,
       endpoints: endpoints.list().length,
       policies: policies.size,
+      policyOverflows: enforcer.overflows.length,
       rss: process.memoryUsage.rss(),
     },
     proxy:
@@ -142,24 +164,35 @@ async function status(deps: BackendDeps): Promise<AgentStatus> {
     degraded: [
       ...features.filter((one) => !one.available).map((one) => `${one.name}: ${one.detail}`),
       ...[enforcer.enforcement.trouble].filter((text) => text !== undefined),
-      ...[deps.proxy.trouble, deps.audit.trouble].filter((text) => text !== undefined),
+      ...[
+        deps.proxy.trouble,
+        deps.audit.trouble,
+        deps.certificate?.trouble,
+        deps.leased.trouble,
+      ].filter((text) => text !== undefined),
       ...policies.conflicts,
-      ...policies
-        .conditions(createPluginStates(deps.plugins.view, proxyStatus))
-        .map(({ message }) => message),
+      // Several policies may have a part in the same.
+      ...new Set(
+        policies
+          .conditions(createPluginStates(deps.plugins.view, proxyStatus))
+          .map(({ message }) => message),
+      ),
       ...(deps.folder?.errors ?? []).map((one) => `${one.file}: ${one.path} ${one.message}`),
     ],
   };
 }
 
 /** With what keeps each from being in force as written. */
-async function policyViews({ policies, plugins, proxy }: BackendDeps): Promise<PolicyView[]> {
-  const conditions = policies.conditions(createPluginStates(plugins.view, await proxy.status()));
+async function policyViews(
+  { policies, plugins }: BackendDeps,
+  askProxy: AskProxy,
+): Promise<PolicyView[]> {
+  const conditions = policies.conditions(createPluginStates(plugins.view, await askProxy()));
   return policies.list().map((view) => ({
     ...view,
     conditions: conditions
       .filter(({ policy }) => isSame(policy, view))
-      .map(({ type, plugin, message }) => ({ type, plugin, message })),
+      .map(({ policy: _, ...condition }) => condition),
   }));
 }
 
@@ -179,6 +212,7 @@ function identityViews({ identities, endpoints }: BackendDeps): IdentityView[] {
     .list()
     .map(({ id, labels }) => ({
       id,
+      kind: identityKind(id),
       labels: labels.map(formatLabel),
       endpoints: users.get(id) ?? 0,
     }))

@@ -1,6 +1,9 @@
 /** What can be wrong with the agent's options, found before anything is started or touched. */
 import { statSync } from "node:fs";
 import { AddressError, AddressPool } from "../endpoint/ipam.ts";
+import { createLabelFilter } from "../identity/label-filter.ts";
+import { checkCluster } from "../identity/ranges.ts";
+import { parseFixedIdentityMapping } from "../identity/reserved.ts";
 import type { AgentOptions } from "../options.ts";
 import { EnvironmentError } from "./environment.ts";
 
@@ -19,6 +22,7 @@ export function checkOptions(
 ): void {
   checkPool("--ipv4-pool", options.ipv4Pool);
   checkPool("--ipv6-pool", options.ipv6Pool);
+  checkIdentity(options);
   const { policyDir, devices } = options;
   if (policyDir !== undefined && statSync(policyDir, { throwIfNoEntry: false }) === undefined) {
     throw new OptionError(`Cannot use --policy-dir ${policyDir}: there is no such folder`);
@@ -28,6 +32,33 @@ export function checkOptions(
     throw new EnvironmentError(
       `Cannot use --device ${device}: no such interface; 'ip link' lists those there are`,
     );
+  }
+}
+
+function checkIdentity({ cluster: name, node, identity }: AgentOptions): void {
+  const { clusterId: id, maxConnectedClusters, fixedMapping, labels, etcd } = identity;
+  checked("--cluster-name, --cluster-id", () => checkCluster({ name, id, maxConnectedClusters }));
+  checked("--labels", () => createLabelFilter(labels));
+  if (fixedMapping !== undefined) {
+    checked("--fixed-identity-mapping", () => parseFixedIdentityMapping(fixedMapping));
+  }
+  // It is part of keys in the shared store.
+  if (!/^[-a-zA-Z0-9_.:]{1,253}$/.test(node)) {
+    throw new OptionError(`Cannot use --node "${node}": expected a host name or an address`);
+  }
+  const files = [etcd?.certFile, etcd?.keyFile, etcd?.caFile, etcd?.passwordFile];
+  for (const file of files.filter((one) => one !== undefined)) {
+    if (statSync(file, { throwIfNoEntry: false })?.isFile()) continue;
+    throw new EnvironmentError(`Cannot use ${file} for etcd: there is no such file`);
+  }
+}
+
+function checked(option: string, check: () => void): void {
+  try {
+    check();
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new OptionError(`${option}: ${reason}`, { cause });
   }
 }
 

@@ -7,7 +7,7 @@ export interface ApiReply {
   body: unknown;
 }
 
-export type ApiMethod = "GET" | "POST" | "PUT" | "DELETE";
+export type ApiMethod = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
 
 export class ApiClient {
   readonly #socket: string;

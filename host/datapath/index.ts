@@ -33,6 +33,14 @@ import { Links, type ProgramName } from "./links.ts";
 import { type MapName, PinnedMaps, readPerCpuRows, readRows } from "./maps.ts";
 import { openHostSide, VethNetwork } from "./pod-network.ts";
 import { readPolicy, writePolicy } from "./policy-map.ts";
+import type { PolicyChange, PolicyRows } from "./policy-rows.ts";
+import {
+  changePolicy,
+  type FilledPolicy,
+  fillPolicy,
+  type PolicyPlacement,
+  placePolicies,
+} from "./policy-writer.ts";
 import { installRouting, uninstallRouting } from "./routing.ts";
 import { raiseEpoch, writeSettings } from "./settings.ts";
 import type {
@@ -192,6 +200,18 @@ export class KernelDatapath implements Datapath {
   setPolicy(endpoint: number, entries: readonly PolicyMapEntry[]): void {
     writePolicy(this.#native, this.#maps.fd("policies"), endpoint, entries);
     this.bumpEpoch();
+  }
+
+  fillPolicy(rows: PolicyRows): Promise<FilledPolicy> {
+    return fillPolicy(this.#native, rows);
+  }
+
+  async placePolicies(placements: readonly PolicyPlacement[]): Promise<void> {
+    await placePolicies(this.#native, this.#maps.fd("policies"), placements);
+  }
+
+  async changePolicy(endpoint: number, change: PolicyChange): Promise<void> {
+    await changePolicy(this.#native, this.#maps.fd("policies"), endpoint, change);
   }
 
   listPolicy(endpoint: number): PolicyMapEntry[] {

@@ -32,13 +32,14 @@ export function writePolicy(
   }
 }
 
-function makePolicyMap(native: Native, entries: readonly PolicyMapEntry[]): number {
-  if (entries.length > POLICY_ENTRIES_MAX)
+/** An empty map that is going to hold so many rows; the caller closes it. */
+export function createPolicyMap(native: Native, rows: number): number {
+  if (rows > POLICY_ENTRIES_MAX)
     throw new RangeError(
-      `Cannot write policy: ${entries.length} entries, the map holds ${POLICY_ENTRIES_MAX}`,
+      `Cannot write policy: ${rows} entries, the map holds ${POLICY_ENTRIES_MAX}`,
     );
   const { policy_key: key, policy_value: value } = LAYOUT;
-  const inner = native.mapCreate(
+  return native.mapCreate(
     MAP_LPM_TRIE,
     "policy",
     key.size,
@@ -46,6 +47,11 @@ function makePolicyMap(native: Native, entries: readonly PolicyMapEntry[]): numb
     POLICY_ENTRIES_MAX,
     BPF_F_NO_PREALLOC,
   );
+}
+
+function makePolicyMap(native: Native, entries: readonly PolicyMapEntry[]): number {
+  const inner = createPolicyMap(native, entries.length);
+  const { policy_key: key, policy_value: value } = LAYOUT;
   const keys = new Uint8Array(key.size * entries.length);
   const values = new Uint8Array(value.size * entries.length);
   entries.forEach((entry, index) => {

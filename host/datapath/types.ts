@@ -1,5 +1,8 @@
 /** What the agent sees of the kernel. `host/datapath/index.ts` implements it over libbpf. */
 
+import type { PolicyChange, PolicyRows } from "./policy-rows.ts";
+import type { FilledPolicy, PolicyPlacement } from "./policy-writer.ts";
+
 export interface DatapathOptions {
   /** Where maps, programs and links are pinned, e.g. /sys/fs/bpf/imker. */
   bpffs: string;
@@ -108,6 +111,12 @@ export interface Datapath {
   attachNetdev(ifname: string): void;
   /** Replaces the endpoint's whole policy map at once. */
   setPolicy(endpoint: number, entries: readonly PolicyMapEntry[]): void;
+  /** The same in two steps, for many maps at once; the rows must be left alone meanwhile. */
+  fillPolicy(rows: PolicyRows): Promise<FilledPolicy>;
+  /** No epoch is raised. */
+  placePolicies(placements: readonly PolicyPlacement[]): Promise<void>;
+  /** Row by row in the map in force; no epoch is raised. Throws when it has none or is full. */
+  changePolicy(endpoint: number, change: PolicyChange): Promise<void>;
   listPolicy(endpoint: number): (PolicyMapEntry & { packets?: number })[];
   listCt(): CtRow[];
   /** Forces a policy re-check of every live connection. */

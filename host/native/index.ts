@@ -65,7 +65,10 @@ export interface Native {
   mapLookup(fd: number, key: Uint8Array, value: Uint8Array): boolean;
   mapUpdate(fd: number, key: Uint8Array, value: Uint8Array, flags: number): void;
   mapUpdateBatch(fd: number, keys: Uint8Array, values: Uint8Array, count: number): void;
+  /** In another thread; the arrays must be left alone until it has settled. */
+  mapFill(fd: number, keys: Uint8Array, values: Uint8Array, count: number): Promise<void>;
   mapDelete(fd: number, key: Uint8Array): boolean;
+  mapDeleteBatch(fd: number, keys: Uint8Array, count: number): void;
   mapNextKey(fd: number, key: Uint8Array | null, next: Uint8Array): boolean;
   mapLookupBatch(
     fd: number,

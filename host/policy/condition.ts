@@ -21,9 +21,9 @@ export type PluginStates = (reference: PluginReference) => PluginState;
 
 export interface PolicyCondition {
   policy: { kind: PolicyKind; namespace: string; name: string };
-  type: "PluginUnknown" | "PluginVersionMissing" | "PluginUnavailable";
-  /** `NAME` or `NAME@VERSION`, as the policy has it. */
-  plugin: string;
+  type: "PluginUnknown" | "PluginVersionMissing" | "PluginUnavailable" | "PolicyMapFull";
+  /** `NAME` or `NAME@VERSION`, as the policy has it, if it is about one. */
+  plugin?: string;
   /** A sentence for people: what is wrong, and what becomes of the traffic. */
   message: string;
 }
@@ -71,7 +71,10 @@ function missing(
     case "ready":
       return undefined;
     case "unknown":
-      return { type: "PluginUnknown", what: "plugin % is not installed" };
+      return {
+        type: "PluginUnknown",
+        what: "plugin % is not installed, or no version of it is active",
+      };
     case "version-missing":
       return { type: "PluginVersionMissing", what: "this version of plugin % is not installed" };
     case "unavailable":

@@ -50,7 +50,11 @@ const NESTED = manifest("nested", {
   },
 });
 const BROKEN = manifest("broken", { fields: {}, schema: { not: { required: ["a"] } } });
-const INSTALLED = [REDIS, NESTED, BROKEN];
+const ENDLESS = manifest("endless", {
+  fields: { a: field("literal") },
+  schema: { $ref: "#/$defs/a", $defs: { a: { $ref: "#/$defs/a" } } },
+});
+const INSTALLED = [REDIS, NESTED, BROKEN, ENDLESS];
 
 const plugins = ({ name, version }: PluginReference) =>
   INSTALLED.find((one) => one.name === name && (version ?? one.version) === one.version);
@@ -139,6 +143,13 @@ test.each<[string, string, string[]]>([
       `${RULES}.l7: Cannot read the rule schema of plugin broken: not is not supported in Zod (except { not: {} } for never)`,
     ],
   ],
+  [
+    "a schema that leads to itself",
+    "l7proto: endless, l7: [{a: b}]",
+    [
+      `${RULES}.l7[0]: the plugin's rule schema cannot be applied: RangeError: Maximum call stack size exceeded`,
+    ],
+  ],
 ])("%s", (_, rules, errors) => {
   expect(read(policy(rules))).toEqual({
     documents: errors.length > 0 ? 0 : 1,
@@ -152,7 +163,7 @@ test.each<[string, string, string]>([
   [
     "an unknown plugin",
     policy("l7proto: memcached, l7: [{anything: [{goes: 1}]}]"),
-    `${RULES}.l7proto: plugin memcached is not installed: until then ${DENIED}`,
+    `${RULES}.l7proto: plugin memcached is not installed, or no version of it is active: until then ${DENIED}`,
   ],
   [
     "another version",
@@ -162,17 +173,17 @@ test.each<[string, string, string]>([
   [
     "HTTP without its plugin",
     policy("http: [{path: /}]"),
-    `${RULES}.http: plugin l7-http is not installed: until then ${DENIED}`,
+    `${RULES}.http: plugin l7-http is not installed, or no version of it is active: until then ${DENIED}`,
   ],
   [
     "one whose failure is open",
     policy("l7proto: memcached", "{name: p, annotations: {imker.io/l7-failure: open}}"),
-    `${RULES}.l7proto: plugin memcached is not installed: until then what these rules govern passes unseen`,
+    `${RULES}.l7proto: plugin memcached is not installed, or no version of it is active: until then what these rules govern passes unseen`,
   ],
   [
     "visibility",
     'apiVersion: imker.io/v1alpha1\nkind: VisibilityPolicy\nmetadata: {name: v}\nspec: {endpoint: a, ports: [{port: "1"}], plugin: memcached}',
-    "spec.plugin: plugin memcached is not installed: until then nothing is reported",
+    "spec.plugin: plugin memcached is not installed, or no version of it is active: until then nothing is reported",
   ],
 ])("warns of %s, and takes the policy", (_, text, warning) => {
   expect(read(text)).toEqual({ documents: 1, errors: [], warnings: [warning] });

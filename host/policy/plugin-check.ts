@@ -87,10 +87,15 @@ function manifestOf(
   if (manifest) return manifest;
   const active = reference.version === undefined ? undefined : plugins({ name: reference.name });
   const known = active ? ` (active is ${active.version})` : "";
+  const named = `plugin ${formatPluginReference(reference)}`;
+  const missing =
+    reference.version === undefined
+      ? `${named} is not installed, or no version of it is active`
+      : `${named} is not installed${known}`;
   warnings.push({
     path,
-    message: `plugin ${formatPluginReference(reference)} is not installed${known}: until then ${until}`,
-    expected: "an installed plugin",
+    message: `${missing}: until then ${until}`,
+    expected: "a plugin that serves",
   });
   return undefined;
 }
@@ -146,8 +151,14 @@ function ruleProblems(
 }
 
 function schemaProblems(schema: z.ZodType, rule: Record<string, unknown>): FieldProblem[] {
-  const result = schema.safeParse(rule);
-  return result.success ? [] : problemsOf(schema, rule, result.error);
+  try {
+    const result = schema.safeParse(rule);
+    return result.success ? [] : problemsOf(schema, rule, result.error);
+  } catch (error) {
+    // A reference that leads to itself: the plugin's mistake, and no reason to take nothing else.
+    const message = `the plugin's rule schema cannot be applied: ${String(error)}`;
+    return [{ path: [], message, expected: "a schema that ends" }];
+  }
 }
 
 /** Without a schema a rule is a map of strings. */

@@ -19,8 +19,8 @@ export const TABLES_MAX = 16;
 export const TABLE_ELEMENTS_MAX = 16_384;
 /** Entries of all element segments: each is written when an instance starts, which nobody pays. */
 export const ELEMENTS_MAX = 32_768;
-/** The same of data segments; their bytes are bounded by the file. */
-export const DATA_SEGMENTS_MAX = 2_000;
+/** Data segments; the snapshot of an interpreter has as many. Their bytes are the file. */
+export const DATA_SEGMENTS_MAX = 10_000;
 
 export interface CoreType {
   params: number[];

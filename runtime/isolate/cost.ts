@@ -15,14 +15,17 @@ export const IMPORT_COST = 192;
 /** Units for each field of an emitted record, as a shift; counts above the mask are a fault. */
 export const EMIT_FIELD_SHIFT = 3;
 export const EMIT_COUNT_MASK = 0xffff;
-/** Units for each byte of `log` and `match`, as a shift. */
-export const IMPORT_BYTE_SHIFT = 3;
-/** More bytes than these lie outside of any memory: a fault. */
-export const IMPORT_BYTES_MASK = 0x3ff_ffff;
+/** Bytes a unit of `log` covers, as a shift: most of its lines are left out. */
+export const LOG_BYTES_SHIFT = 3;
+/** Units of a byte of `match`, as a shift: the host looks at each. Beyond 64 KiB it is a fault. */
+export const MATCH_BYTE_SHIFT = 4;
+export const MATCH_BYTES_MASK = 0x1_ffff;
 /** Bytes a unit of memory.copy, fill and init moves, as a shift. */
 export const BULK_SHIFT = 2;
-/** Units of an element that a table instruction moves, as a shift. */
-export const TABLE_SHIFT = 6;
+/** Units of an element that a table instruction moves, as a shift: a call into the engine each. */
+export const ELEMENT_SHIFT = 6;
+/** A count above this fails whatever the table is (TABLE_ELEMENTS_MAX): not charged in full. */
+export const ELEMENT_MASK = 0x7fff;
 /** Units of a page of memory.grow, as a shift: the kernel clears it at its first use, 16 faults. */
 export const PAGE_SHIFT = 16;
 /** A delta above this fails whatever the limit (1,024 pages), so it is not charged in full. */
@@ -35,19 +38,22 @@ export const LOCALS_SHIFT = 2;
 const COSTS: readonly [number, number][] = [
   [OP.brTable, 32],
   [OP.callIndirect, 20],
-  [OP.memoryGrow, 160],
+  [OP.memoryGrow, 255],
   // table.get makes a function's object at its first use, ref.func too.
   [0x25, 512],
   [0x26, 128],
   [OP.refFunc, 512],
   // Integer division, by width.
-  ...range(0x6d, 0x70, 8),
-  ...range(0x7f, 0x82, 16),
+  ...range(0x6d, 0x70, 20),
+  ...range(0x7f, 0x82, 20),
   // Square root, multiplication, division; with denormal numbers, processors take a detour.
   [0x91, 24],
   [0x94, 12],
   [0x95, 24],
   [0x9f, 24],
+  // Between integers and floats.
+  ...range(0xa8, 0xab, 8),
+  ...range(0xae, 0xba, 8),
   [0xa2, 12],
   [0xa3, 24],
   // Memory may be far away, and several bytes may lie across two pages; of one byte it is less.
@@ -58,6 +64,8 @@ const COSTS: readonly [number, number][] = [
 
 /** The same behind 0xfc, beside what the operands add. */
 const PREFIXED_COSTS: readonly [number, number][] = [
+  // Saturating conversions.
+  ...range(0, 7, 16),
   [FC.memoryInit, 64],
   [9, 12],
   [FC.memoryCopy, 40],

@@ -9,8 +9,7 @@
  * code moves nothing else.
  */
 import type { ByteWriter } from "./binary.ts";
-import { TABLE_ELEMENTS_MAX } from "./core-module.ts";
-import { BULK_SHIFT, PAGE_MASK, PAGE_SHIFT, TABLE_SHIFT } from "./cost.ts";
+import { BULK_SHIFT, ELEMENT_MASK, ELEMENT_SHIFT, PAGE_MASK, PAGE_SHIFT } from "./cost.ts";
 import { OP } from "./opcodes.ts";
 import type { FunctionScan, MeterEvent } from "./scan-function.ts";
 
@@ -79,24 +78,13 @@ class Emitter {
     this.#chargedAgainst();
   }
 
-  /** With a count of table elements on the stack; one beyond every table counts as dear. */
-  chargeElements(): void {
+  /** With a count on the stack: charges `(count & mask) << shift`, leaves the count. */
+  chargeEach(mask: number, shift: number): void {
     const { out } = this;
     out.u8(OP.localSet).u32(this.#scratch);
     this.#fuel();
-    out.u8(OP.localGet).u32(this.#scratch).u8(OP.i32Const).s32(TABLE_ELEMENTS_MAX);
-    out.u8(OP.localGet).u32(this.#scratch).u8(OP.i32Const).s32(TABLE_ELEMENTS_MAX);
-    out.u8(OP.i32LtU, OP.select, OP.i32Const).s32(TABLE_SHIFT).u8(OP.i32Shl, OP.i32Sub);
-    this.#chargedAgainst();
-  }
-
-  /** With the pages of a memory.grow on the stack. */
-  chargePages(): void {
-    const { out } = this;
-    out.u8(OP.localSet).u32(this.#scratch);
-    this.#fuel();
-    out.u8(OP.localGet).u32(this.#scratch).u8(OP.i32Const).s32(PAGE_MASK).u8(OP.i32And);
-    out.u8(OP.i32Const).s32(PAGE_SHIFT).u8(OP.i32Shl, OP.i32Sub);
+    out.u8(OP.localGet).u32(this.#scratch).u8(OP.i32Const).s32(mask).u8(OP.i32And);
+    out.u8(OP.i32Const).s32(shift).u8(OP.i32Shl, OP.i32Sub);
     this.#chargedAgainst();
   }
 
@@ -211,10 +199,10 @@ function emitEvent(
       emitter.chargeBytes();
       return event.at;
     case "table":
-      emitter.chargeElements();
+      emitter.chargeEach(ELEMENT_MASK, ELEMENT_SHIFT);
       return event.at;
     case "grow":
-      emitter.chargePages();
+      emitter.chargeEach(PAGE_MASK, PAGE_SHIFT);
       return event.at;
     case "grown":
       emitter.noteRefusal();

@@ -11,9 +11,10 @@ import { functionType, signature } from "./core-module.ts";
 import {
   EMIT_COUNT_MASK,
   EMIT_FIELD_SHIFT,
-  IMPORT_BYTE_SHIFT,
-  IMPORT_BYTES_MASK,
   IMPORT_COST,
+  LOG_BYTES_SHIFT,
+  MATCH_BYTE_SHIFT,
+  MATCH_BYTES_MASK,
 } from "./cost.ts";
 import { PluginImageError } from "./errors.ts";
 import { emitTrap, METER_FLAG } from "./meter-function.ts";
@@ -24,8 +25,11 @@ const I64 = 0x7e;
 const F32 = 0x7d;
 const F64 = 0x7c;
 
-/** Most fuel one call may be given, whatever the manifest says: keeps i32 arithmetic exact. */
-export const FUEL_PER_CALL_MAX = 2 ** 30;
+/**
+ * Most fuel one call may be given, whatever the manifest says: about a quarter of a second, for as
+ * long as which nobody else on the worker is served. Also keeps i32 arithmetic exact.
+ */
+export const FUEL_PER_CALL_MAX = 2 ** 28;
 /** Parameters of all functions together: each is written once more (addTouch). */
 const PARAMETERS_MAX = 100_000;
 /** Functions that one added function touches. */
@@ -149,9 +153,11 @@ export class AddedFunctions {
         if (name === "emit") {
           out.u8(OP.i32Const).s32(EMIT_COUNT_MASK).u8(OP.i32And);
           out.u8(OP.i32Const).s32(EMIT_FIELD_SHIFT).u8(OP.i32Shl);
+        } else if (name === "match") {
+          out.u8(OP.i32Const).s32(MATCH_BYTES_MASK).u8(OP.i32And);
+          out.u8(OP.i32Const).s32(MATCH_BYTE_SHIFT).u8(OP.i32Shl);
         } else {
-          out.u8(OP.i32Const).s32(IMPORT_BYTES_MASK).u8(OP.i32And);
-          out.u8(OP.i32Const).s32(IMPORT_BYTE_SHIFT).u8(OP.i32Shl);
+          out.u8(OP.i32Const).s32(LOG_BYTES_SHIFT).u8(OP.i32ShrU);
         }
         out.u8(OP.i32Sub, OP.globalSet).u32(this.#globals.fuel);
         this.#emitFuelCheck(out);

@@ -231,6 +231,7 @@ describe("limits", () => {
     ],
     ["nesting", `(func ${"(block ".repeat(4_100)}${")".repeat(4_100)})`, /nested blocks/],
     ["functions", "(func)".repeat(20_001), /20003 functions/],
+    ["places to meter", `(func ${"(loop)".repeat(60_000)})`.repeat(9), /500000 blocks and calls/],
     [
       "a long chain of calls with large frames",
       `${Array.from({ length: 20 }, (_, at) => `(func $f${at} (local ${"i64 ".repeat(1_000)}) ${at === 0 ? "" : `(call $f${at - 1})`})`).join("")}`,

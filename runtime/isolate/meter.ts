@@ -27,6 +27,11 @@ const I64 = 0x7e;
 export const INITIAL_PAGES_MAX = 64;
 
 /**
+ * Places of all functions together that the meter adds code to. A module of as many bytes as a
+ * package may have could have twenty times that many, and take a gigabyte and ten seconds.
+ */
+const PLACES_MAX = 500_000;
+/**
  * FunctionScan.merges of all functions, 2 ns each when the engine compiles: while it does, an agent
  * or a proxy answers nobody. An interpreter's main loop has a few million.
  */
@@ -57,12 +62,7 @@ class Rewriter {
       stack: fuel + 4,
     };
     this.#added = new AddedFunctions(module, limits, this.#globals);
-    this.#scans = module.bodies.map((_, index) => scanFunction(module, index));
-    const merges = this.#scans.reduce((sum, scan) => sum + scan.merges, 0);
-    if (merges > MERGES_MAX) {
-      const state = `${merges} locals at all branches, limit ${MERGES_MAX}`;
-      throw new PluginImageError("limit", "core module", state);
-    }
+    this.#scans = scanFunctions(module);
     const called = [exports.realloc, exports.onData, ...exports.plain.map(({ index }) => index)];
     this.#paid = paidCalls(module, this.#scans, called);
   }
@@ -206,6 +206,24 @@ class Rewriter {
       out.section(0, (section) => section.raw(module.bytes, start, end));
     }
   }
+}
+
+function scanFunctions(module: CoreModule): FunctionScan[] {
+  let [places, merges] = [0, 0];
+  return module.bodies.map((_, index) => {
+    const scan = scanFunction(module, index);
+    places += scan.events.length;
+    merges += scan.merges;
+    if (places > PLACES_MAX) {
+      const state = `more than ${PLACES_MAX} blocks and calls`;
+      throw new PluginImageError("limit", "core module", state);
+    }
+    if (merges > MERGES_MAX) {
+      const state = `more than ${MERGES_MAX} locals at all branches`;
+      throw new PluginImageError("limit", "core module", state);
+    }
+    return scan;
+  });
 }
 
 /** The metered module's bytes. Throws PluginImageError. */

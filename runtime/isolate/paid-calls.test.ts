@@ -106,7 +106,7 @@ describe("every turn is charged", () => {
     ["what is behind a block", `(block (br_if 0 (local.get $b))) ${LONG}`, "", 9 + 2 + 40],
     ["what is behind an inner loop", `(loop) ${LONG}`, "", 9 + 4 + 40],
     ["the arm taken", `(if (local.get $n) (then ${LONG}))`, "", 9 + 2 + 40],
-    ["a division", "(drop (i32.div_u (i32.const 1) (i32.const 1)))", "", 9 + 11],
+    ["a division", "(drop (i32.div_u (i32.const 1) (i32.const 1)))", "", 9 + 23],
     ["a load", "(drop (i32.load (i32.const 0)))", "", 9 + 26],
   ])("%s", async (_, body, fields, least) => {
     expect(await turnCost(body, fields)).toBe(least);

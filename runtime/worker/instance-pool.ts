@@ -78,7 +78,7 @@ export class PooledInstance {
     if (known !== undefined) return known;
     const form = this.#rules.form(id, this.image.digest);
     if (form === undefined) throw new Error(`Cannot load rule set ${id}: it is not there`);
-    const handle = this.instance.load(form.compiled);
+    const handle = this.instance.load(new Uint8Array(form.compiled));
     this.#loaded.set(id, handle);
     return handle;
   }

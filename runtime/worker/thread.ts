@@ -133,7 +133,7 @@ class WorkerThread {
           ports: openListeners(this.#engine, this.#addon, this.#config),
         };
       case "reevaluate":
-        this.#worker.reevaluate(request.endpoints);
+        this.#worker.reevaluate(request.endpoints, request.relabelled);
         return { kind: "done", seq };
       case "status":
         return { kind: "done", seq, status: this.#worker.status() };

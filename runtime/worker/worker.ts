@@ -28,6 +28,7 @@ import type { PolicyLookup } from "./policy.ts";
 import { RecordWriter } from "./record-writer.ts";
 import { Recorder } from "./recorder.ts";
 import { Reevaluation } from "./reevaluate.ts";
+import { RepeatedCalls } from "./repeated-calls.ts";
 import { Retirement } from "./retirement.ts";
 import type { RuleStore, StateChange } from "./rule-store.ts";
 import { Trials } from "./trial.ts";
@@ -66,6 +67,7 @@ export class Worker {
   readonly #host: HostCalls;
   readonly #retirement: Retirement;
   readonly #reevaluation: Reevaluation | undefined;
+  readonly #repeated = new RepeatedCalls();
   /** A call of the event in course inserted bytes toward the side that opened. */
   #answered = false;
   #nowHigh = 0;
@@ -159,9 +161,9 @@ export class Worker {
     this.#records.flush(false);
   }
 
-  /** Live connections of these endpoints ask for their verdict again. */
-  reevaluate(endpoints: readonly number[]): void {
-    this.#reevaluation?.run(endpoints);
+  /** Live connections of these endpoints ask for their verdict again; of addresses they end. */
+  reevaluate(endpoints: readonly number[], relabelled: readonly string[] = []): void {
+    this.#reevaluation?.run(endpoints, relabelled);
     this.#settle();
   }
 
@@ -321,14 +323,17 @@ export class Worker {
     tally.bytes += left;
     this.#answered = false;
     this.#host.current = connection;
+    this.#repeated.begin();
     do {
-      if (left !== event.length) this.#batch.makeRoom();
+      const again = left !== event.length;
+      if (again) this.#batch.makeRoom();
       this.counters.plugin_calls++;
       tally.calls++;
       pooled.calls++;
       const first = this.#batch.count;
       let wrong: string | undefined;
       try {
+        if (again) this.#repeated.check(instance);
         instance.onData(
           connection.handle,
           direction,
@@ -346,7 +351,7 @@ export class Worker {
       if (wrong !== undefined) {
         this.#host.current = undefined;
         if (recording !== undefined) this.#recorder.failed(connection, wrong);
-        this.#connections.fault(pooled, wrong);
+        this.#connections.fault(pooled, wrong, connection);
         return -1;
       }
       if (recording !== undefined) recording.called(direction, this.#batch, first);

@@ -135,6 +135,7 @@ export class StillAgent {
         list: () => [WEB],
         get: find,
         create: async (spec) => ({ ...WEB, name: spec.name, namespace: spec.namespace }),
+        relabel: async (reference) => find(reference),
         delete: async (reference) => find(reference),
       },
       policies: {
@@ -143,7 +144,7 @@ export class StillAgent {
         apply: async (files) => judge(files),
         delete: async (kind, namespace, name) => ({ kind, namespace, name, revision: 4 }),
       },
-      identities: () => [{ id: 1001, labels: ["k8s:app=web"], endpoints: 1 }],
+      identities: () => [{ id: 1001, kind: "cluster", labels: ["k8s:app=web"], endpoints: 1 }],
       flows: (query, signal) => this.#flows(query.follow, signal),
       kernel: { policy: () => [], ct: () => [], ipcache: () => [] },
       upgradeProxy: async () => {

@@ -5,6 +5,7 @@ import { type Command, InvalidArgumentError, Option } from "commander";
 import { AGENT_DEFAULTS, type AgentOptions, type TcpApiOptions } from "../../options.ts";
 import { globalOption } from "../context.ts";
 import { CliError, EXIT } from "../errors.ts";
+import { addIdentityOptions, type IdentityFlags, identityOptions } from "./agent-identity.ts";
 
 const WORKERS_MAX = 64;
 export const WORKERS_DEFAULT = Math.min(availableParallelism(), WORKERS_MAX);
@@ -17,10 +18,12 @@ export function parseWorkers(text: string): number {
   return workers;
 }
 
-type Flags = Omit<AgentOptions, "devices" | "policyDir" | "tcpApi"> & {
+type Flags = Omit<AgentOptions, "devices" | "policyDir" | "tcpApi" | "cluster" | "identity"> & {
+  clusterName: string;
   device: string[];
   policyDir?: string;
-} & TcpApiFlags;
+} & TcpApiFlags &
+  IdentityFlags;
 
 interface TcpApiFlags {
   apiListen?: { host: string; port: number };
@@ -29,18 +32,28 @@ interface TcpApiFlags {
 }
 
 export function addAgentCommand(program: Command): void {
-  program
+  const agent = program
     .command("agent")
     .description("run the agent in the foreground; it starts and watches the proxy")
     .option("--run-dir <path>", "sockets and logs", AGENT_DEFAULTS.runDir)
     .option("--state-dir <path>", "database and proxy state", AGENT_DEFAULTS.stateDir)
     .option("--bpffs <path>", "where maps and links are pinned", AGENT_DEFAULTS.bpffs)
     .option("--node <name>", "name of this node in flows", hostname())
-    .option("--cluster <name>", "name of the cluster in labels", AGENT_DEFAULTS.cluster)
+    .option("--cluster-name <name>", "name of the cluster in labels", AGENT_DEFAULTS.cluster)
     .option("--ipv4-pool <cidr>", "pod addresses", AGENT_DEFAULTS.ipv4Pool)
     .option("--ipv6-pool <cidr>", "pod addresses", AGENT_DEFAULTS.ipv6Pool)
     .option("--device <interface>", "interface to the outside; repeat", collect, [])
     .option("--policy-dir <path>", "keep the policy files of this folder in force")
+    .addOption(
+      new Option("--enable-policy <mode>", "whether endpoints without a policy are open")
+        .choices(["default", "always", "never"])
+        .default("default"),
+    )
+    .option(
+      "--endpoint-lockdown-on-policy-overflow",
+      "close an endpoint whose policy does not fit into its map, instead of keeping the last one",
+      false,
+    )
     .option("--api-listen <host:port>", "serve the API over TCP too, with TLS", parseListen)
     .option("--api-tls-cert <file>", "certificate of the API over TCP, with its chain (PEM)")
     .option("--api-tls-key <file>", "key of that certificate (PEM)")
@@ -54,20 +67,22 @@ export function addAgentCommand(program: Command): void {
       new Option("--log-level <level>", "what is logged")
         .choices(["debug", "info", "warn", "error"])
         .default("info"),
-    )
-    .action(async (flags: Flags, command: Command) => {
-      const { device, policyDir, apiListen, apiTlsCert, apiTlsKey, ...rest } = flags;
-      const tcpApi = tcpApiOptions({ apiListen, apiTlsCert, apiTlsKey });
-      // Loading the agent takes a while; the other commands must not pay for it.
-      const { runAgent } = await import("../../main.ts");
-      await runAgent({
-        ...rest,
-        devices: device,
-        policyDir,
-        tcpApi,
-        socket: globalOption(command, "socket") ?? join(rest.runDir, "admin.sock"),
-      });
+    );
+  addIdentityOptions(agent).action(async (flags: Flags, command: Command) => {
+    const { device, policyDir, clusterName, apiListen, apiTlsCert, apiTlsKey, ...rest } = flags;
+    const tcpApi = tcpApiOptions({ apiListen, apiTlsCert, apiTlsKey });
+    // Loading the agent takes a while; the other commands must not pay for it.
+    const { runAgent } = await import("../../main.ts");
+    await runAgent({
+      ...rest,
+      cluster: clusterName,
+      identity: identityOptions(flags),
+      devices: device,
+      policyDir,
+      tcpApi,
+      socket: globalOption(command, "socket") ?? join(rest.runDir, "admin.sock"),
     });
+  });
 }
 
 /** `HOST:PORT`; an IPv6 address stands in brackets. */

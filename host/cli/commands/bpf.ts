@@ -63,12 +63,19 @@ function policyTable(rows: (PolicyMapEntry & { allowedBy: string[] })[]): string
       row.identity === 0 ? "ANY" : row.identity,
       PROTOCOL_NAMES[row.protocol] ?? row.protocol,
       row.portPrefix === 0 ? "ANY" : portText(row.port, row.portPrefix),
-      row.deny ? "deny" : row.redirect ? "redirect" : "allow",
+      actionText(row),
       row.ruleSet === 0 ? "-" : row.ruleSet,
       `0x${row.precedence.toString(16)}`,
       row.allowedBy.join(",") || "-",
     ]),
   );
+}
+
+/** An entry of class 0 (low byte of its precedence) decides nothing: default deny. */
+function actionText({ deny, redirect, precedence }: PolicyMapEntry): string {
+  if (deny) return "deny";
+  if (precedence % 256 === 0) return "default-deny";
+  return redirect ? "redirect" : "allow";
 }
 
 function portText(port: number, prefix: number): string {

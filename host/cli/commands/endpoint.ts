@@ -49,7 +49,31 @@ export function addEndpointCommands(program: Command, context: CliContext): void
         context.print(command, gone, (one) => `endpoint ${one.namespace}/${one.name} deleted\n`);
       });
     });
+  addLabel(endpoint, context);
   addExec(endpoint, context);
+}
+
+function addLabel(endpoint: Command, context: CliContext): void {
+  endpoint
+    .command("label")
+    .description("change labels, and with them the identity; ends when that is in force")
+    .argument("<endpoint>", "id, name, or namespace/name")
+    .argument("<change...>", "key=value sets a label, key- takes it away")
+    .action(async (reference: string, words: string[], _options: unknown, command: Command) => {
+      const labels = Object.fromEntries(words.map(labelChange));
+      await context.withClient(command, async (client) => {
+        const one = await client.call<Endpoint>("PATCH", endpointPath(reference), { labels });
+        context.print(command, one, details);
+      });
+    });
+}
+
+/** As kubectl has it. */
+function labelChange(word: string): [key: string, value: string | null] {
+  const at = word.indexOf("=");
+  if (at > 0) return [word.slice(0, at), word.slice(at + 1)];
+  if (at < 0 && word.length > 1 && word.endsWith("-")) return [word.slice(0, -1), null];
+  throw new CliError(EXIT.user, `Cannot read "${word}": expected key=value or key-`);
 }
 
 function addAdd(endpoint: Command, context: CliContext): void {

@@ -1,7 +1,7 @@
-/** `imker status` and `imker identity list`. */
+/** `imker status`: what runs, what is in force, what does not work as it should. */
 import type { Command } from "commander";
-import type { AgentStatus, IdentityView } from "../../admin/types.ts";
-import { type CliContext, table } from "../context.ts";
+import type { AgentStatus } from "../../admin/types.ts";
+import type { CliContext } from "../context.ts";
 
 export function addStatusCommands(program: Command, context: CliContext): void {
   program
@@ -10,22 +10,6 @@ export function addStatusCommands(program: Command, context: CliContext): void {
     .action(async (_options: unknown, command: Command) => {
       await context.withClient(command, async (client) => {
         context.print(command, await client.call<AgentStatus>("GET", "/v1/status"), statusText);
-      });
-    });
-  program
-    .command("identity")
-    .description("security identities")
-    .command("list")
-    .description("identities this node knows")
-    .action(async (_options: unknown, command: Command) => {
-      await context.withClient(command, async (client) => {
-        const all = await client.call<IdentityView[]>("GET", "/v1/identities");
-        context.print(command, all, (rows) =>
-          table(
-            ["IDENTITY", "ENDPOINTS", "LABELS"],
-            rows.map((row) => [row.id, row.endpoints, row.labels.join(",")]),
-          ),
-        );
       });
     });
 }
