@@ -57,12 +57,22 @@ export interface AgentOptions {
   ipv6Pool: string;
   /** Interfaces to the outside, whose traffic to local endpoints is policed. */
   devices: string[];
+  /** What L3/L4 policy denies passes and is told as audited; L7 is enforced all the same. */
+  policyAuditMode?: boolean;
+  /** Track the node's own connections from the start (host/datapath/settings.ts). */
+  hostFirewall?: boolean;
   /** Folder of policy files to keep in force, or undefined. */
   policyDir: string | undefined;
   /** Whether endpoints that no policy selects are open. */
   enablePolicy: EnforcementMode;
   /** An endpoint whose policy does not fit into its map is closed; else it keeps the last one. */
   endpointLockdownOnPolicyOverflow: boolean;
+  /** File or folder with objects of the cluster, or undefined. */
+  clusterState: string | undefined;
+  /** Identities of other nodes carry the nodes' labels. */
+  nodeSelectorLabels: boolean;
+  /** Protocols without ports are policed, and a port may be left out. */
+  extendedIpProtocols: boolean;
   runtime: ProxyRuntime;
   workers: number;
   logLevel: string;

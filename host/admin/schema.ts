@@ -52,6 +52,15 @@ export const endpointRequest = z
     ],
   });
 
+export const endpointOptions = z
+  .object({
+    policyAuditMode: z.boolean().meta({
+      description: "What L3/L4 policy denies passes and is told as audited; L7 is enforced",
+    }),
+  })
+  .strict()
+  .meta({ id: "EndpointOptions", examples: [{ policyAuditMode: true }] });
+
 /** As a JSON merge patch: null takes a label away. */
 export const endpointPatch = z
   .object({
@@ -96,6 +105,10 @@ const flag = (description: string) =>
     .meta({ description });
 
 export const waitQuery = z.object({ wait: flag("Answer when kernel and proxy enforce it") });
+
+export const validateQuery = z.object({
+  forApply: flag("Refuse, as apply does, what is not enforced; otherwise it is a warning"),
+});
 
 export const policyParams = z.object({
   kind: z.string(),

@@ -18,9 +18,13 @@ export function parseWorkers(text: string): number {
   return workers;
 }
 
-type Flags = Omit<AgentOptions, "devices" | "policyDir" | "tcpApi" | "cluster" | "identity"> & {
+/** Options that a command line gives in another form. */
+type OwnForm = "devices" | "policyDir" | "tcpApi" | "clusterState" | "cluster" | "identity";
+
+type Flags = Omit<AgentOptions, OwnForm> & {
   clusterName: string;
   device: string[];
+  clusterState?: string;
   policyDir?: string;
 } & TcpApiFlags &
   IdentityFlags;
@@ -43,6 +47,8 @@ export function addAgentCommand(program: Command): void {
     .option("--ipv4-pool <cidr>", "pod addresses", AGENT_DEFAULTS.ipv4Pool)
     .option("--ipv6-pool <cidr>", "pod addresses", AGENT_DEFAULTS.ipv6Pool)
     .option("--device <interface>", "interface to the outside; repeat", collect, [])
+    .option("--policy-audit-mode", "let pass what L3/L4 policy denies, and tell of it")
+    .option("--host-firewall", "track the node's own connections before it has a policy")
     .option("--policy-dir <path>", "keep the policy files of this folder in force")
     .addOption(
       new Option("--enable-policy <mode>", "whether endpoints without a policy are open")
@@ -54,6 +60,9 @@ export function addAgentCommand(program: Command): void {
       "close an endpoint whose policy does not fit into its map, instead of keeping the last one",
       false,
     )
+    .option("--cluster-state <path>", "file or folder with namespaces, services, nodes, groups")
+    .option("--node-selector-labels", "tell nodes apart by their labels", false)
+    .option("--extended-ip-protocols", "police VRRP, IGMP, GRE, IPIP, IPV6, ESP, AH", false)
     .option("--api-listen <host:port>", "serve the API over TCP too, with TLS", parseListen)
     .option("--api-tls-cert <file>", "certificate of the API over TCP, with its chain (PEM)")
     .option("--api-tls-key <file>", "key of that certificate (PEM)")
@@ -69,7 +78,8 @@ export function addAgentCommand(program: Command): void {
         .default("info"),
     );
   addIdentityOptions(agent).action(async (flags: Flags, command: Command) => {
-    const { device, policyDir, clusterName, apiListen, apiTlsCert, apiTlsKey, ...rest } = flags;
+    const { device, policyDir, clusterState, clusterName, ...others } = flags;
+    const { apiListen, apiTlsCert, apiTlsKey, ...rest } = others;
     const tcpApi = tcpApiOptions({ apiListen, apiTlsCert, apiTlsKey });
     // Loading the agent takes a while; the other commands must not pay for it.
     const { runAgent } = await import("../../main.ts");
@@ -79,6 +89,7 @@ export function addAgentCommand(program: Command): void {
       identity: identityOptions(flags),
       devices: device,
       policyDir,
+      clusterState,
       tcpApi,
       socket: globalOption(command, "socket") ?? join(rest.runDir, "admin.sock"),
     });
