@@ -169,7 +169,7 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
   const folder = watchPolicies(base, policies);
   const audit = life.own(new AuditLog(auditFile(options.stateDir)));
   const backend = createBackend({
-    ...{ version: AGENT_VERSION, node: options.node, startedAt, stop },
+    ...{ version: AGENT_VERSION, node: options.node, cluster: options.cluster, startedAt, stop },
     ...{ endpoints, policies, enforcer, identities, planner, datapath, proxy },
     ...{ pump, observer, folder, plugins, audit },
     ...{ certificate: base.certificate, leased: identity.leased },

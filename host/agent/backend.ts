@@ -32,12 +32,14 @@ import type { ProxySupervisor } from "../proxy/supervisor.ts";
 import type { LeasedKeys } from "../store/leased-keys.ts";
 import type { ApiCertificate } from "./api-certificate.ts";
 import type { EventPump } from "./event-pump.ts";
+import { createExplainBackend } from "./policy-explain.ts";
 import type { PolicyFolder } from "./policy-folder.ts";
 import { sharedAsk } from "./shared-ask.ts";
 
 export interface BackendDeps {
   version: string;
   node: string;
+  cluster: string;
   startedAt: Date;
   endpoints: Endpoints;
   policies: PolicyService;
@@ -75,6 +77,7 @@ export function createBackend(deps: BackendDeps): AdminBackend {
         return policies.delete(kind, namespace, name, wait);
       },
     },
+    explain: createExplainBackend(deps),
     identities: () => identityViews(deps),
     flows: (query, signal) => flows(deps, query, signal),
     kernel: {

@@ -144,6 +144,10 @@ export class StillAgent {
         apply: async (files) => judge(files),
         delete: async (kind, namespace, name) => ({ kind, namespace, name, revision: 4 }),
       },
+      explain: {
+        trace: ({ files }) => ({ errors: judge(files).errors, warnings: [], view: undefined }),
+        diff: async ({ files }) => ({ errors: judge(files).errors, warnings: [], view: undefined }),
+      },
       identities: () => [{ id: 1001, kind: "cluster", labels: ["k8s:app=web"], endpoints: 1 }],
       flows: (query, signal) => this.#flows(query.follow, signal),
       kernel: { policy: () => [], ct: () => [], ipcache: () => [] },

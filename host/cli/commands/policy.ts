@@ -5,6 +5,7 @@ import { type CliContext, table } from "../context.ts";
 import { CliError, EXIT } from "../errors.ts";
 import { readPolicyInput } from "../policy-input.ts";
 import { deletePolicies, displayName, reportProblems, sendPolicies } from "../policy-result.ts";
+import { addPolicyTrace } from "./policy-trace.ts";
 
 export function addPolicyCommands(program: Command, context: CliContext): void {
   const policy = program.command("policy").description("network policies");
@@ -36,6 +37,7 @@ export function addPolicyCommands(program: Command, context: CliContext): void {
     });
   addGet(policy, context);
   addDelete(policy, context);
+  addPolicyTrace(policy, context);
 }
 
 function addGet(policy: Command, context: CliContext): void {
