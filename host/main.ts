@@ -13,6 +13,7 @@ import { Tokens } from "./admin/tokens.ts";
 import { ApiCertificate } from "./agent/api-certificate.ts";
 import { createBackend } from "./agent/backend.ts";
 import { checkOptions } from "./agent/check-options.ts";
+import { Cluster } from "./agent/cluster.ts";
 import { BUILD, checkEnvironment } from "./agent/environment.ts";
 import { EventPump } from "./agent/event-pump.ts";
 import { createFlowNames } from "./agent/flow-names.ts";
@@ -31,6 +32,7 @@ import { AddressPool } from "./endpoint/ipam.ts";
 import { Enforcer } from "./enforce/enforcer.ts";
 import { Planner } from "./enforce/planner.ts";
 import { PolicyService } from "./enforce/policies.ts";
+import { featuresOf } from "./enforce/policy-reader.ts";
 import { RuleSets } from "./enforce/rule-sets.ts";
 import { RecordClients } from "./event/record-client.ts";
 import { FlowBuilder } from "./hubble/flow-builder.ts";
@@ -104,6 +106,7 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
   datapath.start();
   const ipcache = new Ipcache(datapath);
   nameNodePrefixes(base, ipcache);
+  const cluster = life.own(new Cluster({ log, path: options.clusterState }));
   const relabelled = async (changed: string[]): Promise<void> => {
     datapath.bumpEpoch();
     await proxy.relabelled(changed);
@@ -112,7 +115,7 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
     ...{ ipcache, memory: store, hostIp: nodeAddress(), changed: relabelled },
     settled: () => policies.refresh(),
   });
-  const parts = { store, datapath, ipcache, identity, addresses, relabelled };
+  const parts = { store, datapath, ipcache, identity, cluster, addresses, relabelled };
   const endpoints = createEndpoints(base, parts);
   await endpoints.restore();
 
@@ -147,21 +150,30 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
     parsing: {
       checkPattern: createPatternCheck(),
       plugins: (reference) => plugins.view.manifestFor(formatPluginReference(reference)),
+      extendedProtocols: options.extendedIpProtocols,
     },
+    features: featuresOf(options),
+    sources: cluster.state,
     cluster: options.cluster,
     enforcement: options.enablePolicy,
   });
   plugins.view.onChange(() => policies.pluginsChanged());
   policies.restore();
   await proxy.start();
+  let isCurrent = true;
   try {
     await policies.refresh();
     await addresses?.start();
-    // Rows of other nodes' pods stay when nobody can say now whose they are.
-    if (addresses?.isCurrent ?? true) ipcache.prune();
+    isCurrent = addresses?.isCurrent ?? true;
   } catch (error) {
+    isCurrent = false;
     log.error({ error }, "the stored policies are not in force yet");
   }
+  const isFollowed = await followCluster(base, cluster, {
+    ...{ ipcache, identities, endpoints, policies },
+  });
+  // Rows of other nodes and their pods stay when nobody can say now whose they are.
+  if (isCurrent && isFollowed) ipcache.prune();
   datapath.commit();
   for (const device of options.devices) datapath.attachNetdev(device);
   plugins.start();
@@ -169,9 +181,9 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
   const folder = watchPolicies(base, policies);
   const audit = life.own(new AuditLog(auditFile(options.stateDir)));
   const backend = createBackend({
-    ...{ version: AGENT_VERSION, node: options.node, cluster: options.cluster, startedAt, stop },
+    ...{ version: AGENT_VERSION, node: options.node, startedAt, stop },
     ...{ endpoints, policies, enforcer, identities, planner, datapath, proxy },
-    ...{ pump, observer, folder, plugins, audit },
+    ...{ pump, observer, folder, cluster, plugins, audit },
     ...{ certificate: base.certificate, leased: identity.leased },
   });
   await serveAdmin(base, store, { backend, audit, plugins: plugins.backend });
@@ -186,11 +198,18 @@ function createEndpoints(
     datapath: Datapath;
     ipcache: Ipcache;
     identity: Identities;
+    cluster: Cluster;
     addresses: SharedAddresses | undefined;
     relabelled: (addresses: string[]) => Promise<void>;
   },
 ): Endpoints {
   const { allocator } = parts.identity;
+  const labelsOf = (pod: { namespace: string; labels: Record<string, string> }) =>
+    podLabels({
+      ...pod,
+      cluster: options.cluster,
+      namespaceLabels: parts.cluster.state.namespaceLabels(pod.namespace),
+    });
   return new Endpoints({
     log,
     store: parts.store,
@@ -198,7 +217,7 @@ function createEndpoints(
     ipcache: parts.ipcache,
     network: createPodNetwork(),
     identities: {
-      acquire: (pod) => allocator.acquire(podLabels({ ...pod, cluster: options.cluster })),
+      acquire: (pod) => allocator.acquire(labelsOf(pod)),
       release: (identity) => allocator.release(identity),
     },
     identityGracePeriodMs: options.identity.gracePeriodMs,
@@ -206,6 +225,27 @@ function createEndpoints(
     onRelabelled: parts.relabelled,
     ipv4: new AddressPool(options.ipv4Pool),
     ipv6: new AddressPool(options.ipv6Pool),
+  });
+}
+
+/** Settles when what the cluster's state says now is in force, or false: then it will be. */
+function followCluster(
+  { options }: Base,
+  cluster: Cluster,
+  parts: {
+    ipcache: Ipcache;
+    identities: Identities["allocator"];
+    endpoints: Endpoints;
+    policies: PolicyService;
+  },
+): Promise<boolean> {
+  const { ipcache, identities, endpoints, policies } = parts;
+  const { node, nodeSelectorLabels: nodeLabels } = options;
+  const settled = (): Promise<void> => policies.refresh();
+  return cluster.follow({
+    nodes: { node, nodeLabels, ipcache, identities, settled },
+    refreshIdentities: () => endpoints.refreshIdentities(settled),
+    sourcesChanged: () => policies.sourcesChanged(),
   });
 }
 

@@ -63,6 +63,12 @@ export interface AgentOptions {
   enablePolicy: EnforcementMode;
   /** An endpoint whose policy does not fit into its map is closed; else it keeps the last one. */
   endpointLockdownOnPolicyOverflow: boolean;
+  /** File or folder with objects of the cluster, or undefined. */
+  clusterState: string | undefined;
+  /** Identities of other nodes carry the nodes' labels. */
+  nodeSelectorLabels: boolean;
+  /** Protocols without ports are policed, and a port may be left out. */
+  extendedIpProtocols: boolean;
   runtime: ProxyRuntime;
   workers: number;
   logLevel: string;

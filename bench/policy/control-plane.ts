@@ -7,9 +7,11 @@ import { createPatternCheck } from "../../host/agent/pattern-check.ts";
 import { Enforcer } from "../../host/enforce/enforcer.ts";
 import { Planner } from "../../host/enforce/planner.ts";
 import { PolicyService } from "../../host/enforce/policies.ts";
+import { APPLY_FEATURES } from "../../host/enforce/policy-reader.ts";
 import { type RulePlugins, RuleSets } from "../../host/enforce/rule-sets.ts";
 import type { IdentityAllocator } from "../../host/identity/allocator.ts";
 import { createTestAllocator } from "../../host/identity/testing/world.ts";
+import { NO_SOURCES } from "../../host/policy/sources.ts";
 import type { Identity, PolicySubject } from "../../host/policy/types.ts";
 import { SqliteStore } from "../../host/store/sqlite.ts";
 import { RunError } from "../errors.ts";
@@ -54,7 +56,7 @@ export class ControlPlane {
       ...{ log, store, identities, enforcer, ruleSets, subjects: () => [...subjects] },
       planner: new Planner(store, ruleSets),
       parsing: { checkPattern: createPatternCheck() },
-      cluster: "default",
+      ...{ features: APPLY_FEATURES, sources: NO_SOURCES, cluster: "default" },
     });
   }
 

@@ -97,6 +97,10 @@ const flag = (description: string) =>
 
 export const waitQuery = z.object({ wait: flag("Answer when kernel and proxy enforce it") });
 
+export const validateQuery = z.object({
+  forApply: flag("Refuse, as apply does, what is not enforced; otherwise it is a warning"),
+});
+
 export const policyParams = z.object({
   kind: z.string(),
   namespace: z.string().meta({ description: "`-` for a policy without one" }),

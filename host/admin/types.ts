@@ -93,7 +93,8 @@ export interface AdminBackend {
   };
   policies: {
     list(): Promise<PolicyView[]>;
-    validate(files: PolicyFile[]): ApplyResult;
+    /** `forApply`: what is not enforced is an error, otherwise a warning. */
+    validate(files: PolicyFile[], forApply: boolean): ApplyResult;
     /** Settles when kernel and proxy enforce it (`wait`) or when it is accepted. */
     apply(files: PolicyFile[], wait: boolean): Promise<ApplyResult>;
     delete(kind: string, namespace: string, name: string, wait: boolean): Promise<AppliedPolicy>;

@@ -31,6 +31,7 @@ import { createPluginStates } from "../plugin/states.ts";
 import type { ProxySupervisor } from "../proxy/supervisor.ts";
 import type { LeasedKeys } from "../store/leased-keys.ts";
 import type { ApiCertificate } from "./api-certificate.ts";
+import type { Cluster } from "./cluster.ts";
 import type { EventPump } from "./event-pump.ts";
 import { createExplainBackend } from "./policy-explain.ts";
 import type { PolicyFolder } from "./policy-folder.ts";
@@ -39,7 +40,6 @@ import { sharedAsk } from "./shared-ask.ts";
 export interface BackendDeps {
   version: string;
   node: string;
-  cluster: string;
   startedAt: Date;
   endpoints: Endpoints;
   policies: PolicyService;
@@ -51,6 +51,7 @@ export interface BackendDeps {
   pump: EventPump;
   observer: Observer;
   folder: PolicyFolder | undefined;
+  cluster: Cluster;
   plugins: Plugins;
   audit: AuditLog;
   /** Undefined: the API is not served over TCP. */
@@ -70,7 +71,7 @@ export function createBackend(deps: BackendDeps): AdminBackend {
     endpoints: endpointBackend(deps),
     policies: {
       list: () => policyViews(deps, askProxy),
-      validate: (files) => policies.validate(files),
+      validate: (files, forApply) => policies.validate(files, forApply),
       apply: (files, wait) => policies.apply(files, wait),
       delete: async (kind, namespace, name, wait) => {
         refuseOwned(deps, kind, namespace, name);
@@ -180,6 +181,7 @@ async function status(deps: BackendDeps, askProxy: AskProxy): Promise<AgentStatu
           .conditions(createPluginStates(deps.plugins.view, proxyStatus))
           .map(({ message }) => message),
       ),
+      ...deps.cluster.troubles,
       ...(deps.folder?.errors ?? []).map((one) => `${one.file}: ${one.path} ${one.message}`),
     ],
   };

@@ -23,7 +23,13 @@ export function checkOptions(
   checkPool("--ipv4-pool", options.ipv4Pool);
   checkPool("--ipv6-pool", options.ipv6Pool);
   checkIdentity(options);
-  const { policyDir, devices } = options;
+  const { policyDir, clusterState, devices } = options;
+  if (
+    clusterState !== undefined &&
+    statSync(clusterState, { throwIfNoEntry: false }) === undefined
+  ) {
+    throw new OptionError(`Cannot use --cluster-state ${clusterState}: there is no such path`);
+  }
   if (policyDir !== undefined && statSync(policyDir, { throwIfNoEntry: false }) === undefined) {
     throw new OptionError(`Cannot use --policy-dir ${policyDir}: there is no such folder`);
   }

@@ -36,7 +36,6 @@ export interface PolicyExplainDeps {
   datapath: Pick<Datapath, "listPolicy" | "listIpcache">;
   pump: Pick<EventPump, "drain">;
   observer: Pick<Observer, "getFlows">;
-  cluster: string;
 }
 
 export function createExplainBackend(deps: PolicyExplainDeps): ExplainBackend {
@@ -67,9 +66,9 @@ function explained<T>(
 function trace(
   deps: PolicyExplainDeps,
   request: TraceRequest,
-  { after: rules, mode }: PolicyPreview,
+  { after: rules, mode, cluster }: PolicyPreview,
 ): TraceView {
-  const world = worldOf(deps, cidrPrefixesOf(rules));
+  const world = worldOf(deps, cluster, cidrPrefixesOf(rules));
   const source = findEnd(request.source, world, 0);
   const destination = findEnd(request.destination, world, 1);
   const ports = parsePorts(request.ports, destination.namedPorts);
@@ -99,7 +98,8 @@ function trace(
 }
 
 function worldOf(
-  { endpoints, identities, datapath, cluster }: PolicyExplainDeps,
+  { endpoints, identities, datapath }: PolicyExplainDeps,
+  cluster: string,
   policyPrefixes: readonly string[],
 ): KnownWorld {
   return {

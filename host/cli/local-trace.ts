@@ -1,6 +1,7 @@
 /** `policy trace --offline`: policy files alone, without an agent and whatever it knows. */
 import type { TraceRequest } from "../admin/explain-types.ts";
 import type { ApplyResult } from "../admin/types.ts";
+import { APPLY_FEATURES } from "../enforce/policy-reader.ts";
 import { findEnd } from "../policy/explain/end.ts";
 import { ExplainInputError } from "../policy/explain/input-error.ts";
 import { parsePorts } from "../policy/explain/port.ts";
@@ -18,11 +19,11 @@ export type LocalTrace = TraceView & Pick<ApplyResult, "warnings">;
 export function traceLocally(
   request: TraceRequest,
 ): LocalTrace | Pick<ApplyResult, "errors" | "warnings"> {
-  const { documents, errors, warnings } = readLocally(request.files);
+  const { documents, errors, warnings } = readLocally(request.files, true);
   if (errors.length > 0) return { errors, warnings };
   const repository = new PolicyRepository({
     cluster: CLUSTER,
-    features: { peerNamedPorts: true },
+    features: APPLY_FEATURES,
   });
   if (documents.length > 0) repository.upsertAll(documents);
   const rules = [...repository.rules()];

@@ -1,14 +1,15 @@
 /** `policy validate` where no agent runs: the same checks, with the plugins of this tree. */
+import { existsSync } from "node:fs";
 import type { PluginImage } from "../../runtime/isolate/types.ts";
 import type { ApplyResult, PolicyFile } from "../admin/types.ts";
 import { BUILD } from "../agent/environment.ts";
 import { createPatternCheck } from "../agent/pattern-check.ts";
-import { type ReadPolicies, readPolicyFiles } from "../enforce/policy-reader.ts";
+import { APPLY_FEATURES, type ReadPolicies, readPolicyFiles } from "../enforce/policy-reader.ts";
 import { compileRules } from "../plugin/rule-compiler.ts";
 import { readShipped } from "../plugin/shipped.ts";
 
-export function validateLocally(files: PolicyFile[]): ApplyResult {
-  const { documents, errors, warnings } = readLocally(files);
+export function validateLocally(files: PolicyFile[], forApply: boolean): ApplyResult {
+  const { documents, errors, warnings } = readLocally(files, forApply);
   const applied = documents.map(({ kind, namespace, name }) => ({
     ...{ kind, namespace, name },
     revision: 0,
@@ -17,8 +18,9 @@ export function validateLocally(files: PolicyFile[]): ApplyResult {
 }
 
 /** Files as an agent with the plugins of this tree reads them. */
-export function readLocally(files: PolicyFile[]): ReadPolicies {
-  const shipped = readShipped(BUILD.plugins);
+export function readLocally(files: PolicyFile[], forApply: boolean): ReadPolicies {
+  // Before the first build there are none; then what names one is a warning.
+  const shipped = existsSync(BUILD.plugins) ? readShipped(BUILD.plugins) : [];
   const imageOf = (name: string, version: string | undefined): PluginImage | undefined =>
     shipped
       .map(({ image }) => image)
@@ -33,5 +35,7 @@ export function readLocally(files: PolicyFile[]): ReadPolicies {
       const image = imageOf(plugin, version);
       if (image !== undefined) compileRules(image, rules, () => ++patterns);
     },
+    features: APPLY_FEATURES,
+    forApply,
   });
 }

@@ -245,6 +245,17 @@ export class Endpoints {
     if (entry !== undefined) entry.policyRevision = revision;
   }
 
+  /**
+   * Looks again at what names the endpoints' identities beside their own labels, such as the labels
+   * of their namespaces. As `relabel` for each; rejects with the first error when all are done.
+   */
+  async refreshIdentities(enforce: () => Promise<void>): Promise<void> {
+    const ids = [...this.#entries.keys()];
+    const results = await Promise.allSettled(ids.map((id) => this.relabel(id, {}, enforce)));
+    const failed = results.find((one) => one.status === "rejected");
+    if (failed !== undefined) throw failed.reason;
+  }
+
   async #install(record: EndpointRecord): Promise<void> {
     const identity = await this.#deps.identities.acquire(record);
     const current = { ...record, identity: identity.id };

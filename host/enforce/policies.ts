@@ -8,6 +8,7 @@ import type { PolicyChange, PolicyKey } from "../admin/explain-types.ts";
 import { ProblemError } from "../admin/problem.ts";
 import type { AppliedPolicy, ApplyResult, PolicyFile, PolicyView } from "../admin/types.ts";
 import {
+  type ApplyFeatures,
   documentKey,
   type PluginStates,
   type PolicyCondition,
@@ -16,17 +17,19 @@ import {
   type PolicyFileDeps,
   type PolicyProblem,
   PolicyRepository,
+  type PolicySources,
   parsePolicyFile,
   policyConditions,
   type StoredPolicy,
 } from "../policy/index.ts";
 import type { Rule } from "../policy/rule.ts";
 import type { EnforcementMode } from "../policy/subject-policy.ts";
+import type { L7Rules } from "../policy/types.ts";
 import type { Store } from "../store/store.ts";
 import type { Enforcer } from "./enforcer.ts";
 import { overflowConditions } from "./overflow-condition.ts";
 import { type Conflict, PolicyPlanning, type PolicyPlanningDeps } from "./policy-planning.ts";
-import { APPLY_FEATURES, problemOf, type ReadPolicies, readPolicyFiles } from "./policy-reader.ts";
+import { problemOf, type ReadPolicies, readPolicyFiles } from "./policy-reader.ts";
 import type { RuleSets } from "./rule-sets.ts";
 import { subjectName } from "./types.ts";
 
@@ -36,6 +39,9 @@ export interface PolicyServiceDeps extends PolicyPlanningDeps {
   enforcer: Enforcer;
   ruleSets: RuleSets;
   parsing: PolicyFileDeps;
+  features: ApplyFeatures;
+  /** What policies refer to; `sourcesChanged` when it changes. */
+  sources: PolicySources;
   cluster: string;
 }
 
@@ -45,6 +51,8 @@ export interface PolicyPreview {
   /** Without the files that have an error. */
   after: readonly Rule[];
   mode: EnforcementMode;
+  /** Name of the local cluster. */
+  cluster: string;
   errors: PolicyProblem[];
   warnings: PolicyProblem[];
 }
@@ -73,7 +81,8 @@ export class PolicyService {
     this.#planning = new PolicyPlanning(deps);
     this.#repository = new PolicyRepository({
       cluster: deps.cluster,
-      features: APPLY_FEATURES,
+      features: deps.features,
+      sources: deps.sources,
     });
   }
 
@@ -135,7 +144,7 @@ export class PolicyService {
    * them. Nothing of it is kept. Throws ProblemError 404 for a policy to delete that is not there.
    */
   preview({ files, deletes }: PolicyChange): PolicyPreview {
-    const { documents, errors, warnings } = this.#read(files);
+    const { documents, errors, warnings } = this.#read(files, true);
     const candidate = this.#repository.clone();
     for (const key of deletes) candidate.delete(this.#find(key).document);
     if (documents.length > 0) candidate.upsertAll(documents);
@@ -143,13 +152,14 @@ export class PolicyService {
       before: [...this.#repository.rules()],
       after: [...candidate.rules()],
       mode: this.#deps.enforcement ?? "default",
+      cluster: this.#deps.cluster,
       ...{ errors, warnings },
     };
   }
 
   /** Everything that can be said of the files without changing anything. */
-  validate(files: PolicyFile[]): ApplyResult {
-    const { documents, errors, warnings } = this.#read(files);
+  validate(files: PolicyFile[], forApply: boolean): ApplyResult {
+    const { documents, errors, warnings } = this.#read(files, forApply);
     const applied = documents.map((document) => ({ ...named(document), revision: 0 }));
     return { applied, errors, warnings };
   }
@@ -159,7 +169,7 @@ export class PolicyService {
    * them, and throws ProblemError 503 when that failed; the policies stay wanted and are retried.
    */
   async apply(files: PolicyFile[], wait: boolean): Promise<ApplyResult> {
-    const { documents, errors, warnings } = this.#read(files);
+    const { documents, errors, warnings } = this.#read(files, true);
     if (documents.length === 0) return { applied: [], errors, warnings };
     const change = (candidate: PolicyRepository): void => {
       candidate.upsertAll(documents);
@@ -196,6 +206,12 @@ export class PolicyService {
     await this.#enforceSoon();
   }
 
+  /** Groups or services that policies refer to have changed. */
+  async sourcesChanged(): Promise<void> {
+    const changed = await this.#serial(async () => this.#repository.sourcesChanged());
+    if (changed) await this.#enforceSoon();
+  }
+
   /**
    * Which versions there are or serve has changed. Settles when the proxy serves accordingly; maps
    * are written only when rules that no version could serve now have one.
@@ -221,9 +237,10 @@ export class PolicyService {
     return stored;
   }
 
-  #read(files: PolicyFile[]): ReadPolicies {
-    const { parsing, ruleSets } = this.#deps;
-    return readPolicyFiles(files, { parsing, checkRules: (l7) => ruleSets.check(l7) });
+  #read(files: PolicyFile[], forApply: boolean): ReadPolicies {
+    const { parsing, features, ruleSets } = this.#deps;
+    const checkRules = (l7: L7Rules): void => ruleSets.check(l7);
+    return readPolicyFiles(files, { parsing, features, forApply, checkRules });
   }
 
   /** Computes with the change; only if that works does it become the wanted state. */

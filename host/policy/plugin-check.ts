@@ -3,7 +3,6 @@
  * values the plugin's schema refuses, patterns that do not compile. A plugin that is not installed
  * is a warning: the policy may come first. The plugin's own `compile` has the last word, later.
  */
-import type { z } from "zod";
 import type { Manifest } from "../../runtime/contract/manifest.ts";
 import { l7BlocksOf } from "./l7-blocks.ts";
 import { type PatternCheck, patternProblem } from "./pattern-check.ts";
@@ -12,15 +11,9 @@ import {
   type PluginReference,
   parsePluginReference,
 } from "./plugin-reference.ts";
-import {
-  type FieldPath,
-  type FieldProblem,
-  formatPath,
-  problemsOf,
-  suggestion,
-} from "./problem.ts";
+import { type FieldPath, type FieldProblem, formatPath, suggestion } from "./problem.ts";
 import { flattenRule, manifestKey } from "./rule-fields.ts";
-import { ruleSchemaOf } from "./rule-schema.ts";
+import { type RuleSchema, ruleSchemaOf } from "./rule-schema.ts";
 import { fieldsOf, isRecord, itemsOf, textOf } from "./schema/field.ts";
 import { l7KindOf } from "./schema/l7.ts";
 import { ANNOTATION } from "./schema/metadata.ts";
@@ -107,7 +100,7 @@ function checkRules(
   { checkPattern }: PluginCheck,
   { problems }: PluginFindings,
 ): void {
-  let schema: z.ZodType | undefined;
+  let schema: RuleSchema | undefined;
   try {
     schema = ruleSchemaOf(manifest);
   } catch (error) {
@@ -127,13 +120,13 @@ function checkRules(
 function ruleProblems(
   rule: Record<string, unknown>,
   manifest: Manifest,
-  schema: z.ZodType | undefined,
+  schema: RuleSchema | undefined,
   checkPattern: PatternCheck,
 ): FieldProblem[] {
   const { fields, problems: shapeless } = flattenRule(rule);
   // Reported already, by the schema of the file.
   if (shapeless.length > 0) return [];
-  const problems = schema ? schemaProblems(schema, rule) : textProblems(rule);
+  const problems = schema ? schema.problemsOf(rule) : textProblems(rule);
   const known = Object.keys(manifest.rules.fields);
   for (const { key, value, path } of fields) {
     const name = manifestKey(key);
@@ -148,17 +141,6 @@ function ruleProblems(
     problems.push({ path, message, expected: `one of ${known.join(", ")}` });
   }
   return problems;
-}
-
-function schemaProblems(schema: z.ZodType, rule: Record<string, unknown>): FieldProblem[] {
-  try {
-    const result = schema.safeParse(rule);
-    return result.success ? [] : problemsOf(schema, rule, result.error);
-  } catch (error) {
-    // A reference that leads to itself: the plugin's mistake, and no reason to take nothing else.
-    const message = `the plugin's rule schema cannot be applied: ${String(error)}`;
-    return [{ path: [], message, expected: "a schema that ends" }];
-  }
 }
 
 /** Without a schema a rule is a map of strings. */

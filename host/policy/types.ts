@@ -37,6 +37,9 @@ export interface PolicyOrigin {
     | "CiliumNetworkPolicy"
     | "CiliumClusterwideNetworkPolicy"
     | "NetworkPolicy"
+    | "ClusterNetworkPolicy"
+    | "AdminNetworkPolicy"
+    | "BaselineAdminNetworkPolicy"
     | "VisibilityPolicy";
   name: string;
   namespace: string;

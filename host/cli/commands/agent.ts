@@ -18,9 +18,13 @@ export function parseWorkers(text: string): number {
   return workers;
 }
 
-type Flags = Omit<AgentOptions, "devices" | "policyDir" | "tcpApi" | "cluster" | "identity"> & {
+/** Options that a command line gives in another form. */
+type OwnForm = "devices" | "policyDir" | "tcpApi" | "clusterState" | "cluster" | "identity";
+
+type Flags = Omit<AgentOptions, OwnForm> & {
   clusterName: string;
   device: string[];
+  clusterState?: string;
   policyDir?: string;
 } & TcpApiFlags &
   IdentityFlags;
@@ -54,6 +58,9 @@ export function addAgentCommand(program: Command): void {
       "close an endpoint whose policy does not fit into its map, instead of keeping the last one",
       false,
     )
+    .option("--cluster-state <path>", "file or folder with namespaces, services, nodes, groups")
+    .option("--node-selector-labels", "tell nodes apart by their labels", false)
+    .option("--extended-ip-protocols", "police VRRP, IGMP, GRE, IPIP, IPV6, ESP, AH", false)
     .option("--api-listen <host:port>", "serve the API over TCP too, with TLS", parseListen)
     .option("--api-tls-cert <file>", "certificate of the API over TCP, with its chain (PEM)")
     .option("--api-tls-key <file>", "key of that certificate (PEM)")
@@ -69,7 +76,8 @@ export function addAgentCommand(program: Command): void {
         .default("info"),
     );
   addIdentityOptions(agent).action(async (flags: Flags, command: Command) => {
-    const { device, policyDir, clusterName, apiListen, apiTlsCert, apiTlsKey, ...rest } = flags;
+    const { device, policyDir, clusterState, clusterName, ...others } = flags;
+    const { apiListen, apiTlsCert, apiTlsKey, ...rest } = others;
     const tcpApi = tcpApiOptions({ apiListen, apiTlsCert, apiTlsKey });
     // Loading the agent takes a while; the other commands must not pay for it.
     const { runAgent } = await import("../../main.ts");
@@ -79,6 +87,7 @@ export function addAgentCommand(program: Command): void {
       identity: identityOptions(flags),
       devices: device,
       policyDir,
+      clusterState,
       tcpApi,
       socket: globalOption(command, "socket") ?? join(rest.runDir, "admin.sock"),
     });
