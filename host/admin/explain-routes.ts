@@ -27,7 +27,7 @@ export function addExplainRoutes(
     registry,
     {
       ...{ ...common, method: "POST", path: "/v1/policies/trace", id: "tracePolicies" },
-      summary: "Why a connection would be allowed or denied: which rule of which policy, and where",
+      summary: "Why a connection is allowed or denied: by which rule",
       description:
         "With `files` or `deletes` it is explained as it would be after that change. Without, what " +
         "the kernel's map says is compared.",
@@ -49,7 +49,7 @@ export function addExplainRoutes(
     registry,
     {
       ...{ ...common, method: "POST", path: "/v1/policies/diff", id: "diffPolicies" },
-      summary: "What a change of policies would allow or deny that is not so now",
+      summary: "What a change of policies would allow or deny",
       description: "Over the endpoints of this node and the flows it still remembers.",
       body: diffRequest,
       answers: {

@@ -6,6 +6,7 @@ import { type CliContext, table } from "../context.ts";
 import { CliError, EXIT } from "../errors.ts";
 import { readPolicyInput } from "../policy-input.ts";
 import { deletePolicies, displayName, reportProblems, sendPolicies } from "../policy-result.ts";
+import { addPolicyDiff } from "./policy-diff.ts";
 import { addPolicyTrace } from "./policy-trace.ts";
 
 export function addPolicyCommands(program: Command, context: CliContext): void {
@@ -42,6 +43,7 @@ export function addPolicyCommands(program: Command, context: CliContext): void {
   addGet(policy, context);
   addDelete(policy, context);
   addPolicyTrace(policy, context);
+  addPolicyDiff(policy, context);
 }
 
 function addFields(policy: Command, context: CliContext): void {
