@@ -14,6 +14,7 @@ import { ApiCertificate } from "./agent/api-certificate.ts";
 import { createBackend } from "./agent/backend.ts";
 import { checkOptions } from "./agent/check-options.ts";
 import { Cluster } from "./agent/cluster.ts";
+import { CtCollector } from "./agent/ct-collector.ts";
 import { BUILD, checkEnvironment } from "./agent/environment.ts";
 import { EventPump } from "./agent/event-pump.ts";
 import { createFlowNames } from "./agent/flow-names.ts";
@@ -102,7 +103,13 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
   const planner = new Planner(store, ruleSets);
   const identity = await startIdentities({ ...base, store });
   const identities = identity.allocator;
-  const datapath = life.own(createDatapath({ bpffs: options.bpffs }));
+  const datapath = life.own(
+    createDatapath({
+      bpffs: options.bpffs,
+      policyAuditMode: options.policyAuditMode ?? false,
+      hostFirewall: options.hostFirewall ?? false,
+    }),
+  );
   datapath.start();
   const ipcache = new Ipcache(datapath);
   nameNodePrefixes(base, ipcache);
@@ -178,12 +185,15 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
   for (const device of options.devices) datapath.attachNetdev(device);
   plugins.start();
 
+  const connections = life.own(
+    new CtCollector(datapath, (error) => log.error({ error }, "connections were not collected")),
+  );
   const folder = watchPolicies(base, policies);
   const audit = life.own(new AuditLog(auditFile(options.stateDir)));
   const backend = createBackend({
     ...{ version: AGENT_VERSION, node: options.node, startedAt, stop },
     ...{ endpoints, policies, enforcer, identities, planner, datapath, proxy },
-    ...{ pump, observer, folder, cluster, plugins, audit },
+    ...{ pump, observer, folder, cluster, plugins, audit, connections },
     ...{ certificate: base.certificate, leased: identity.leased },
   });
   await serveAdmin(base, store, { backend, audit, plugins: plugins.backend });

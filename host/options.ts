@@ -57,6 +57,10 @@ export interface AgentOptions {
   ipv6Pool: string;
   /** Interfaces to the outside, whose traffic to local endpoints is policed. */
   devices: string[];
+  /** What L3/L4 policy denies passes and is told as audited; L7 is enforced all the same. */
+  policyAuditMode?: boolean;
+  /** Track the node's own connections from the start (host/datapath/settings.ts). */
+  hostFirewall?: boolean;
   /** Folder of policy files to keep in force, or undefined. */
   policyDir: string | undefined;
   /** Whether endpoints that no policy selects are open. */

@@ -31,6 +31,7 @@ export function idleTenants(
     tallies: new VersionTallies(),
     instantiate: (image) => instantiate(image, new RecordCount()),
     instancesMax: INSTANCES_MAX,
+    memoryBytesMax: Number.POSITIVE_INFINITY,
   });
   const before = pool.size;
   let nowMs = 0;

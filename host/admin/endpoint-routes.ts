@@ -3,7 +3,7 @@ import type { Hono } from "hono";
 import { z } from "zod";
 import type { Admin } from "./access.ts";
 import { type RouteRegistry, route } from "./route.ts";
-import { endpointPatch, endpointRequest, referenceParams } from "./schema.ts";
+import { endpointOptions, endpointPatch, endpointRequest, referenceParams } from "./schema.ts";
 import type { AdminBackend } from "./types.ts";
 import { endpointView } from "./view-schema.ts";
 
@@ -62,6 +62,18 @@ export function addEndpointRoutes(
       answers: { 200: { kind: "json", description: "As it was", schema: endpointView } },
     },
     async ({ params }, reply) => reply(200, await endpoints.delete(params.reference)),
+  );
+  route(
+    app,
+    registry,
+    {
+      ...{ method: "PUT", path: "/v1/endpoint-options/:reference{.+}", id: "configureEndpoint" },
+      ...{ tag: "Endpoints", role: "operator", ...one },
+      summary: "Change an endpoint's options; they end with the agent",
+      body: endpointOptions,
+      answers: { 200: { kind: "json", description: "As it is now", schema: endpointView } },
+    },
+    ({ params, body }, reply) => reply(200, endpoints.configure(params.reference, body)),
   );
 }
 

@@ -52,6 +52,15 @@ export const endpointRequest = z
     ],
   });
 
+export const endpointOptions = z
+  .object({
+    policyAuditMode: z.boolean().meta({
+      description: "What L3/L4 policy denies passes and is told as audited; L7 is enforced",
+    }),
+  })
+  .strict()
+  .meta({ id: "EndpointOptions", examples: [{ policyAuditMode: true }] });
+
 /** As a JSON merge patch: null takes a label away. */
 export const endpointPatch = z
   .object({

@@ -1,6 +1,7 @@
 /** What the admin API asks of the agent, and the shapes it answers with. */
 import type { ProxyHello, ProxyStatus } from "../../runtime/contract/control.ts";
-import type { CtRow, Feature, PolicyMapEntry } from "../datapath/types.ts";
+import type { CtStatus } from "../agent/ct-collector.ts";
+import type { CtRow, Feature, PolicyMapEntry, PolicyQuestion, Tuple } from "../datapath/types.ts";
 import type { Endpoint, EndpointSpec } from "../endpoint/types.ts";
 import type { IdentityKind } from "../identity/ranges.ts";
 import type { ExplainBackend } from "./explain-types.ts";
@@ -74,8 +75,14 @@ export interface AgentStatus {
   /** `startedAt` is RFC 3339. */
   proxy: (Omit<ProxyStatus, "startedAt"> & { startedAt: string }) | undefined;
   features: Feature[];
+  conntrack: CtStatus;
   /** What does not work as it should, in words; empty when all is well. */
   degraded: string[];
+}
+
+/** What of an endpoint can be changed while it lives. */
+export interface EndpointOptions {
+  policyAuditMode: boolean;
 }
 
 export interface AdminBackend {
@@ -90,6 +97,7 @@ export interface AdminBackend {
       changes: Readonly<Record<string, string | undefined>>,
     ): Promise<Endpoint>;
     delete(reference: string): Promise<Endpoint>;
+    configure(reference: string, options: EndpointOptions): Endpoint;
   };
   policies: {
     list(): Promise<PolicyView[]>;
@@ -107,6 +115,14 @@ export interface AdminBackend {
     policy(endpoint: number): (PolicyMapEntry & { allowedBy: string[] })[];
     ct(): CtRow[];
     ipcache(): { prefix: string; identity: number }[];
+    lookupPolicy(
+      endpoint: number,
+      question: PolicyQuestion,
+    ): (PolicyMapEntry & { allowedBy: string[] }) | undefined;
+    lookupCt(tuple: Tuple): CtRow | undefined;
+    lookupIpcache(address: string): number | undefined;
+    /** Deletes what has expired. */
+    collectCt(): Promise<CtStatus>;
   };
   upgradeProxy(drainSeconds: number): Promise<ProxyHello>;
   /** Stops the agent, as SIGTERM does; with `proxy` it stops the proxy too (uninstall). */

@@ -76,6 +76,24 @@ const trialStatus = z
   })
   .meta({ id: "TrialStatus", description: "A shadow or canary in the proxy" });
 
+const ctCounts = z.object({
+  ipv4Tcp: z.int(),
+  ipv4Other: z.int(),
+  ipv6Tcp: z.int(),
+  ipv6Other: z.int(),
+});
+
+export const ctStatus = z
+  .object({
+    capacity: z.int().meta({ description: "When full, the least recently used entry goes" }),
+    alive: ctCounts.meta({ description: "As the last pass found it" }),
+    deleted: ctCounts.meta({ description: "Expired ones, since the agent has started" }),
+    passes: z.int(),
+    lastPassMs: z.number(),
+    intervalSeconds: z.number().meta({ description: "Until the next pass" }),
+  })
+  .meta({ id: "ConntrackStatus", description: "The kernel's map of connections" });
+
 export const agentStatus = z
   .object({
     agent: z.object({
@@ -104,6 +122,7 @@ export const agentStatus = z
       .optional()
       .meta({ description: "Absent when no proxy answers" }),
     features: z.array(feature),
+    conntrack: ctStatus,
     degraded: z
       .array(z.string())
       .meta({ description: "What does not work as it should; empty when all is well" }),
@@ -144,6 +163,7 @@ export const endpointView = z
         "`waiting`: everything is dropped; `policy-overflow`: its policies do not fit into its map",
     }),
     policyRevision: z.int().meta({ description: "That the kernel enforces; 0 before the first" }),
+    policyAuditMode: z.boolean().meta({ description: "What L3/L4 policy denies passes" }),
   })
   .meta({ id: "Endpoint" });
 

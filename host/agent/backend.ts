@@ -14,7 +14,7 @@ import type {
   IdentityView,
   PolicyView,
 } from "../admin/types.ts";
-import type { Datapath } from "../datapath/types.ts";
+import type { Datapath, PolicyMapEntry } from "../datapath/types.ts";
 import type { Endpoints } from "../endpoint/endpoints.ts";
 import type { Endpoint } from "../endpoint/types.ts";
 import type { Enforcer } from "../enforce/enforcer.ts";
@@ -32,6 +32,7 @@ import type { ProxySupervisor } from "../proxy/supervisor.ts";
 import type { LeasedKeys } from "../store/leased-keys.ts";
 import type { ApiCertificate } from "./api-certificate.ts";
 import type { Cluster } from "./cluster.ts";
+import type { CtCollector } from "./ct-collector.ts";
 import type { EventPump } from "./event-pump.ts";
 import { createExplainBackend } from "./policy-explain.ts";
 import type { PolicyFolder } from "./policy-folder.ts";
@@ -49,6 +50,7 @@ export interface BackendDeps {
   datapath: Datapath;
   proxy: ProxySupervisor;
   pump: EventPump;
+  connections: CtCollector;
   observer: Observer;
   folder: PolicyFolder | undefined;
   cluster: Cluster;
@@ -65,6 +67,10 @@ type AskProxy = () => Promise<ProxyStatus | undefined>;
 
 export function createBackend(deps: BackendDeps): AdminBackend {
   const { policies, datapath, planner, proxy } = deps;
+  const withPolicies = (entry: PolicyMapEntry) => ({
+    ...entry,
+    allowedBy: planner.originsOf(entry.cookie).map((origin) => origin.name),
+  });
   const askProxy = sharedAsk(() => proxy.status());
   return {
     status: () => status(deps, askProxy),
@@ -82,13 +88,16 @@ export function createBackend(deps: BackendDeps): AdminBackend {
     identities: () => identityViews(deps),
     flows: (query, signal) => flows(deps, query, signal),
     kernel: {
-      policy: (endpoint) =>
-        datapath.listPolicy(endpoint).map((entry) => ({
-          ...entry,
-          allowedBy: planner.originsOf(entry.cookie).map((origin) => origin.name),
-        })),
+      policy: (endpoint) => datapath.listPolicy(endpoint).map(withPolicies),
       ct: () => datapath.listCt(),
       ipcache: () => datapath.listIpcache(),
+      lookupPolicy: (endpoint, question) => {
+        const entry = datapath.lookupPolicy(endpoint, question);
+        return entry && withPolicies(entry);
+      },
+      lookupCt: (tuple) => datapath.lookupCt(tuple),
+      lookupIpcache: (address) => datapath.lookupIpcache(address),
+      collectCt: () => deps.connections.collect(),
     },
     upgradeProxy: (drainSeconds) => proxy.upgrade(drainSeconds * 1000),
     stop: () => deps.stop(),
@@ -133,6 +142,8 @@ function endpointBackend({
       const { id } = endpoints.get(reference);
       return endpoints.relabel(id, changes, () => policies.refresh());
     },
+    configure: (reference, { policyAuditMode }) =>
+      view(endpoints.setAudit(endpoints.get(reference).id, policyAuditMode)),
     delete: async (reference) => {
       const { id } = endpoints.get(reference);
       const gone = await endpoints.delete(id);
@@ -165,6 +176,7 @@ async function status(deps: BackendDeps, askProxy: AskProxy): Promise<AgentStatu
         ? undefined
         : { ...proxyStatus, startedAt: new Date(proxyStatus.startedAt).toISOString() },
     features,
+    conntrack: deps.connections.status(),
     degraded: [
       ...features.filter((one) => !one.available).map((one) => `${one.name}: ${one.detail}`),
       ...[enforcer.enforcement.trouble].filter((text) => text !== undefined),

@@ -2,7 +2,8 @@
  * Rows of a policy map as packed bytes. An identity's entries are encoded once for all identities
  * that have the same; packing them for one of these is copying words.
  */
-import { encodePolicyKey, encodePolicyValue, LAYOUT } from "./abi.ts";
+import { encodePolicyKey, encodePolicyValue } from "./abi.ts";
+import { LAYOUT } from "./layout.ts";
 import type { PolicyMapEntry } from "./types.ts";
 
 const { policy_key: KEY, policy_value: VALUE } = LAYOUT;

@@ -22,13 +22,14 @@ import {
   type PodNetwork,
 } from "./types.ts";
 
-const ENDPOINT_ID_MAX = 65_535;
+/** The one above is the node itself. */
+const ENDPOINT_ID_MAX = 65_534;
 const PROTOCOL_NUMBER = { TCP: 6, UDP: 17, SCTP: 132 } as const;
 
 export interface EndpointsDeps {
   log: Logger;
   store: Store;
-  datapath: Pick<Datapath, "upsertEndpoint" | "deleteEndpoint">;
+  datapath: Pick<Datapath, "upsertEndpoint" | "deleteEndpoint" | "setAudit">;
   ipcache: Ipcache;
   network: PodNetwork;
   identities: IdentitySource;
@@ -46,6 +47,7 @@ interface Entry {
   record: EndpointRecord;
   subject: PolicySubject;
   policyRevision: number;
+  audit: boolean;
 }
 
 export class Endpoints {
@@ -240,6 +242,14 @@ export class Endpoints {
     return [...this.#entries.values()].map((entry) => entry.record);
   }
 
+  /** Not kept: audit mode ends with the agent. */
+  setAudit(id: number, audit: boolean): Endpoint {
+    const entry = this.#entry(id);
+    this.#deps.datapath.setAudit(id, audit);
+    entry.audit = audit;
+    return this.#show(entry);
+  }
+
   policyEnforced(id: number, revision: number): void {
     const entry = this.#entries.get(id);
     if (entry !== undefined) entry.policyRevision = revision;
@@ -265,6 +275,7 @@ export class Endpoints {
     this.#entries.set(record.id, {
       record: current,
       policyRevision: 0,
+      audit: false,
       subject: {
         endpoint: record.id,
         identity,
@@ -284,7 +295,8 @@ export class Endpoints {
   async #writeRows(record: EndpointRecord): Promise<void> {
     const { datapath, ipcache, addresses } = this.#deps;
     const { identity, namespace, name: pod } = record;
-    datapath.upsertEndpoint({ ...record });
+    const audit = this.#entries.get(record.id)?.audit ?? false;
+    datapath.upsertEndpoint({ ...record, audit });
     ipcache.upsert("local", `${record.ipv4}/32`, identity);
     ipcache.upsert("local", `${record.ipv6}/128`, identity);
     for (const address of [record.ipv4, record.ipv6]) {
@@ -363,7 +375,7 @@ export class Endpoints {
     throw new EndpointError(409, `Cannot add an endpoint: all ${ENDPOINT_ID_MAX} ids are in use`);
   }
 
-  #show({ record, subject, policyRevision }: Entry): Endpoint {
+  #show({ record, subject, policyRevision, audit }: Entry): Endpoint {
     return {
       id: record.id,
       name: record.name,
@@ -377,6 +389,7 @@ export class Endpoints {
       netns: record.netns,
       state: policyRevision === 0 ? "waiting" : "ready",
       policyRevision,
+      policyAuditMode: audit,
     };
   }
 }

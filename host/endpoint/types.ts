@@ -59,6 +59,8 @@ export interface Endpoint {
   state: EndpointState;
   /** Revision of the policies the kernel enforces for it; 0 before the first. */
   policyRevision: number;
+  /** What L3/L4 policy denies passes and is told as audited; ends with the agent. */
+  policyAuditMode: boolean;
 }
 
 /** Numbers for label sets; host/identity implements it. */

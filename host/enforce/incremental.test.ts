@@ -6,7 +6,8 @@
  */
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { decodePolicy, LAYOUT } from "../datapath/abi.ts";
+import { decodePolicy } from "../datapath/abi.ts";
+import { LAYOUT } from "../datapath/layout.ts";
 import { POLICY_ENTRIES_MAX } from "../datapath/policy-map.ts";
 import { type PolicyRows, RowPacker } from "../datapath/policy-rows.ts";
 import type { PolicyMapEntry } from "../datapath/types.ts";

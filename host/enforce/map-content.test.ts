@@ -1,6 +1,7 @@
 /** Which rows a change comes to, in which order, and when only the whole map will do. */
 import { expect, test } from "vitest";
-import { decodePolicy, LAYOUT } from "../datapath/abi.ts";
+import { decodePolicy } from "../datapath/abi.ts";
+import { LAYOUT } from "../datapath/layout.ts";
 import type { PolicyRows } from "../datapath/policy-rows.ts";
 import { SelectorCache } from "../policy/index.ts";
 import type { Rule, RuleVerdict } from "../policy/rule.ts";

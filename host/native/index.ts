@@ -23,6 +23,13 @@ export interface MapInfo {
   flags: number;
 }
 
+export interface ProgramInfo {
+  /** Instructions the verifier went through, over all paths; the kernel's bound is a million. */
+  verified: number;
+  /** Size of the program as the kernel has rewritten it; 8 bytes an instruction. */
+  bytes: number;
+}
+
 export interface LinkInfo {
   id: number;
   programId: number;
@@ -89,6 +96,7 @@ export interface Native {
     contextOut: Uint8Array | null,
     repeat: number,
   ): { result: number; bytes: number; nanoseconds: number };
+  programInfo(fd: number): ProgramInfo;
   linkCreate(program: number, target: number, attachType: number): number;
   linkUpdate(link: number, program: number): void;
   linkInfo(link: number): LinkInfo;

@@ -250,7 +250,7 @@ describe("limits", () => {
     ["imported memory", "", /import of a memory/],
     ["imported global", "", /import of a global/],
   ];
-  test.each(refusals)("%s is refused", async (name, fields, message) => {
+  test.each(refusals)("%s is refused", { timeout: 60_000 }, async (name, fields, message) => {
     const wat: Record<string, string> = {
       "initial memory": HEADER.replace(") 1)", ") 2)"),
       "shared memory": HEADER.replace(") 1)", ") 1 2 shared)"),

@@ -31,6 +31,7 @@ export interface WorkerConfig {
   listeners: StaticListener[];
   connectionsMax: number;
   instancesMax: number;
+  memoryBytesMax: number;
 }
 
 export type WorkerRequest =

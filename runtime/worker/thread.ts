@@ -77,6 +77,7 @@ class WorkerThread {
       instantiate,
       policy: this.#policy,
       instancesMax: config.instancesMax,
+      memoryBytesMax: config.memoryBytesMax,
       random: Math.random,
       log: (level, message, plugin) => this.#log(level, message, plugin),
     });

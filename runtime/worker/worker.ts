@@ -45,6 +45,8 @@ export interface WorkerDeps {
   /** Undefined without a datapath: then reevaluating changes nothing. */
   policy: PolicyLookup | undefined;
   instancesMax: number;
+  /** Linear memory of all instances. */
+  memoryBytesMax: number;
   /** 0 to 1; which connections trials take. */
   random: () => number;
   log: (level: "debug" | "info" | "warn" | "error", message: string, plugin?: string) => void;
@@ -101,6 +103,7 @@ export class Worker {
       tallies: this.#tallies,
       instantiate: (image) => deps.instantiate(image, this.#host.importsOf(image)),
       instancesMax: deps.instancesMax,
+      memoryBytesMax: deps.memoryBytesMax,
     });
     this.#pool = pool;
     const recorder = new Recorder({ rules, records, counters });
@@ -156,6 +159,7 @@ export class Worker {
     if (count > 0) this.#batch.flush(true);
     this.#retirement.look(this.#nowMs);
     this.#connections.taps.run();
+    this.#lighten();
     if (this.#nowMs - this.#sweptMs >= SWEEP_MS) this.#sweep();
     if (this.#batch.count > 0) this.#batch.flush(false);
     this.#records.flush(false);
@@ -361,6 +365,7 @@ export class Worker {
       left -= result.consumed;
     } while (result.again);
     this.#host.current = undefined;
+    this.#pool.note(pooled);
     return left;
   }
 
@@ -369,6 +374,14 @@ export class Worker {
     const reason = end === EVENT_END.unreachable ? "unreachable" : "reset";
     const orderly = direction === DIRECTION.response && answered;
     this.#connections.close(connection, reason, !orderly);
+  }
+
+  /** Plugins together hold too much memory: the instances that hold most go. */
+  #lighten(): void {
+    for (let most = this.#pool.overweight(); most; most = this.#pool.overweight()) {
+      const held = `${most.memoryBytes >> 20} MiB, the most of all`;
+      this.#connections.fault(most, `memory: too much is in use on this worker; it held ${held}`);
+    }
   }
 
   #sweep(): void {

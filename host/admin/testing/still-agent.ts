@@ -31,6 +31,13 @@ const WEB: Endpoint = {
   netns: "/run/netns/web",
   state: "ready",
   policyRevision: 3,
+  policyAuditMode: false,
+};
+
+const NONE = { ipv4Tcp: 0, ipv4Other: 0, ipv6Tcp: 0, ipv6Other: 0 };
+const NO_CONNECTIONS = {
+  ...{ capacity: 1, alive: NONE, deleted: NONE },
+  ...{ passes: 1, lastPassMs: 0, intervalSeconds: 60 },
 };
 
 function find(reference: string): Endpoint {
@@ -137,6 +144,7 @@ export class StillAgent {
         create: async (spec) => ({ ...WEB, name: spec.name, namespace: spec.namespace }),
         relabel: async (reference) => find(reference),
         delete: async (reference) => find(reference),
+        configure: (reference, { policyAuditMode }) => ({ ...find(reference), policyAuditMode }),
       },
       policies: {
         list: async () => [],
@@ -150,7 +158,11 @@ export class StillAgent {
       },
       identities: () => [{ id: 1001, kind: "cluster", labels: ["k8s:app=web"], endpoints: 1 }],
       flows: (query, signal) => this.#flows(query.follow, signal),
-      kernel: { policy: () => [], ct: () => [], ipcache: () => [] },
+      kernel: {
+        ...{ policy: () => [], ct: () => [], ipcache: () => [] },
+        ...{ lookupPolicy: () => undefined, lookupCt: () => undefined, lookupIpcache: () => 1 },
+        collectCt: async () => NO_CONNECTIONS,
+      },
       upgradeProxy: async () => {
         throw new Error("the still agent has no proxy");
       },

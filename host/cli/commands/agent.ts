@@ -47,6 +47,8 @@ export function addAgentCommand(program: Command): void {
     .option("--ipv4-pool <cidr>", "pod addresses", AGENT_DEFAULTS.ipv4Pool)
     .option("--ipv6-pool <cidr>", "pod addresses", AGENT_DEFAULTS.ipv6Pool)
     .option("--device <interface>", "interface to the outside; repeat", collect, [])
+    .option("--policy-audit-mode", "let pass what L3/L4 policy denies, and tell of it")
+    .option("--host-firewall", "track the node's own connections before it has a policy")
     .option("--policy-dir <path>", "keep the policy files of this folder in force")
     .addOption(
       new Option("--enable-policy <mode>", "whether endpoints without a policy are open")

@@ -49,8 +49,35 @@ export function addEndpointCommands(program: Command, context: CliContext): void
         context.print(command, gone, (one) => `endpoint ${one.namespace}/${one.name} deleted\n`);
       });
     });
+  addConfig(endpoint, context);
   addLabel(endpoint, context);
   addExec(endpoint, context);
+}
+
+function addConfig(endpoint: Command, context: CliContext): void {
+  endpoint
+    .command("config")
+    .description("change an option of an endpoint; it ends with the agent")
+    .argument("<endpoint>", "id, name, or namespace/name")
+    .argument("<option>", "PolicyAuditMode=Enabled or PolicyAuditMode=Disabled", parseAuditMode)
+    .action(async (...given: [string, boolean, unknown, Command]) => {
+      const [reference, policyAuditMode, , command] = given;
+      await context.withClient(command, async (client) => {
+        const path = endpointPath(reference).replace("/v1/endpoints/", "/v1/endpoint-options/");
+        context.print(
+          command,
+          await client.call<Endpoint>("PUT", path, { policyAuditMode }),
+          details,
+        );
+      });
+    });
+}
+
+function parseAuditMode(text: string): boolean {
+  const [, value] = /^PolicyAuditMode=(Enabled|Disabled)$/i.exec(text) ?? [];
+  if (value === undefined)
+    throw new InvalidArgumentError("expected PolicyAuditMode=Enabled or PolicyAuditMode=Disabled");
+  return value.toLowerCase() === "enabled";
 }
 
 function addLabel(endpoint: Command, context: CliContext): void {
@@ -180,6 +207,7 @@ function details(one: Endpoint): string {
     ["addresses", `${one.ipv4} ${one.ipv6}`],
     ["namespace", one.netns],
     ["state", `${one.state}, policy revision ${one.policyRevision}`],
+    ["audit mode", one.policyAuditMode ? "on: L3/L4 denials pass" : "off"],
   ];
   return lines.map(([name, value]) => `${name.padEnd(10)} ${value}\n`).join("");
 }

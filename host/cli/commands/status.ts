@@ -1,6 +1,7 @@
 /** `imker status`: what runs, what is in force, what does not work as it should. */
 import type { Command } from "commander";
 import type { AgentStatus } from "../../admin/types.ts";
+import { countAll } from "../../agent/ct-collector.ts";
 import type { CliContext } from "../context.ts";
 
 export function addStatusCommands(program: Command, context: CliContext): void {
@@ -26,6 +27,7 @@ function statusText(status: AgentStatus): string {
         `${proxy.workers} workers, revision ${proxy.revision}, ` +
         `${proxy.connections} connections, ${proxy.instances} plugin instances`,
     `memory    agent ${mebibytes(agent.rss)}, proxy ${proxy ? mebibytes(proxy.rss) : "-"}`,
+    conntrackText(status),
     ...status.features.map(
       (one) => `feature   ${one.name}: ${one.available ? "yes" : `no (${one.detail})`}`,
     ),
@@ -34,6 +36,12 @@ function statusText(status: AgentStatus): string {
       : status.degraded.map((text) => `degraded  ${text}`)),
   ];
   return `${lines.join("\n")}\n`;
+}
+
+function conntrackText({ conntrack: { alive, deleted, capacity } }: AgentStatus): string {
+  const known = countAll(alive);
+  const share = ((100 * known) / capacity).toFixed(1);
+  return `conntrack ${known} of ${capacity} (${share} %), ${countAll(deleted)} expired and collected`;
 }
 
 function mebibytes(bytes: number): string {
