@@ -1,9 +1,17 @@
 /** Routes that explain policies: why a connection is allowed or not, what a change would do. */
 import type { Hono } from "hono";
 import type { Admin } from "./access.ts";
-import { diffRequest, diffView, refusedChange, traceRequest, traceView } from "./explain-schema.ts";
+import {
+  diffRequest,
+  diffView,
+  endpointPolicy,
+  refusedChange,
+  traceRequest,
+  traceView,
+} from "./explain-schema.ts";
 import { problemText } from "./policy-routes.ts";
 import { type RouteRegistry, type RouteSpec, route } from "./route.ts";
+import { referenceParams } from "./schema.ts";
 import type { AdminBackend } from "./types.ts";
 
 const POLICY_BYTES_MAX = 32 << 20;
@@ -63,5 +71,18 @@ export function addExplainRoutes(
         ? reply(200, { ...view, warnings })
         : reply(422, { errors, warnings }, { problem: problemText({ errors }) });
     },
+  );
+  route(
+    app,
+    registry,
+    {
+      ...{ method: "GET", path: "/v1/policies/of/:reference{.+}", id: "getEndpointPolicy" },
+      ...{ tag: "Policies", role: "viewer" },
+      summary: "Which policies are for an endpoint",
+      params: referenceParams,
+      example: { params: { reference: "shop/web" } },
+      answers: { 200: { kind: "json", description: "By direction", schema: endpointPolicy } },
+    },
+    ({ params }, reply) => reply(200, explain.endpoint(params.reference)),
   );
 }

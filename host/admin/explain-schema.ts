@@ -113,6 +113,7 @@ const directionView = z
     }),
     reason: z.string(),
     isEnforced: z.boolean(),
+    isAudited: z.literal(true).optional().meta({ description: "Audit mode lets it pass" }),
     rules: z.array(ruleView),
     steps: z.array(
       z.object({
@@ -193,3 +194,21 @@ export const diffView = z
     warnings,
   })
   .meta({ id: "PolicyDiff" });
+
+const directionPolicies = z.object({
+  isEnforced: z
+    .boolean()
+    .optional()
+    .meta({ description: "What no rule allows is denied; absent: the policies contradict" }),
+  policies: z.array(z.string()),
+});
+
+export const endpointPolicy = z
+  .object({
+    revision: z.int().meta({ description: "Of the policies; the endpoint's own may lag behind" }),
+    ...{ ingress: directionPolicies, egress: directionPolicies },
+    entriesWanted: z.int().optional(),
+    entriesInstalled: z.int().meta({ description: "In the kernel's map" }),
+    trouble: z.string().optional(),
+  })
+  .meta({ id: "EndpointPolicy" });

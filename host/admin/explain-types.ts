@@ -1,5 +1,6 @@
 /** What is asked to be explained: a connection, or what a change of policies would come to. */
 import type { DiffView } from "../policy/explain/diff-types.ts";
+import type { EndpointPolicyView } from "../policy/explain/endpoint-policy.ts";
 import type { TraceView } from "../policy/explain/types.ts";
 import type { PolicyFile, PolicyFileError } from "./types.ts";
 
@@ -28,8 +29,17 @@ export type Explained<T> =
   | { errors: []; warnings: PolicyFileError[]; view: T }
   | { errors: PolicyFileError[]; warnings: PolicyFileError[]; view?: undefined };
 
+/** Of an endpoint: what policies want for it and what it has. */
+export interface EndpointPolicy extends EndpointPolicyView {
+  /** Of the policies; the endpoint's own is in its view. */
+  revision: number;
+  entriesInstalled: number;
+}
+
 /** Of the admin backend. */
 export interface ExplainBackend {
   trace(request: TraceRequest): Explained<TraceView>;
   diff(change: PolicyChange): Promise<Explained<DiffView>>;
+  /** Throws EndpointError when there is no such endpoint. */
+  endpoint(reference: string): EndpointPolicy;
 }

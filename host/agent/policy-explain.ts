@@ -4,6 +4,7 @@
  */
 import { create } from "@bufbuild/protobuf";
 import type {
+  EndpointPolicy,
   ExplainBackend,
   Explained,
   PolicyChange,
@@ -20,6 +21,7 @@ import type { IdentityAllocator } from "../identity/allocator.ts";
 import { diffPolicies } from "../policy/explain/diff.ts";
 import type { DiffView } from "../policy/explain/diff-types.ts";
 import { findEnd, type KnownWorld } from "../policy/explain/end.ts";
+import { explainEndpoint } from "../policy/explain/endpoint-policy.ts";
 import { type InstalledMap, withInstalled } from "../policy/explain/installed.ts";
 import { parsePorts } from "../policy/explain/port.ts";
 import { traceConnection } from "../policy/explain/trace.ts";
@@ -50,6 +52,7 @@ export function createExplainBackend(deps: PolicyExplainDeps): ExplainBackend {
         return diffPolicies({ before, after, mode, subjects, identities, entriesMax }, flows);
       });
     },
+    endpoint: (reference) => endpointPolicy(deps, reference),
   };
 }
 
@@ -102,11 +105,13 @@ function worldOf(
   cluster: string,
   policyPrefixes: readonly string[],
 ): KnownWorld {
+  const views = new Map(endpoints.list().map((one) => [one.id, one]));
   return {
     cluster,
     endpoints: endpoints.subjects().map((subject) => {
-      const { ipv4, ipv6 } = endpoints.record(subject.endpoint) ?? { ipv4: "", ipv6: "" };
-      return { subject, addresses: [ipv4, ipv6] };
+      const view = views.get(subject.endpoint);
+      const addresses = view ? [view.ipv4, view.ipv6] : [];
+      return { subject, addresses, isAudited: view?.policyAuditMode ?? false };
     }),
     identities: identities.list(),
     // There may be many, and only an address asks for them.
@@ -123,7 +128,9 @@ function mapOf(
   { endpoint }: TraceEnd,
 ): InstalledMap | undefined {
   if (endpoint === undefined) return undefined;
-  const { policyRevision, state } = endpoints.get(String(endpoint));
+  const view = endpoints.list().find(({ id }) => id === endpoint);
+  if (view === undefined) return undefined;
+  const { policyRevision, state } = view;
   const isBehind = policyRevision !== policies.revision;
   const lag = `state ${state}, revision ${policyRevision} of ${policies.revision}`;
   return {
@@ -131,6 +138,21 @@ function mapOf(
     originsOf: (cookie) => planner.originsOf(cookie),
     ...(isBehind || state !== "ready" ? { lag } : {}),
   };
+}
+
+function endpointPolicy(deps: PolicyExplainDeps, reference: string): EndpointPolicy {
+  const { endpoints, identities, policies, datapath } = deps;
+  const { id } = endpoints.get(reference);
+  const subjects = endpoints.subjects();
+  const subject = subjects.find(({ endpoint }) => endpoint === id);
+  if (subject === undefined) throw new Error(`Cannot explain endpoint ${id}: it has no subject`);
+  const { before: rules, mode } = policies.preview({ files: [], deletes: [] });
+  const view = explainEndpoint({
+    ...{ subject, subjects, rules, mode },
+    ...{ identities: identities.list(), entriesMax: POLICY_ENTRIES_MAX },
+  });
+  const entriesInstalled = datapath.listPolicy(id).length;
+  return { revision: policies.revision, ...view, entriesInstalled };
 }
 
 /** What the ring has. Events of packets just seen belong to it. */

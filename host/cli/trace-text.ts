@@ -20,6 +20,8 @@ const VERDICTS: Readonly<Record<DirectionVerdict, string>> = {
   error: "NOT DECIDED: policies contradict each other, what was in force stays",
 };
 
+const AUDITED = ", but audit mode lets it pass";
+
 /** Items that match neither peer nor port are shown if there are no more than this. */
 const FAR_ITEMS_MAX = 8;
 
@@ -54,9 +56,9 @@ function portText({ port, verdict, egress, ingress }: PortView): string {
 }
 
 function directionText(view: DirectionView): string {
-  const { direction, subject, verdict, fault } = view;
+  const { direction, subject, verdict, fault, isAudited } = view;
   return [
-    `\n  ${direction} of ${subject}: ${VERDICTS[verdict]}\n`,
+    `\n  ${direction} of ${subject}: ${VERDICTS[verdict]}${isAudited ? AUDITED : ""}\n`,
     wrapped(view.reason, "    "),
     stepsText(view),
     view.l7 ? l7Text(view.l7, "    ") : "",

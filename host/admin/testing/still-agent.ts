@@ -154,6 +154,11 @@ export class StillAgent {
       },
       explain: {
         trace: ({ files }) => ({ errors: judge(files).errors, warnings: [], view: undefined }),
+        endpoint: (reference) => ({
+          ...{ revision: find(reference).policyRevision, entriesWanted: 1, entriesInstalled: 1 },
+          ...{ ingress: { isEnforced: true, policies: ["NetworkPolicy shop/web"] } },
+          egress: { isEnforced: false, policies: [] },
+        }),
         diff: async ({ files }) => ({ errors: judge(files).errors, warnings: [], view: undefined }),
       },
       identities: () => [{ id: 1001, kind: "cluster", labels: ["k8s:app=web"], endpoints: 1 }],

@@ -75,6 +75,7 @@ export function explainDirection(input: DirectionInput): DirectionView {
     verdict: decision.verdict,
     reason: reasonOf(input, selecting, decision, last),
     isEnforced,
+    ...(subject.isAudited && !isAllowed(decision) ? { isAudited: true } : {}),
     rules: ruleViews(selecting, items, direction, deciding),
     steps: steps.map(({ level: _, ...step }) => step),
     decidedBy: last?.policies ?? [],

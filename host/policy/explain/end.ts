@@ -29,6 +29,7 @@ import type { TraceEnd } from "./types.ts";
 export interface KnownEndpoint {
   subject: PolicySubject;
   addresses: readonly string[];
+  isAudited?: boolean;
 }
 
 /** What is known; all of it may be empty. */
@@ -78,11 +79,11 @@ function byReference(text: string, { endpoints }: KnownWorld): TraceEnd {
   return fromEndpoint(first);
 }
 
-function fromEndpoint({ subject }: KnownEndpoint): TraceEnd {
+function fromEndpoint({ subject, isAudited = false }: KnownEndpoint): TraceEnd {
   const { endpoint, identity, namespace, name, namedPorts } = subject;
   return {
     ...{ name: endpointName(subject), kind: "pod", endpoint, identity, isHypothetical: false },
-    ...{ namespace, namedPorts },
+    ...{ namespace, namedPorts, isAudited },
     ...(name === undefined ? {} : { pod: name }),
   };
 }

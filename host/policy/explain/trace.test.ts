@@ -196,6 +196,20 @@ describe("an explanation", () => {
     ]);
   });
 
+  it("lets an endpoint in audit mode pass what its policies deny", () => {
+    const rules = rulesOf(cnp("a", `ingress: [{${CLIENT}}]`));
+    const [source, web] = [findEnd("app=x", NOTHING, 0), findEnd("app=web", NOTHING, 1)];
+    const ports = parsePorts(["80"], []);
+    const view = traceConnection({
+      source,
+      destination: { ...web, isAudited: true },
+      ports,
+      rules,
+    });
+    expect(view.verdict).toBe("allowed");
+    expect(view.ports[0]?.ingress).toMatchObject({ verdict: "drop", isAudited: true });
+  });
+
   it("says that policies contradict each other", () => {
     const rules = rulesOf(
       cnp("a", `ingress: [{${CLIENT}, ${HTTP}}]`) +

@@ -41,7 +41,7 @@ export function traceConnection(input: TraceInput): TraceView {
 }
 
 function together(directions: readonly DirectionView[]): PortView["verdict"] {
-  const verdicts = directions.map(({ verdict }) => verdict);
+  const verdicts = directions.filter(({ isAudited }) => !isAudited).map(({ verdict }) => verdict);
   if (verdicts.includes("deny") || verdicts.includes("drop")) return "denied";
   return verdicts.includes("error") ? "error" : "allowed";
 }

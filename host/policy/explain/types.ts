@@ -29,6 +29,8 @@ export interface TraceEnd {
   namespace: string;
   pod?: string;
   namedPorts: PolicySubject["namedPorts"];
+  /** What its L3/L4 policy denies passes all the same, and is told. False if absent. */
+  isAudited?: boolean;
 }
 
 export interface EndView {
@@ -106,6 +108,8 @@ export interface DirectionView {
   reason: string;
   /** What no rule allows is denied. */
   isEnforced: boolean;
+  /** It is denied, but audit mode lets it pass. Absent is no. */
+  isAudited?: true;
   rules: RuleView[];
   steps: StepView[];
   /** Policies behind the verdict. */
