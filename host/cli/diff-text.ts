@@ -21,7 +21,7 @@ export function diffText(view: DiffView): string {
   if (!view.isDifferent) {
     return `no difference for any of ${counted(endpointsCount, "endpoint")}\n`;
   }
-  const seen = `${counted(flowsSeen, "connection")} seen lately`;
+  const seen = `${counted(flowsSeen, "decision")} seen lately`;
   const told =
     flows.length === 0
       ? `none of ${seen} would fare otherwise\n`

@@ -17,8 +17,10 @@ import { longestPrefix } from "./end.ts";
 
 export interface DiffInput {
   before: readonly Rule[];
+  /** A rule that stays is the object it was. */
   after: readonly Rule[];
   mode: EnforcementMode;
+  /** All of the node. */
   subjects: readonly PolicySubject[];
   identities: readonly Identity[];
   /** Rows that a policy map holds at most. */
@@ -31,6 +33,7 @@ export type Outcome = SubjectPolicy | PolicyConflictError;
 const HYPOTHETICAL_MIN = 0x7e00_0000;
 
 export class DiffSides {
+  /** One for each subject compared, in their order. */
   readonly before: readonly Outcome[];
   readonly after: readonly Outcome[];
   readonly #identities = new Map<number, Identity>();
@@ -39,13 +42,14 @@ export class DiffSides {
   readonly #byAddress = new Map<string, number | undefined>();
   readonly #lookups = new Map<string, (packet: PolicyPacket) => PolicyDecision>();
 
-  constructor(input: DiffInput) {
+  /** @param compared Those for whom something may change. */
+  constructor(input: DiffInput, compared: readonly PolicySubject[]) {
     const prefixes = new Set([...cidrPrefixesOf(input.before), ...cidrPrefixesOf(input.after)]);
     const named = prefixIdentities(prefixes, input.identities);
     for (const one of [...input.identities, ...named.values()]) this.#identities.set(one.id, one);
     this.#named = [...named].map(([prefix, { id }]) => ({ prefix, identity: id }));
-    this.before = resolveAll(input, input.before, this.#identities.values());
-    this.after = resolveAll(input, input.after, this.#identities.values());
+    this.before = resolveAll(input, compared, input.before, this.#identities.values());
+    this.after = resolveAll(input, compared, input.after, this.#identities.values());
   }
 
   identity(id: number): Identity | undefined {
@@ -91,6 +95,7 @@ export function entriesFor(
 
 function resolveAll(
   { mode, subjects }: DiffInput,
+  compared: readonly PolicySubject[],
   rules: readonly Rule[],
   identities: Iterable<Identity>,
 ): Outcome[] {
@@ -100,7 +105,9 @@ function resolveAll(
   }
   const policies = new SubjectPolicies(new SelectorCache(identities), mode);
   const namedPortsOf = (id: number): PolicySubject["namedPorts"] => ports.get(id) ?? [];
-  return policies.resolve({ rules, subjects, namedPortsOf }).map(({ outcome }) => outcome);
+  return policies
+    .resolve({ rules, subjects: compared, namedPortsOf })
+    .map(({ outcome }) => outcome);
 }
 
 function prefixIdentities(

@@ -5,8 +5,10 @@
 import { policyKeyText } from "../document.ts";
 import type { EntrySet } from "../resolve/entries.ts";
 import { DIRECTIONS, type Direction } from "../rule.ts";
+import { selectsSubject } from "../rule-index.ts";
+import { toCandidate } from "../selector.ts";
 import { SubjectPolicy } from "../subject-policy.ts";
-import type { Identity } from "../types.ts";
+import type { Identity, PolicySubject } from "../types.ts";
 import { type DiffInput, DiffSides, entriesFor, type Outcome } from "./diff-sides.ts";
 import type { ChangedAccess, DiffView, EndpointDiff, FlowChange } from "./diff-types.ts";
 import { endpointName } from "./end.ts";
@@ -38,13 +40,14 @@ const PEERS_MAX = 100;
 const FLOW_ROWS_MAX = 1_000;
 
 export function diffPolicies(input: DiffInput, flows: readonly SeenFlow[]): DiffView {
-  const sides = new DiffSides(input);
+  const subjects = affectedSubjects(input);
+  const sides = new DiffSides(input, subjects);
   const shared = new Map<Outcome, Map<Outcome, Comparison>>();
   const numbers = new Map<Outcome, string>();
   for (const one of [...sides.before, ...sides.after]) {
     if (!numbers.has(one)) numbers.set(one, String(numbers.size));
   }
-  const endpoints = input.subjects.flatMap((subject, index): EndpointDiff[] => {
+  const endpoints = subjects.flatMap((subject, index): EndpointDiff[] => {
     const [before, after] = [sides.before[index], sides.after[index]];
     if (!before || !after) return [];
     const same = shared.get(before) ?? new Map<Outcome, Comparison>();
@@ -56,7 +59,7 @@ export function diffPolicies(input: DiffInput, flows: readonly SeenFlow[]): Diff
       ? [{ endpoint: subject.endpoint, name: endpointName(subject), ...diff }]
       : [];
   });
-  const changed = changedFlows(input, sides, flows, (outcome) => numbers.get(outcome) ?? "");
+  const changed = changedFlows(subjects, sides, flows, (outcome) => numbers.get(outcome) ?? "");
   return {
     flows: changed,
     flowsSeen: flows.length,
@@ -64,6 +67,17 @@ export function diffPolicies(input: DiffInput, flows: readonly SeenFlow[]): Diff
     endpointsCount: input.subjects.length,
     isDifferent: endpoints.length > 0,
   };
+}
+
+/** For all others the same rules count as before. */
+function affectedSubjects({ before, after, subjects }: DiffInput): PolicySubject[] {
+  const [old, wanted] = [new Set(before), new Set(after)];
+  const gone = before.filter((rule) => !wanted.has(rule));
+  const changed = [...gone, ...after.filter((rule) => !old.has(rule))];
+  return subjects.filter((subject) => {
+    const candidate = toCandidate(subject.identity);
+    return changed.some((rule) => selectsSubject(rule, subject, candidate));
+  });
 }
 
 /** Of endpoints that share their policies, with everything but their names. */
@@ -193,7 +207,7 @@ function peerText(id: number, identity: Identity | undefined): string {
 }
 
 function changedFlows(
-  { subjects }: DiffInput,
+  subjects: readonly PolicySubject[],
   sides: DiffSides,
   flows: readonly SeenFlow[],
   keyOf: (outcome: Outcome) => string,
