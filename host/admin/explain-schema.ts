@@ -81,7 +81,11 @@ const endView = z
 
 const mapEntry = z
   .object({
-    ...{ identity: z.int(), protocol: z.int(), port: z.int(), portPrefix: z.int() },
+    identity: z
+      .int()
+      .optional()
+      .meta({ description: "0 any peer; absent: the peer's, which has no number yet" }),
+    ...{ protocol: z.int(), port: z.int(), portPrefix: z.int() },
     precedence: z.int(),
     action: z.enum(["allow", "deny", "redirect", "default-deny"]),
     policies: z.array(z.string()),

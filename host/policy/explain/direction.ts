@@ -81,7 +81,7 @@ export function explainDirection(input: DirectionInput): DirectionView {
     decidedBy: last?.policies ?? [],
     match: decision.match,
     ...(decision.entry?.l7 ? { l7: l7View(decision.entry.l7) } : {}),
-    ...(decision.entry ? { entry: entryView(decision.entry) } : {}),
+    ...(decision.entry ? { entry: entryView(decision.entry, input.peer.isHypothetical) } : {}),
   };
   const agrees = isAllowed(decision) === (last?.verdict === "allow");
   return agrees ? view : { ...view, fault: "its rules and its policy map do not agree" };
@@ -243,11 +243,12 @@ function reasonOf(
   return `no rule denies it, and no policy turns default deny on${watched}`;
 }
 
-export function entryView(entry: ResolvedEntry): MapEntryView {
+export function entryView(entry: ResolvedEntry, isHypothetical = false): MapEntryView {
   const { identity, protocol, port, portPrefix, precedence, deny, l7, origins } = entry;
   const allowed = l7 ? "redirect" : "allow";
   const decided = deny ? "deny" : allowed;
   const action = classOf(precedence) === CLASS.none ? "default-deny" : decided;
-  const place = { identity, protocol, port, portPrefix, precedence };
-  return { ...place, action, policies: policyNames(origins) };
+  const peer = isHypothetical && identity !== 0 ? {} : { identity };
+  const place = { protocol, port, portPrefix, precedence };
+  return { ...peer, ...place, action, policies: policyNames(origins) };
 }

@@ -80,9 +80,10 @@ function byReference(text: string, { endpoints }: KnownWorld): TraceEnd {
 }
 
 function fromEndpoint({ subject, isAudited = false }: KnownEndpoint): TraceEnd {
-  const { endpoint, identity, namespace, name, namedPorts } = subject;
+  const { endpoint, scope, identity, namespace, name, namedPorts } = subject;
   return {
-    ...{ name: endpointName(subject), kind: "pod", endpoint, identity, isHypothetical: false },
+    ...{ name: endpointName(subject), kind: scope === "node" ? "node" : "pod", endpoint },
+    ...{ identity, isHypothetical: false },
     ...{ namespace, namedPorts, isAudited },
     ...(name === undefined ? {} : { pod: name }),
   };
@@ -110,6 +111,9 @@ function fromIdentity(
   { endpoints }: Pick<KnownWorld, "endpoints">,
   isHypothetical = false,
 ): TraceEnd {
+  // There is one node here, and it knows its own policies.
+  const node = endpoints.find(({ subject }) => subject.scope === "node");
+  if (node && kindOf(identity) === "node") return { ...fromEndpoint(node), name };
   const { labels } = identity;
   const pods = endpoints.filter(({ subject }) => subject.identity.id === identity.id);
   return {

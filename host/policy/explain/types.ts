@@ -83,7 +83,8 @@ export interface StepView {
 }
 
 export interface MapEntryView {
-  identity: number;
+  /** 0 any peer. Absent: that of the peer, which has no number yet. */
+  identity?: number;
   protocol: number;
   port: number;
   portPrefix: number;
