@@ -110,6 +110,7 @@ it("is an endpoint with the node's labels, and has no policy map without a polic
   expect(one.policyRevision).toBeGreaterThan(0);
   expect(await rig.client.call("GET", `/v1/bpf/policy/${HOST}`)).toEqual([]);
   expect(imker(["endpoint", "list"], "").text).toMatch(/^65535 +reserved:host +1 /m);
+  expect(imker(["endpoint", "get", "reserved:host"], "").text).toMatch(/^policy map 0 entries$/m);
   expect(imker(["endpoint", "delete", "reserved:host"], "")).toMatchObject({ status: 1 });
 });
 
@@ -193,6 +194,18 @@ it("is for nodes with these labels only", async () => {
   await apply(sshAndEcho.replace("role: edge", "role: inner"));
   expect(await greeting(WORLD.node4, WEB)).toMatch("hello");
   expect(await rig.client.call("GET", `/v1/bpf/policy/${HOST}`)).toEqual([]);
+});
+
+it("is in what is asked about policies", async () => {
+  const ask = (...more: string[]) =>
+    imker(["policy", "trace", "--src", WORLD.partner4, "--dport", "8080/TCP", ...more], "");
+  await apply(sshAndEcho);
+  for (const dst of [WORLD.node4, "65535"]) {
+    const { text } = ask("--dst", dst);
+    expect(text).toContain("ssh-and-echo");
+    expect(text).toMatch(/denied/i);
+  }
+  expect(imker(["endpoint", "get", "65535"], "").text).toMatch(/^ingress +default deny$/m);
 });
 
 it("follows the labels of its Node object", async () => {

@@ -153,7 +153,7 @@ function refusalText(cuts: readonly CutConnection[]): string {
   );
 }
 
-function problemText({ errors }: ApplyResult): string {
+export function problemText({ errors }: Pick<ApplyResult, "errors">): string {
   const count = errors.length === 1 ? "1 error" : `${errors.length} errors`;
   return `Cannot accept the policies: ${count}`;
 }

@@ -6,6 +6,7 @@ import type { Endpoint, EndpointSpec } from "../endpoint/types.ts";
 import type { CutConnection } from "../enforce/lockout-guard.ts";
 import type { ApplyOptions, ChangeOptions } from "../enforce/policies.ts";
 import type { IdentityKind } from "../identity/ranges.ts";
+import type { ExplainBackend } from "./explain-types.ts";
 
 export interface PolicyFile {
   /** Shown in errors; a path or `-`. */
@@ -118,6 +119,7 @@ export interface AdminBackend {
       options: ChangeOptions,
     ): Promise<AppliedPolicy>;
   };
+  explain: ExplainBackend;
   identities(): IdentityView[];
   /** GetFlowsResponse protojson, one a line. `query` is `last`, `follow`, `since`, `until`. */
   flows(query: FlowQuery, signal: AbortSignal): AsyncIterable<string>;

@@ -35,6 +35,7 @@ import type { ApiCertificate } from "./api-certificate.ts";
 import type { Cluster } from "./cluster.ts";
 import type { CtCollector } from "./ct-collector.ts";
 import type { EventPump } from "./event-pump.ts";
+import { createExplainBackend } from "./policy-explain.ts";
 import type { PolicyFolder } from "./policy-folder.ts";
 import { sharedAsk } from "./shared-ask.ts";
 
@@ -87,6 +88,7 @@ export function createBackend(deps: BackendDeps): AdminBackend {
         return policies.delete(kind, namespace, name, options);
       },
     },
+    explain: createExplainBackend({ ...deps, endpoints: withHost(deps) }),
     identities: () => identityViews(deps),
     flows: (query, signal) => flows(deps, query, signal),
     kernel: {
@@ -121,12 +123,21 @@ function refuseOwned(
   );
 }
 
-function endpointBackend({
+/** All that have a policy: the pods, and the node itself if it may have one. */
+function withHost({
   endpoints,
   host,
-  policies,
-  enforcer,
-}: BackendDeps): AdminBackend["endpoints"] {
+}: Pick<BackendDeps, "endpoints" | "host">): Pick<Endpoints, "list" | "get" | "subjects"> {
+  return {
+    list: () => [...endpoints.list(), ...(host ? [host.view()] : [])],
+    get: (reference) => (host?.answersTo(reference) ? host.view() : endpoints.get(reference)),
+    subjects: () => [...endpoints.subjects(), ...(host ? [host.subject()] : [])],
+  };
+}
+
+function endpointBackend(deps: BackendDeps): AdminBackend["endpoints"] {
+  const { endpoints, host, policies, enforcer } = deps;
+  const all = withHost(deps);
   // What cannot be put in force is shown by the endpoint's state and by status, and tried again.
   const refresh = (): Promise<void> => policies.refresh().catch(() => {});
   const view = (one: Endpoint): Endpoint =>
@@ -136,8 +147,8 @@ function endpointBackend({
   const hostOf = (reference: string): HostEndpoint | undefined =>
     host?.answersTo(reference) ? host : undefined;
   return {
-    list: () => [...endpoints.list(), ...(host ? [host.view()] : [])].map(view),
-    get: (reference) => view(hostOf(reference)?.view() ?? endpoints.get(reference)),
+    list: () => all.list().map(view),
+    get: (reference) => view(all.get(reference)),
     create: async (spec) => {
       const { id } = await endpoints.create(spec);
       await refresh();

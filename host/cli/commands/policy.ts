@@ -14,6 +14,8 @@ import {
   reportProblems,
   sendPolicies,
 } from "../policy-result.ts";
+import { addPolicyDiff } from "./policy-diff.ts";
+import { addPolicyTrace } from "./policy-trace.ts";
 
 export function addPolicyCommands(program: Command, context: CliContext): void {
   const policy = program.command("policy").description("network policies");
@@ -35,6 +37,8 @@ export function addPolicyCommands(program: Command, context: CliContext): void {
   addFields(policy, context);
   addGet(policy, context);
   addDelete(policy, context);
+  addPolicyTrace(policy, context);
+  addPolicyDiff(policy, context);
 }
 
 interface ApplyFlags extends ChangeFlags {
