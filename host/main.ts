@@ -251,10 +251,13 @@ function createEndpoints(
 
 /** Undefined unless the node may have a policy. */
 function createHost(
-  { options }: Base,
+  { options, log }: Base,
   parts: { datapath: Datapath; cluster: Cluster; nodeAddresses: NodeAddresses },
 ): HostEndpoint | undefined {
   if (options.hostFirewall !== true) return undefined;
+  if (options.devices.length === 0) {
+    log.warn("--host-firewall without --device: the node's policy sees its own pods only");
+  }
   const { datapath, cluster, nodeAddresses } = parts;
   return new HostEndpoint({
     datapath,

@@ -302,7 +302,8 @@ describe("the lock-out guard", () => {
 
   it("refuses to delete what lets the operator in", async () => {
     await apply(sshAndEcho);
-    await apply(webOnly);
+    // Of a port to which nobody is connected.
+    await apply(webOnly.replace("8080", "9091"));
     const refused = imker(["policy", "delete", "ssh-and-echo"], "");
     expect(refused.text).toContain("Cannot delete CiliumClusterwideNetworkPolicy ssh-and-echo: it");
     expect(refused.status).toBe(1);
