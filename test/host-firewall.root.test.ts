@@ -319,22 +319,22 @@ describe("a confirm timeout", () => {
   it("puts back what was there unless it is confirmed", async () => {
     await apply(sshAndEcho);
     const closed = sshAndEcho.replace('"22"', '"23"');
-    const applied = applyFor("2s", closed);
+    const applied = applyFor("6s", closed);
     expect(applied.text).toMatch(/undone at .* unless 'imker policy confirm' comes before/);
     expect(await greeting(WORLD.node4, SSH, denied)).toBe("timeout");
     expect((await policies())[0]?.conditions).toMatchObject([{ type: "ConfirmationPending" }]);
     expect(applyFor("2s", webOnly).status).toBe(1);
-    await vi.waitFor(async () => expect(await greeting(WORLD.node4, SSH)).toMatch("hello"), 5_000);
+    await vi.waitFor(async () => expect(await greeting(WORLD.node4, SSH)).toMatch("hello"), 10_000);
     expect((await policies()).map(({ conditions }) => conditions)).toEqual([[]]);
     expect(imker(["policy", "confirm"], "").text).toContain("no change waits for it");
   });
 
   it("keeps what is confirmed", async () => {
-    expect(applyFor("2s", webOnly).status).toBe(0);
+    expect(applyFor("5s", webOnly).status).toBe(0);
     expect(imker(["policy", "confirm"], "")).toMatchObject({
       ...{ status: 0, text: "CiliumClusterwideNetworkPolicy web-only is kept\n" },
     });
-    await pause(2_500);
+    await pause(5_500);
     expect(await greeting(WORLD.node4, SSH, denied)).toBe("timeout");
   });
 
@@ -343,17 +343,17 @@ describe("a confirm timeout", () => {
     await rig.restartAgent("SIGKILL", 2_500);
     expect(await policies()).toEqual([]);
     expect(await greeting(WORLD.node4, SSH)).toMatch("hello");
-    expect(applyFor("6s", webOnly).status).toBe(0);
+    expect(applyFor("12s", webOnly).status).toBe(0);
     await rig.restartAgent("SIGTERM");
     expect(await greeting(WORLD.node4, SSH, denied)).toBe("timeout");
-    await vi.waitFor(async () => expect(await policies()).toEqual([]), 10_000);
+    await vi.waitFor(async () => expect(await policies()).toEqual([]), 15_000);
     expect(await greeting(WORLD.node4, SSH)).toMatch("hello");
   });
 
   it("leaves alone what was changed again since", async () => {
-    expect(applyFor("2s", webOnly).status).toBe(0);
+    expect(applyFor("5s", webOnly).status).toBe(0);
     await apply(webOnly);
-    await pause(2_500);
+    await pause(5_500);
     expect((await policies()).map(({ name }) => name)).toEqual(["web-only"]);
   });
 });
