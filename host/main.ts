@@ -11,7 +11,7 @@ import { type AdminParts, createAdminApp } from "./admin/app.ts";
 import { AuditLog } from "./admin/audit-log.ts";
 import { Tokens } from "./admin/tokens.ts";
 import { createBackend } from "./agent/backend.ts";
-import { checkOptions } from "./agent/check-options.ts";
+import { checkOptions, prefilterDevices } from "./agent/check-options.ts";
 import { BUILD, checkEnvironment } from "./agent/environment.ts";
 import { EventPump } from "./agent/event-pump.ts";
 import { createFlowNames } from "./agent/flow-names.ts";
@@ -22,7 +22,7 @@ import { NodeAddresses } from "./agent/node-addresses.ts";
 import { createPatternCheck } from "./agent/pattern-check.ts";
 import { PolicyFolder } from "./agent/policy-folder.ts";
 import { type PluginSink, recordsAfterPackets } from "./agent/record-order.ts";
-import { createDatapath, createPodNetwork } from "./datapath/index.ts";
+import { createDatapath, createPodNetwork, type KernelDatapath } from "./datapath/index.ts";
 import type { Datapath } from "./datapath/types.ts";
 import { Endpoints } from "./endpoint/endpoints.ts";
 import { AddressPool } from "./endpoint/ipam.ts";
@@ -43,6 +43,7 @@ import { loadNative } from "./native/index.ts";
 import { type AgentOptions, agentPidFile, auditFile, databaseFile } from "./options.ts";
 import { createPlugins, type Plugins } from "./plugin/plugins.ts";
 import { formatPluginReference } from "./policy/plugin-reference.ts";
+import { Prefilter } from "./prefilter/prefilter.ts";
 import { ProxySupervisor } from "./proxy/supervisor.ts";
 import { identityStore } from "./store/identity-store.ts";
 import { SqliteStore } from "./store/sqlite.ts";
@@ -100,6 +101,7 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
   const identities = await startIdentities(base, store);
   const datapath = life.own(createDatapath({ bpffs: options.bpffs }));
   datapath.start();
+  const prefilter = startPrefilter(base, datapath);
   const ipcache = new Ipcache(datapath);
   nameNodePrefixes(base, ipcache);
   const endpoints = createEndpoints(base, { store, datapath, ipcache, identities });
@@ -155,7 +157,7 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
   const audit = life.own(new AuditLog(auditFile(options.stateDir)));
   const backend = createBackend({
     ...{ version: AGENT_VERSION, node: options.node, startedAt, stop },
-    ...{ endpoints, policies, enforcer, identities, planner, datapath, proxy },
+    ...{ endpoints, policies, enforcer, identities, planner, datapath, proxy, prefilter },
     ...{ pump, observer, folder, plugins, audit },
   });
   await serveAdmin(base, store, { backend, audit, plugins: plugins.backend });
@@ -219,6 +221,18 @@ function startPlugins(
       flowUuid: (time) => later.observer().uuidOf(time),
       recordOf: (uuid) => later.observer().recordOf(uuid),
       applyRecordings: () => later.policies().pluginsChanged(),
+    }),
+  );
+}
+
+/** Before anything else is in force: what it drops needs nothing else. */
+function startPrefilter({ options, log, life }: Base, datapath: KernelDatapath): Prefilter {
+  return life.own(
+    new Prefilter({
+      ...{ native: loadNative(), log, bpffs: options.bpffs, stateDir: options.stateDir },
+      devices: prefilterDevices(options),
+      eventIntervalMs: options.prefilterEventMs,
+      eventsFd: datapath.eventsFd(),
     }),
   );
 }

@@ -28,6 +28,10 @@ export interface AgentOptions {
   ipv6Pool: string;
   /** Interfaces to the outside, whose traffic to local endpoints is policed. */
   devices: string[];
+  /** Interfaces with the prefilter; none: those of `devices`. */
+  prefilterDevices: string[];
+  /** At most one drop event of the prefilter in this time, on each CPU. */
+  prefilterEventMs: number;
   /** Folder of policy files to keep in force, or undefined. */
   policyDir: string | undefined;
   runtime: ProxyRuntime;

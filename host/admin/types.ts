@@ -2,6 +2,7 @@
 import type { ProxyHello, ProxyStatus } from "../../runtime/contract/control.ts";
 import type { CtRow, Feature, PolicyMapEntry } from "../datapath/types.ts";
 import type { Endpoint, EndpointSpec } from "../endpoint/types.ts";
+import type { PrefilterChange, PrefilterStatus } from "../prefilter/prefilter.ts";
 
 export interface PolicyFile {
   /** Shown in errors; a path or `-`. */
@@ -73,6 +74,16 @@ export interface AgentStatus {
   degraded: string[];
 }
 
+export interface PrefilterBackend {
+  status(): PrefilterStatus;
+  add(prefixes: readonly string[]): PrefilterChange;
+  delete(prefixes: readonly string[]): PrefilterChange;
+  /** Replaces the list by a text of one prefix a line. */
+  load(text: string): Promise<PrefilterChange>;
+  /** The list as such a text, in pieces. */
+  text(): Iterable<string>;
+}
+
 export interface AdminBackend {
   status(): Promise<AgentStatus>;
   endpoints: {
@@ -96,6 +107,7 @@ export interface AdminBackend {
     ct(): CtRow[];
     ipcache(): { prefix: string; identity: number }[];
   };
+  prefilter: PrefilterBackend;
   upgradeProxy(drainSeconds: number): Promise<ProxyHello>;
   /** Stops the agent, as SIGTERM does; with `proxy` it stops the proxy too (uninstall). */
   stop(withProxy: boolean): void;

@@ -25,6 +25,7 @@ import type { IdentityAllocator } from "../identity/allocator.ts";
 import { formatLabel } from "../identity/label.ts";
 import type { Plugins } from "../plugin/plugins.ts";
 import { createPluginStates } from "../plugin/states.ts";
+import type { Prefilter } from "../prefilter/prefilter.ts";
 import type { ProxySupervisor } from "../proxy/supervisor.ts";
 import type { EventPump } from "./event-pump.ts";
 import type { PolicyFolder } from "./policy-folder.ts";
@@ -40,6 +41,7 @@ export interface BackendDeps {
   planner: Planner;
   datapath: Datapath;
   proxy: ProxySupervisor;
+  prefilter: Prefilter;
   pump: EventPump;
   observer: Observer;
   folder: PolicyFolder | undefined;
@@ -73,6 +75,7 @@ export function createBackend(deps: BackendDeps): AdminBackend {
       ct: () => datapath.listCt(),
       ipcache: () => datapath.listIpcache(),
     },
+    prefilter: deps.prefilter,
     upgradeProxy: (drainSeconds) => proxy.upgrade(drainSeconds * 1000),
     stop: () => deps.stop(),
   };
@@ -143,6 +146,7 @@ async function status(deps: BackendDeps): Promise<AgentStatus> {
       ...features.filter((one) => !one.available).map((one) => `${one.name}: ${one.detail}`),
       ...[enforcer.enforcement.trouble].filter((text) => text !== undefined),
       ...[deps.proxy.trouble, deps.audit.trouble].filter((text) => text !== undefined),
+      ...deps.prefilter.troubles,
       ...policies.conflicts,
       ...policies
         .conditions(createPluginStates(deps.plugins.view, proxyStatus))

@@ -1,19 +1,19 @@
 /**
- * The list in the kernel, in one of two slots of the outer maps. A whole list is built in memory that
- * no program reads yet, and put in force by one word; small changes are made in the list in force.
+ * The list in the kernel, in one of two slots of the outer maps. A whole list is built in memory
+ * that no program reads yet, and put in force by one word; small changes are made in place.
  */
 import type { MapMemory, Native } from "../native/index.ts";
 import { GroupTable, groupsOf, leavesFor } from "./group-table.ts";
 import { GENERATIONS, GROUP_BYTES, GROUPS, LEAF_BYTES, NODE_BYTES, SETTINGS } from "./layout.ts";
 import { NodeTree, nodesFor } from "./node-tree.ts";
-import { contains, type Prefix } from "./prefix.ts";
+import type { Prefix } from "./prefix.ts";
 import type { PrefixList } from "./prefix-list.ts";
 
 const MAP_TYPE_ARRAY = 2;
 const BPF_F_MMAPABLE = 1 << 10;
 const BPF_F_INNER_MAP = 1 << 12;
 const ANY = 0;
-/** Room for later changes, in which nothing is used twice: a part of what there is, and at least. */
+/** Room for later changes, which use nothing twice: a part of what there is, and at least. */
 const ROOM_PART = 0.25;
 const ROOM_LEAVES_MIN = 1024;
 const ROOM_NODES_MIN = 1024;
@@ -82,7 +82,7 @@ export class Generations {
     this.#current = made;
   }
 
-  /** After `prefix` was added to its list, or deleted from it. False: the list must be built anew. */
+  /** After `prefix` was added to its list, or deleted from it. False: build the list anew. */
   change(list: PrefixList, prefix: Prefix, added: boolean): boolean {
     if (this.#current === undefined) return false;
     if (prefix.family === 4) return this.#changeIpv4(this.#current, list, prefix);
@@ -159,8 +159,7 @@ export class Generations {
 
 /** Does the family's list hold the address (a prefix of full length)? */
 export function isDenied(list: PrefixList, address: Prefix): boolean {
-  const cover = list.covering(address);
-  return list.has(address) || (cover !== undefined && contains(cover, address));
+  return list.has(address) || list.covering(address) !== undefined;
 }
 
 function withRoom(count: number, roomMin: number): number {

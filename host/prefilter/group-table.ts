@@ -44,8 +44,8 @@ export class GroupTable {
   }
 
   /**
-   * Compiles groups [from, to) of the list. False: there is no room for more leaves, the groups from
-   * some one on are as they were, and a larger table must be made.
+   * Compiles groups [from, to) of the list. False: there is no room for more leaves, the groups
+   * from some one on are as they were, and a larger table must be made.
    */
   compile(list: PrefixList, from = 0, to = GROUPS): boolean {
     const start: Prefix = { family: 4, words: [(from * GROUP_ADDRESSES) >>> 0], bits: 0 };

@@ -7,6 +7,7 @@ import { globalOption } from "../context.ts";
 import { CliError, EXIT } from "../errors.ts";
 
 const WORKERS_MAX = 64;
+const MILLISECONDS_MAX = 3_600_000;
 export const WORKERS_DEFAULT = Math.min(availableParallelism(), WORKERS_MAX);
 
 export function parseWorkers(text: string): number {
@@ -17,8 +18,17 @@ export function parseWorkers(text: string): number {
   return workers;
 }
 
-type Flags = Omit<AgentOptions, "devices" | "policyDir" | "tcpApi"> & {
+function parseMilliseconds(text: string): number {
+  const milliseconds = Number(text);
+  if (!Number.isInteger(milliseconds) || milliseconds < 0 || milliseconds > MILLISECONDS_MAX) {
+    throw new InvalidArgumentError(`expected a number from 0 to ${MILLISECONDS_MAX}`);
+  }
+  return milliseconds;
+}
+
+type Flags = Omit<AgentOptions, "devices" | "prefilterDevices" | "policyDir" | "tcpApi"> & {
   device: string[];
+  prefilterDevice: string[];
   policyDir?: string;
 } & TcpApiFlags;
 
@@ -40,6 +50,18 @@ export function addAgentCommand(program: Command): void {
     .option("--ipv4-pool <cidr>", "pod addresses", AGENT_DEFAULTS.ipv4Pool)
     .option("--ipv6-pool <cidr>", "pod addresses", AGENT_DEFAULTS.ipv6Pool)
     .option("--device <interface>", "interface to the outside; repeat", collect, [])
+    .option(
+      "--prefilter-device <interface>",
+      "interface with the prefilter; repeat; default: those of --device",
+      collect,
+      [],
+    )
+    .option(
+      "--prefilter-event-ms <n>",
+      "at most one drop event of the prefilter in this time, on each CPU",
+      parseMilliseconds,
+      1,
+    )
     .option("--policy-dir <path>", "keep the policy files of this folder in force")
     .option("--api-listen <host:port>", "serve the API over TCP too, with TLS", parseListen)
     .option("--api-tls-cert <file>", "certificate of the API over TCP, with its chain (PEM)")
@@ -56,13 +78,15 @@ export function addAgentCommand(program: Command): void {
         .default("info"),
     )
     .action(async (flags: Flags, command: Command) => {
-      const { device, policyDir, apiListen, apiTlsCert, apiTlsKey, ...rest } = flags;
+      const { device, prefilterDevice, policyDir, apiListen, apiTlsCert, apiTlsKey, ...rest } =
+        flags;
       const tcpApi = tcpApiOptions({ apiListen, apiTlsCert, apiTlsKey });
       // Loading the agent takes a while; the other commands must not pay for it.
       const { runAgent } = await import("../../main.ts");
       await runAgent({
         ...rest,
         devices: device,
+        prefilterDevices: prefilterDevice,
         policyDir,
         tcpApi,
         socket: globalOption(command, "socket") ?? join(rest.runDir, "admin.sock"),
