@@ -77,4 +77,9 @@ fmt-check:
 clean:
 	rm -rf $(BUILD) host/hubble/gen
 
+# Records what the verifier goes through (test/instructions.root.test.ts guards it). Needs root.
+.PHONY: instructions
+instructions: bpf native
+	$(NODE) test/instructions.ts --write
+
 -include $(wildcard $(BUILD)/bpf/*.d $(BUILD)/bpf/tests/*.d)

@@ -13,6 +13,7 @@ import { runL7 } from "./l7.ts";
 import { formatFigures, toFigureReport } from "./plugin/figure.ts";
 import { FULL, QUICK, runPlugin } from "./plugin/run.ts";
 import { POD_ROWS, type PodRow, runPods } from "./pods.ts";
+import { FULL as POLICY_FULL, QUICK as POLICY_QUICK, runPolicy } from "./policy/run.ts";
 import { run } from "./process.ts";
 import { envoyRow } from "./proxies/envoy.ts";
 import { haproxyRow } from "./proxies/haproxy.ts";
@@ -73,6 +74,18 @@ async function plugin(flags: PluginFlags, signal: AbortSignal): Promise<void> {
   const paths = await openMachine();
   run(["make", "-s", "bpf", "native", "gen", "plugins"], { cwd: paths.root });
   const figures = await runPlugin(paths, flags.quick ? QUICK : FULL, signal);
+  process.stdout.write(
+    flags.json
+      ? `${JSON.stringify(toFigureReport(figures), null, 2)}\n`
+      : formatFigures(describeMachine(), figures),
+  );
+}
+
+async function policy(flags: PluginFlags, signal: AbortSignal): Promise<void> {
+  const paths = await openMachine();
+  run(["make", "-s", "bpf", "native", "gen", "plugins"], { cwd: paths.root });
+  const counts = flags.quick ? POLICY_QUICK : POLICY_FULL;
+  const figures = await runPolicy(paths, counts, signal);
   process.stdout.write(
     flags.json
       ? `${JSON.stringify(toFigureReport(figures), null, 2)}\n`
@@ -149,6 +162,12 @@ function program(signal: AbortSignal): Command {
     .option("--quick", "small counts: shows that it runs, the numbers say little")
     .option("--json", "print JSON instead of a table")
     .action((flags: PluginFlags) => plugin(flags, signal));
+  command
+    .command("policy")
+    .description("the policy engine's figures beside their goals")
+    .option("--quick", "small counts: shows that it runs, the numbers say little")
+    .option("--json", "print JSON instead of a table")
+    .action((flags: PluginFlags) => policy(flags, signal));
   return command;
 }
 

@@ -7,8 +7,6 @@
  */
 #include "lib/network.h"
 
-#define ND_HOP_LIMIT 255 /* RFC 4861 section 6.1: anything less was forwarded */
-#define MLD_HOP_LIMIT 1
 #define LINK_CONTROL_NONE 1
 
 /*
@@ -98,6 +96,24 @@ static __always_inline int from_pod(struct __sk_buff *skb, struct flow *flow)
 	return from_pod_to_stack(skb, flow);
 }
 
+/*
+ * By pod_ingress: what the node or another interface sends to the pod, for the proxy. Its source
+ * was checked there.
+ */
+static __always_inline int turned_round(struct __sk_buff *skb, struct flow *flow)
+{
+	int result = packet_parse(skb, &flow->packet);
+	const struct endpoint *endpoint = endpoint_by_address(&flow->packet.tuple.destination);
+
+	if (!endpoint)
+		return -DROP_INVALID;
+	flow_set_destination(flow, endpoint);
+	flow_observe(flow, POLICY_INGRESS);
+	if (!result)
+		result = connection_decide(skb, flow);
+	return network_to_pod(skb, flow, endpoint, result);
+}
+
 SEC("tc")
 int pod_egress(struct __sk_buff *skb)
 {
@@ -108,7 +124,7 @@ int pod_egress(struct __sk_buff *skb)
 	if (!program_begin(&flow, looped ? HOOK_FROM_NETWORK : HOOK_FROM_POD))
 		return TC_ACT_SHOT;
 	if (looped)
-		result = network_to_pod(skb, &flow, true);
+		result = turned_round(skb, &flow);
 	else
 		result = from_pod(skb, &flow);
 	return program_finish(skb, &flow, result, !looped);

@@ -90,9 +90,12 @@ needed_packages="
 "
 test_packages="
   clang-format-16  clang-format-16
+  etcd-client      etcdctl
+  etcd-server      etcd
   haproxy          haproxy
   postgresql       /usr/bin/pg_ctlcluster
   postgresql-client  psql
+  memcached        memcached
   redis-server     redis-server
 "
 bench_packages="

@@ -10,15 +10,19 @@ import { type Logger, pino } from "pino";
 import { type AdminParts, createAdminApp } from "./admin/app.ts";
 import { AuditLog } from "./admin/audit-log.ts";
 import { Tokens } from "./admin/tokens.ts";
+import { ApiCertificate } from "./agent/api-certificate.ts";
 import { createBackend } from "./agent/backend.ts";
-import { checkOptions, prefilterDevices } from "./agent/check-options.ts";
+import { checkOptions } from "./agent/check-options.ts";
+import { Cluster } from "./agent/cluster.ts";
+import { CtCollector } from "./agent/ct-collector.ts";
 import { BUILD, checkEnvironment } from "./agent/environment.ts";
 import { EventPump } from "./agent/event-pump.ts";
 import { createFlowNames } from "./agent/flow-names.ts";
+import { type Identities, shareAddresses, startIdentities } from "./agent/identities.ts";
 import { Lifetime } from "./agent/lifetime.ts";
 import { listenAdmin, refuseSecondAgent } from "./agent/listen.ts";
-import { listenAdminTls, readTlsFiles, type TlsFiles } from "./agent/listen-tls.ts";
-import { NodeAddresses } from "./agent/node-addresses.ts";
+import { listenAdminTls } from "./agent/listen-tls.ts";
+import { NodeAddresses, nodeAddress } from "./agent/node-addresses.ts";
 import { createPatternCheck } from "./agent/pattern-check.ts";
 import { PolicyFolder } from "./agent/policy-folder.ts";
 import { type PluginSink, recordsAfterPackets } from "./agent/record-order.ts";
@@ -29,29 +33,30 @@ import { AddressPool } from "./endpoint/ipam.ts";
 import { Enforcer } from "./enforce/enforcer.ts";
 import { Planner } from "./enforce/planner.ts";
 import { PolicyService } from "./enforce/policies.ts";
+import { featuresOf } from "./enforce/policy-reader.ts";
 import { RuleSets } from "./enforce/rule-sets.ts";
 import { RecordClients } from "./event/record-client.ts";
 import { FlowBuilder } from "./hubble/flow-builder.ts";
 import type { FlowGetters } from "./hubble/getters.ts";
 import { Observer } from "./hubble/observer.ts";
 import { FlowRing } from "./hubble/ring.ts";
-import { IdentityAllocator } from "./identity/allocator.ts";
 import { podLabels } from "./identity/pod-labels.ts";
 import { IDENTITY } from "./identity/reserved.ts";
 import { Ipcache } from "./ipcache/ipcache.ts";
+import type { SharedAddresses } from "./ipcache/shared-addresses.ts";
 import { loadNative } from "./native/index.ts";
 import { type AgentOptions, agentPidFile, auditFile, databaseFile } from "./options.ts";
 import { createPlugins, type Plugins } from "./plugin/plugins.ts";
 import { formatPluginReference } from "./policy/plugin-reference.ts";
+import { prefilterDevices } from "./prefilter/options.ts";
 import { Prefilter } from "./prefilter/prefilter.ts";
 import { ProxySupervisor } from "./proxy/supervisor.ts";
-import { identityStore } from "./store/identity-store.ts";
 import { SqliteStore } from "./store/sqlite.ts";
 import type { Store } from "./store/store.ts";
 
 export const AGENT_VERSION = "0.1.0";
-const IDENTITY_COLLECT_MS = 60_000;
 const NODE_ADDRESSES_MS = 5_000;
+const CERTIFICATE_MS = 10_000;
 const CLOSE_GRACE_MS = 200;
 
 /** What every part is made with. */
@@ -60,25 +65,25 @@ interface Base {
   log: Logger;
   life: Lifetime;
   /** Read before anything starts: a wrong file must not be found out half-way. */
-  tls: TlsFiles | undefined;
+  certificate: ApiCertificate | undefined;
 }
 
 /** Runs until SIGTERM, SIGINT or a stop request. Throws EnvironmentError before it starts. */
 export async function runAgent(options: AgentOptions): Promise<void> {
   checkEnvironment();
   checkOptions(options, (name) => loadNative().interfaceIndex(name));
-  const tls = options.tcpApi && readTlsFiles(options.tcpApi);
+  const log = pino({ level: options.logLevel, base: { node: options.node } }, pino.destination(2));
+  const certificate = options.tcpApi && new ApiCertificate(options.tcpApi, log);
   await refuseSecondAgent(options.socket);
   for (const folder of [options.runDir, options.stateDir]) {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
   }
-  const log = pino({ level: options.logLevel, base: { node: options.node } }, pino.destination(2));
   const life = new Lifetime(log);
   const { promise: stopped, resolve: stop } = Promise.withResolvers<void>();
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => stop());
   try {
     // A request to stop is answered and in the audit log before it is followed.
-    await startAgent({ options, log, life, tls }, () => void setImmediate().then(stop));
+    await startAgent({ options, log, life, certificate }, () => void setImmediate().then(stop));
     await stopped;
   } finally {
     life.end();
@@ -98,13 +103,30 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
   });
   const ruleSets = new RuleSets(store, plugins.view);
   const planner = new Planner(store, ruleSets);
-  const identities = await startIdentities(base, store);
-  const datapath = life.own(createDatapath({ bpffs: options.bpffs }));
+  const identity = await startIdentities({ ...base, store });
+  const identities = identity.allocator;
+  const datapath = life.own(
+    createDatapath({
+      bpffs: options.bpffs,
+      policyAuditMode: options.policyAuditMode ?? false,
+      hostFirewall: options.hostFirewall ?? false,
+    }),
+  );
   datapath.start();
   const prefilter = startPrefilter(base, datapath);
   const ipcache = new Ipcache(datapath);
   nameNodePrefixes(base, ipcache);
-  const endpoints = createEndpoints(base, { store, datapath, ipcache, identities });
+  const cluster = life.own(new Cluster({ log, path: options.clusterState }));
+  const relabelled = async (changed: string[]): Promise<void> => {
+    datapath.bumpEpoch();
+    await proxy.relabelled(changed);
+  };
+  const addresses = shareAddresses(identity, base, {
+    ...{ ipcache, memory: store, hostIp: nodeAddress(), changed: relabelled },
+    settled: () => policies.refresh(),
+  });
+  const parts = { store, datapath, ipcache, identity, cluster, addresses, relabelled };
+  const endpoints = createEndpoints(base, parts);
   await endpoints.restore();
 
   const names = { endpoints, identities, planner, plugins: plugins.view, cluster: options.cluster };
@@ -127,6 +149,7 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
       ruleSets,
       recordings: () => plugins.recordings.forProxy(),
       onEnforced: (endpoint, revision) => endpoints.policyEnforced(endpoint, revision),
+      lockdownOnOverflow: options.endpointLockdownOnPolicyOverflow,
     },
     // A proxy that outlived the last agent has a lower revision: that one was an earlier time.
     Math.floor(Date.now() / 1000),
@@ -137,49 +160,69 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
     parsing: {
       checkPattern: createPatternCheck(),
       plugins: (reference) => plugins.view.manifestFor(formatPluginReference(reference)),
+      extendedProtocols: options.extendedIpProtocols,
     },
+    features: featuresOf(options),
+    sources: cluster.state,
     cluster: options.cluster,
+    enforcement: options.enablePolicy,
   });
   plugins.view.onChange(() => policies.pluginsChanged());
   policies.restore();
   await proxy.start();
+  let isCurrent = true;
   try {
     await policies.refresh();
-    ipcache.prune();
+    await addresses?.start();
+    isCurrent = addresses?.isCurrent ?? true;
   } catch (error) {
+    isCurrent = false;
     log.error({ error }, "the stored policies are not in force yet");
   }
+  const isFollowed = await followCluster(base, cluster, {
+    ...{ ipcache, identities, endpoints, policies },
+  });
+  // Rows of other nodes and their pods stay when nobody can say now whose they are.
+  if (isCurrent && isFollowed) ipcache.prune();
   datapath.commit();
   for (const device of options.devices) datapath.attachNetdev(device);
   plugins.start();
 
+  const connections = life.own(
+    new CtCollector(datapath, (error) => log.error({ error }, "connections were not collected")),
+  );
   const folder = watchPolicies(base, policies);
   const audit = life.own(new AuditLog(auditFile(options.stateDir)));
   const backend = createBackend({
     ...{ version: AGENT_VERSION, node: options.node, startedAt, stop },
     ...{ endpoints, policies, enforcer, identities, planner, datapath, proxy, prefilter },
-    ...{ pump, observer, folder, plugins, audit },
+    ...{ pump, observer, folder, cluster, plugins, audit, connections },
+    ...{ certificate: base.certificate, leased: identity.leased },
   });
   await serveAdmin(base, store, { backend, audit, plugins: plugins.backend });
   writePidFile(base);
   log.info({ socket: options.socket, endpoints: endpoints.list().length }, "the agent is ready");
 }
 
-async function startIdentities({ options, life }: Base, store: Store): Promise<IdentityAllocator> {
-  const identities = new IdentityAllocator({
-    store: identityStore(store),
-    now: () => performance.now(),
-    cluster: options.cluster,
-  });
-  await identities.start();
-  life.every(IDENTITY_COLLECT_MS, () => identities.collect());
-  return identities;
-}
-
 function createEndpoints(
   { options, log }: Base,
-  parts: { store: Store; datapath: Datapath; ipcache: Ipcache; identities: IdentityAllocator },
+  parts: {
+    store: Store;
+    datapath: Datapath;
+    ipcache: Ipcache;
+    identity: Identities;
+    cluster: Cluster;
+    addresses: SharedAddresses | undefined;
+    relabelled: (addresses: string[]) => Promise<void>;
+  },
 ): Endpoints {
+  const { allocator } = parts.identity;
+  const labelsOf = (pod: { namespace: string; labels: Record<string, string> }) =>
+    podLabels({
+      ...pod,
+      cluster: options.cluster,
+      namespaceLabels: parts.cluster.state.namespaceLabels(pod.namespace),
+    });
   return new Endpoints({
     log,
     store: parts.store,
@@ -187,11 +230,35 @@ function createEndpoints(
     ipcache: parts.ipcache,
     network: createPodNetwork(),
     identities: {
-      acquire: (pod) => parts.identities.acquire(podLabels({ ...pod, cluster: options.cluster })),
-      release: (identity) => parts.identities.release(identity),
+      acquire: (pod) => allocator.acquire(labelsOf(pod)),
+      release: (identity) => allocator.release(identity),
     },
+    identityGracePeriodMs: options.identity.gracePeriodMs,
+    addresses: parts.addresses,
+    onRelabelled: parts.relabelled,
     ipv4: new AddressPool(options.ipv4Pool),
     ipv6: new AddressPool(options.ipv6Pool),
+  });
+}
+
+/** Settles when what the cluster's state says now is in force, or false: then it will be. */
+function followCluster(
+  { options }: Base,
+  cluster: Cluster,
+  parts: {
+    ipcache: Ipcache;
+    identities: Identities["allocator"];
+    endpoints: Endpoints;
+    policies: PolicyService;
+  },
+): Promise<boolean> {
+  const { ipcache, identities, endpoints, policies } = parts;
+  const { node, nodeSelectorLabels: nodeLabels } = options;
+  const settled = (): Promise<void> => policies.refresh();
+  return cluster.follow({
+    nodes: { node, nodeLabels, ipcache, identities, settled },
+    refreshIdentities: () => endpoints.refreshIdentities(settled),
+    sourcesChanged: () => policies.sourcesChanged(),
   });
 }
 
@@ -230,8 +297,8 @@ function startPrefilter({ options, log, life }: Base, datapath: KernelDatapath):
   return life.own(
     new Prefilter({
       ...{ native: loadNative(), log, bpffs: options.bpffs, stateDir: options.stateDir },
-      devices: prefilterDevices(options),
-      eventIntervalMs: options.prefilterEventMs,
+      devices: prefilterDevices(options.prefilter, options.devices),
+      eventIntervalMs: options.prefilter.eventMs,
       eventsFd: datapath.eventsFd(),
     }),
   );
@@ -242,8 +309,8 @@ function nameNodePrefixes({ life }: Base, ipcache: Ipcache): void {
   const addresses = new NodeAddresses(ipcache);
   addresses.refresh();
   life.every(NODE_ADDRESSES_MS, async () => addresses.refresh());
-  ipcache.upsert("default", "0.0.0.0/0", IDENTITY.worldIpv4);
-  ipcache.upsert("default", "::/0", IDENTITY.worldIpv6);
+  ipcache.upsert("restored", "0.0.0.0/0", IDENTITY.worldIpv4);
+  ipcache.upsert("restored", "::/0", IDENTITY.worldIpv6);
 }
 
 function startObserving(
@@ -301,7 +368,7 @@ function writePidFile({ options, life }: Base): void {
 const nowNs = (): bigint => BigInt(Date.now()) * 1_000_000n;
 
 async function serveAdmin(
-  { options, log, life, tls }: Base,
+  { options, log, life, certificate }: Base,
   store: Store,
   parts: Pick<AdminParts, "backend" | "audit" | "plugins">,
 ): Promise<void> {
@@ -317,8 +384,9 @@ async function serveAdmin(
     closeServer(local);
     rmSync(socket, { force: true });
   });
-  if (tcpApi === undefined || tls === undefined) return;
-  const server = await listenAdminTls(app, tcpApi, { files: tls, onError });
+  if (tcpApi === undefined || certificate === undefined) return;
+  const server = await listenAdminTls(app, tcpApi, { certificate, onError });
+  life.every(CERTIFICATE_MS, async () => certificate.look());
   life.onEnd(() => closeServer(server));
   log.info({ host: tcpApi.host, port: tcpApi.port }, "the API is served over TCP");
 }

@@ -1,5 +1,7 @@
 /** Options of the agent, with the defaults that its command line, its docs and uninstall share. */
 import { join } from "node:path";
+import type { EnforcementMode } from "./policy/subject-policy.ts";
+import type { PrefilterOptions } from "./prefilter/options.ts";
 import type { ProxyRuntime } from "./proxy/process.ts";
 
 /** The admin API over TCP, which is served with TLS only. */
@@ -9,6 +11,33 @@ export interface TcpApiOptions {
   /** PEM files: the certificate with its chain, and its key. */
   certFile: string;
   keyFile: string;
+}
+
+/** A shared store for what the agents of a cluster must agree on. */
+export interface EtcdStoreOptions {
+  /** Such as `https://10.0.0.1:2379`. */
+  endpoints: string[];
+  /** PEM files: this agent's certificate and its key, and who signs the servers'. */
+  certFile: string | undefined;
+  keyFile: string | undefined;
+  caFile: string | undefined;
+  /** With a file that holds the password. */
+  user: string | undefined;
+  passwordFile: string | undefined;
+}
+
+export interface IdentityOptions {
+  /** Undefined: the embedded store; the node is alone. */
+  etcd: EtcdStoreOptions | undefined;
+  /** Label filter rules, after the default ones. */
+  labels: string[];
+  /** 0: the cluster is in no mesh. */
+  clusterId: number;
+  maxConnectedClusters: 255 | 511;
+  /** `128=name,…`, or undefined. */
+  fixedMapping: string | undefined;
+  /** How long a relabelled pod keeps its identity. */
+  gracePeriodMs: number;
 }
 
 export interface AgentOptions {
@@ -24,16 +53,28 @@ export interface AgentOptions {
   tcpApi: TcpApiOptions | undefined;
   node: string;
   cluster: string;
+  identity: IdentityOptions;
   ipv4Pool: string;
   ipv6Pool: string;
   /** Interfaces to the outside, whose traffic to local endpoints is policed. */
   devices: string[];
-  /** Interfaces with the prefilter; none: those of `devices`. */
-  prefilterDevices: string[];
-  /** At most one drop event of the prefilter in this time, on each CPU. */
-  prefilterEventMs: number;
+  prefilter: PrefilterOptions;
+  /** What L3/L4 policy denies passes and is told as audited; L7 is enforced all the same. */
+  policyAuditMode?: boolean;
+  /** Track the node's own connections from the start (host/datapath/settings.ts). */
+  hostFirewall?: boolean;
   /** Folder of policy files to keep in force, or undefined. */
   policyDir: string | undefined;
+  /** Whether endpoints that no policy selects are open. */
+  enablePolicy: EnforcementMode;
+  /** An endpoint whose policy does not fit into its map is closed; else it keeps the last one. */
+  endpointLockdownOnPolicyOverflow: boolean;
+  /** File or folder with objects of the cluster, or undefined. */
+  clusterState: string | undefined;
+  /** Identities of other nodes carry the nodes' labels. */
+  nodeSelectorLabels: boolean;
+  /** Protocols without ports are policed, and a port may be left out. */
+  extendedIpProtocols: boolean;
   runtime: ProxyRuntime;
   workers: number;
   logLevel: string;
@@ -44,6 +85,9 @@ export const AGENT_DEFAULTS = {
   stateDir: "/var/lib/imker",
   bpffs: "/sys/fs/bpf/imker",
   cluster: "default",
+  clusterId: 0,
+  maxConnectedClusters: 255,
+  gracePeriodMs: 5_000,
   ipv4Pool: "10.244.0.0/24",
   ipv6Pool: "fd00:244::/112",
 } as const;

@@ -26,6 +26,8 @@ const EXIT_ENVIRONMENT = 2;
 const SIGTERM_DRAIN_MS = 5_000;
 /** Live wasm memories of one process; Node stopped at 12,885 (address space). */
 const INSTANCES_MAX = 8_192;
+/** Linear memory of all plugin instances; those that hold most go first. */
+const PLUGIN_MEMORY_BYTES_MAX = 2 ** 31;
 
 function workerConfigs(addon: EngineAddon, options: ProxyOptions): WorkerConfig[] {
   const { runDir, bpffs, workers, stateFile } = options;
@@ -41,6 +43,7 @@ function workerConfigs(addon: EngineAddon, options: ProxyOptions): WorkerConfig[
     listeners,
     connectionsMax: connectionsMax(addon, workers),
     instancesMax: Math.floor(INSTANCES_MAX / workers),
+    memoryBytesMax: Math.floor(PLUGIN_MEMORY_BYTES_MAX / workers),
   };
   return Array.from({ length: workers }, (_, worker) => ({ worker, ...perWorker }));
 }

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { atMost, formatFigures, toFigureReport } from "./figure.ts";
+import { atLeast, atMost, formatFigures, toFigureReport } from "./figure.ts";
 
 test.each([
   [50, 50, true],
@@ -9,6 +9,14 @@ test.each([
   [Number.NaN, 1, false],
 ])("%d against a goal of %d: met is %s", (value, goal, met) => {
   expect(atMost(goal, "a_ms", value, "ms").met).toBe(met);
+});
+
+test("more may be better", () => {
+  expect([49, 50, 51].map((value) => atLeast(50, "a", value, "x").met)).toEqual([
+    false,
+    true,
+    true,
+  ]);
 });
 
 test("the JSON has the fields the goals are stated in", () => {
@@ -22,9 +30,9 @@ test("the table has a line for each figure and says what was missed", () => {
   expect(table.split("\n")).toEqual([
     "a machine",
     "",
-    "figure  value  at most  unit  goal",
-    "a_ms        2        1  ms    missed",
-    "b           1        1  x     met",
+    "figure  value  goal  unit  result",
+    "a_ms        2     1  ms    missed",
+    "b           1     1  x     met",
     "",
   ]);
 });

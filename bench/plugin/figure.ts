@@ -1,5 +1,5 @@
 /**
- * A measured figure of the plugin runtime beside its goal, and how the figures are shown: as JSON
+ * A measured figure beside its goal, and how the figures are shown: as JSON
  * in the shape the project's goals are stated in, or as a table.
  */
 import { significant } from "../stats.ts";
@@ -9,7 +9,7 @@ export interface Figure {
   name: string;
   value: number;
   unit: string;
-  /** At most this. */
+  /** At most this, or at least (`atLeast`). */
   goal: number;
   met: boolean;
 }
@@ -24,6 +24,12 @@ export function atMost(goal: number, name: string, value: number, unit: string):
   return { name, value: shown, unit, goal, met: shown <= goal };
 }
 
+/** The same where more is better. */
+export function atLeast(goal: number, name: string, value: number, unit: string): Figure {
+  const shown = significant(value);
+  return { name, value: shown, unit, goal, met: shown >= goal };
+}
+
 export function toFigureReport(figures: readonly Figure[]): FigureReport {
   return { figures: Object.fromEntries(figures.map(({ name, ...rest }) => [name, rest])) };
 }
@@ -32,7 +38,7 @@ export function formatFigures(machine: string, figures: readonly Figure[]): stri
   const rows = figures.map(({ name, value, unit, goal, met }) => [
     ...[name, String(value), String(goal), unit, met ? "met" : "missed"],
   ]);
-  const table = [["figure", "value", "at most", "unit", "goal"], ...rows];
+  const table = [["figure", "value", "goal", "unit", "result"], ...rows];
   const widths = [0, 1, 2, 3].map((at) => Math.max(...table.map((row) => row[at]?.length ?? 0)));
   const lines = table.map((row) =>
     row

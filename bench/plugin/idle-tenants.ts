@@ -31,6 +31,7 @@ export function idleTenants(
     tallies: new VersionTallies(),
     instantiate: (image) => instantiate(image, new RecordCount()),
     instancesMax: INSTANCES_MAX,
+    memoryBytesMax: Number.POSITIVE_INFINITY,
   });
   const before = pool.size;
   let nowMs = 0;
@@ -56,7 +57,9 @@ function rulesOf({ image, compiled }: Subject): RuleStore {
     revision: 1,
     images: [image],
     ruleSets: [{ id: RULE_SET, plugin: SUBJECT, mode: "enforce", failure: "closed" }],
-    forms: [{ ruleSet: RULE_SET, digest, compiled, patterns: [] }],
+    forms: [
+      { ruleSet: RULE_SET, digest, compiled: Uint8Array.from(compiled).buffer, patterns: [] },
+    ],
     keepPlugins: [digest],
     keepRuleSets: [RULE_SET],
     services: [{ plugin: SUBJECT, active: digest }],

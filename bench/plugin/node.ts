@@ -36,6 +36,11 @@ export class SwapNode {
   static async start(root: string): Promise<SwapNode> {
     await removeStaleNodes();
     const vendor = new Vendor();
+    // Before there is an agent: it ends connections that idle while a build keeps us busy.
+    const files: Uint8Array[] = [];
+    for (const version of VERSIONS) {
+      files.push(await vendor.package(join(root, "plugins", SUBJECT), version));
+    }
     const rig = await Rig.start(ownName("plugin"));
     try {
       const server = await rig.pod("web", SERVER_PORT);
@@ -43,10 +48,7 @@ export class SwapNode {
       await rig.apply(allowPolicy("web", "web", "friend", `{ path: ${PATH} }`));
       const key = { name: "bench", publicKey: vendor.publicKey, plugins: [SUBJECT] };
       await rig.client.call("POST", "/v1/keys", key);
-      for (const version of VERSIONS) {
-        const file = await vendor.package(join(root, "plugins", SUBJECT), version);
-        await rig.client.upload("/v1/plugins", file, WASM);
-      }
+      for (const file of files) await rig.client.upload("/v1/plugins", file, WASM);
       return new SwapNode(rig, server, client);
     } catch (error) {
       await rig.close();

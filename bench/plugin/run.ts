@@ -8,6 +8,7 @@ import type { Figure } from "./figure.ts";
 import { fuelShare } from "./fuel-share.ts";
 import { hostileStop } from "./hostile-stop.ts";
 import { idleTenants } from "./idle-tenants.ts";
+import { interpreted } from "./interpreted.ts";
 import { SwapNode } from "./node.ts";
 import { largestPlugin } from "./package-size.ts";
 import { loadSubject } from "./subject.ts";
@@ -57,6 +58,7 @@ export async function runPlugin(
   note(await hostileStop(counts.hostileSamples, progress));
   note(idleTenants(subject, counts.tenants, progress));
   note(largestPlugin(join(root, ".build", "plugins")));
+  for (const figure of await interpreted(root, subject, counts.rounds, progress)) note(figure);
   const node = await SwapNode.start(root);
   try {
     const how = { progress, signal };

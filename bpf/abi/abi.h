@@ -22,12 +22,14 @@
  * switches the programs in one step.
  */
 #define ABI_VERSION_IPCACHE 1
-#define ABI_VERSION_ENDPOINTS 1
+#define ABI_VERSION_ENDPOINTS 2
 #define ABI_VERSION_POLICIES 1
 #define ABI_VERSION_CT 1
 #define ABI_VERSION_HANDOFF 1
 #define ABI_VERSION_LISTENERS 1
-#define ABI_VERSION_CONFIG 1
+#define ABI_VERSION_CONFIG 2
+#define ABI_VERSION_PROXY_CONFIG 1
+#define ABI_VERSION_FRAGMENTS 1
 #define ABI_VERSION_EVENTS 1
 #define ABI_VERSION_METRICS 1
 
@@ -57,22 +59,34 @@ struct ipcache_value {
 };
 
 /*
+ * The node itself as an endpoint: the id under which its policy stands in `policies` and by which
+ * events name it. Its identity is IDENTITY_HOST. Pods have the ids below.
+ */
+#define ENDPOINT_HOST 65535
+
+/* Policy denials pass and are told as audited; see EVENT_FLAG_AUDITED. */
+#define ENDPOINT_FLAG_AUDIT 1
+
+/*
  * endpoints: one row per local pod, stored under each of its addresses (endpoints) and under the
  * host side's ifindex (interfaces). Written by the agent.
  */
 struct endpoint {
-	__u32 id; /* 1..65535 */
+	__u32 id; /* 1..65534 */
 	__u32 identity;
 	__u32 ifindex; /* host side of the veth pair */
 	__u8 pod_mac[6];
 	__u8 host_mac[6];
 	struct address ipv4; /* all zero when absent */
 	struct address ipv6;
+	__u32 flags; /* ENDPOINT_FLAG_* */
+	__u32 reserved;
 };
 
 /*
  * policies: hash of maps, endpoint id -> LPM trie of the entries below. A revision is switched as
- * a whole by replacing the inner map. No inner map: DROP_EP_NOT_READY.
+ * a whole by replacing the inner map. No inner map: DROP_EP_NOT_READY, but for ENDPOINT_HOST: a
+ * node without policy of its own is not locked out.
  * Every endpoint always has a full map: without enforcement in a direction the agent writes one
  * wildcard allow for it.
  */
@@ -86,6 +100,11 @@ struct policy_key {
 	__u8 protocol; /* IPPROTO_*, 0 is any */
 	__be16 port;   /* destination port; ICMP type << 8 for ICMP */
 };
+
+/*
+ * What has no ports (GRE, ESP, …), and a fragment whose first one was not seen, is looked up with
+ * a prefix of 48 bits: no entry that names a port matches it.
+ */
 
 #define POLICY_FLAG_DENY 1
 #define POLICY_FLAG_REDIRECT 2
@@ -117,6 +136,28 @@ struct tuple {
 	__be16 destination_port;
 	__u8 protocol;
 	__u8 reserved[3];
+};
+
+/*
+ * fragments: LRU hash, written by the first fragment of a datagram for the later ones, which have
+ * no transport header. IPv6 identifies a datagram without its protocol (RFC 8200 4.5).
+ */
+struct fragment_key {
+	struct address source;
+	struct address destination;
+	__u32 id;      /* as in the packet */
+	__u8 protocol; /* IPv4; 0 for IPv6 */
+	__u8 reserved[3];
+};
+
+struct fragment_value {
+	__u64 expires_ns;   /* CLOCK_MONOTONIC */
+	__be16 source_port; /* as in struct tuple */
+	__be16 destination_port;
+	__u8 protocol;
+	__u8 icmp_type;
+	__u8 icmp_code;
+	__u8 icmp_answer;
 };
 
 /*
@@ -161,11 +202,24 @@ struct handoff {
  */
 #define LISTENER_SLOTS 128
 
+#define CONFIG_FLAG_AUDIT 1 /* of all endpoints, the node too: see ENDPOINT_FLAG_AUDIT */
+/*
+ * The node's own connections are tracked, and judged if `policies` has a map for ENDPOINT_HOST.
+ * Tracking before there is a policy lets the answers of what is open then pass.
+ */
+#define CONFIG_FLAG_HOST 2
+#define CONFIG_FLAG_HOST_AUDIT 4 /* of ENDPOINT_HOST */
+
 struct config {
 	__u32 epoch; /* raised on every change of policy, identity or ipcache: forces a re-check */
 	__u32 node_ipv6_world; /* identity of an unlisted IPv6 address */
 	__u32 node_ipv4_world;
 	__u32 trace_established; /* not 0: one trace event per packet, not per connection change */
+	__u32 flags;             /* CONFIG_FLAG_* */
+	__u32 ct_tcp_seconds; /* life of a conntrack entry after its last packet: answered TCP, */
+	__u32 ct_tcp_opening_seconds; /* TCP not answered yet, */
+	__u32 ct_tcp_closing_seconds; /* TCP that both sides have ended, */
+	__u32 ct_other_seconds;       /* everything else */
 };
 
 struct proxy_config {
@@ -186,6 +240,7 @@ struct proxy_config {
 #define TRACE_FROM_PROXY 6
 #define TRACE_FROM_HOST 7
 #define TRACE_FROM_NETWORK 10
+#define TRACE_TO_NETWORK 11
 
 /* reason of a trace event: connection tracking state (Cilium's datapath numbers). */
 #define REASON_NEW 0
@@ -201,6 +256,10 @@ struct proxy_config {
 #define MATCH_ALL 4
 #define MATCH_L3_PROTO 5
 #define MATCH_PROTO_ONLY 6
+
+/* Policy verdict, verdict 0: policy denied it, audit mode let it pass. The match is the denial's.
+ */
+#define EVENT_FLAG_AUDITED 1
 
 /* verdict of a policy verdict event: < 0 a drop reason, 0 allowed, 1 redirected to the proxy. */
 struct event {
@@ -221,7 +280,7 @@ struct event {
 	struct tuple tuple; /* as in the packet; ICMP: source_port = type << 8 | code */
 	__u8 source_mac[6];
 	__u8 destination_mac[6];
-	__u32 reserved;
+	__u32 flags; /* EVENT_FLAG_* */
 };
 
 /* metrics: per-CPU hash. Written by the datapath, read by the agent. */

@@ -3,147 +3,21 @@
  * What becomes of a packet: the one place where conntrack, policy and proxy meet. In order: an
  * ICMP error goes with its connection; a live connection goes on, its policy checked again when
  * anything has changed since (config.epoch); everything else is a new connection, judged by the
- * egress policy of a local source and the ingress policy of a local destination.
+ * egress policy of a local source and the ingress policy of a local destination. A fragment goes
+ * with its datagram's first one; if that was not seen, it is judged by itself and opens nothing.
  */
 #ifndef IMKER_CONNECTION_H
 #define IMKER_CONNECTION_H
 
-#include "lib/ipcache.h"
-#include "lib/policy.h"
+#include "lib/fragment.h"
+#include "lib/judge.h"
 #include "lib/proxy.h"
 #include "lib/related.h"
-#include "lib/event.h"
 
 /* Never 0. */
 #define CONNECTION_FORWARD 1
 #define CONNECTION_PROXY 2 /* for the proxy: a socket is assigned, or the stack finds it */
 #define CONNECTION_ROUND 3 /* for the proxy, but this hook cannot assign a socket */
-
-static __always_inline int connection_identify(struct flow *flow)
-{
-	const struct config *current = config_get();
-
-	if (!current)
-		return -DROP_INVALID;
-	if (flow->from_host)
-		flow->source_identity = IDENTITY_HOST;
-	else if (!flow->source_endpoint)
-		flow->source_identity = ipcache_identity(&flow->packet.tuple.source, current);
-	if (!flow->destination_endpoint)
-		flow->destination_identity =
-		    ipcache_identity(&flow->packet.tuple.destination, current);
-	return 0;
-}
-
-static __always_inline void connection_announce(struct __sk_buff *skb, const struct flow *flow,
-						const struct decision *decision)
-{
-	struct notice notice = {
-	    .type = EVENT_POLICY_VERDICT,
-	    .reason = decision->match,
-	    .verdict = decision->verdict,
-	    .cookie = decision->cookie,
-	};
-
-	event_emit(skb, flow, &notice);
-}
-
-/*
- * The node may always reach its pods (health checks) unless a rule denies it in so many words, and
- * its connections are not for the proxy.
- */
-static __always_inline void connection_favour_host(const struct flow *flow,
-						   struct decision *decision)
-{
-	if (flow->from_host &&
-	    (decision->verdict == -DROP_POLICY || decision->verdict == -DROP_NO_PLUGIN ||
-	     decision->verdict == POLICY_REDIRECT))
-		decision->verdict = POLICY_ALLOW;
-}
-
-/*
- * One side's policy: flow->direction says which. `announce`: also tell of what is allowed. A
- * redirect at a hook that cannot redirect is announced where the packet comes round again.
- */
-__noinline int connection_judge_side(struct __sk_buff *skb, struct flow *flow,
-				     struct decision *decision, int announce)
-{
-	struct policy_key key = {};
-
-	if (!flow || !decision)
-		return -DROP_INVALID;
-	key.direction = flow->direction;
-	key.identity =
-	    flow->direction == POLICY_EGRESS ? flow->destination_identity : flow->source_identity;
-	key.protocol = flow->packet.tuple.protocol;
-	key.port = flow_is_icmp(flow) ? bpf_htons(flow->packet.icmp_type << 8)
-				      : flow->packet.tuple.destination_port;
-	policy_decide(flow->observer, &key, decision);
-	if (flow->direction == POLICY_INGRESS)
-		connection_favour_host(flow, decision);
-	if (flow->hook == HOOK_TO_POD && decision->verdict == POLICY_REDIRECT)
-		announce = 0;
-	if (announce || decision->verdict < 0)
-		connection_announce(skb, flow, decision);
-	return decision->verdict;
-}
-
-/* A connection has one plugin: a side that only watches gives way to the other. */
-static __always_inline int connection_settle(struct handoff *why, bool egress_watches,
-					     bool ingress_watches)
-{
-	if (!why->egress_rules && !why->ingress_rules)
-		return POLICY_ALLOW;
-	if (egress_watches && why->ingress_rules)
-		why->egress_rules = 0;
-	else if (ingress_watches && why->egress_rules)
-		why->ingress_rules = 0;
-	if (why->egress_rules)
-		return egress_watches ? POLICY_WATCH : POLICY_REDIRECT;
-	return ingress_watches ? POLICY_WATCH : POLICY_REDIRECT;
-}
-
-/*
- * Both sides: POLICY_ALLOW, POLICY_REDIRECT if either needs the proxy, POLICY_WATCH if a side wants
- * it and none needs it, or a drop reason.
- */
-static __always_inline int connection_judge(struct __sk_buff *skb, struct flow *flow,
-					    struct handoff *why, bool announce)
-{
-	struct decision decision = {};
-	bool egress_watches = false, ingress_watches = false;
-	int side = connection_identify(flow);
-
-	if (side < 0)
-		return side;
-	why->source_identity = flow->source_identity;
-	why->destination_identity = flow->destination_identity;
-	if (flow->source_endpoint) {
-		flow_observe(flow, POLICY_EGRESS);
-		side = connection_judge_side(skb, flow, &decision, announce);
-		if (side < 0)
-			return side;
-		if (side == POLICY_REDIRECT) {
-			why->egress_rules = decision.rules;
-			egress_watches = decision.watch;
-		}
-		why->egress_endpoint = flow->observer;
-		why->egress_cookie = decision.cookie;
-	}
-	if (flow->destination_endpoint) {
-		flow_observe(flow, POLICY_INGRESS);
-		side = connection_judge_side(skb, flow, &decision, announce);
-		if (side < 0)
-			return side;
-		if (side == POLICY_REDIRECT) {
-			why->ingress_rules = decision.rules;
-			ingress_watches = decision.watch;
-		}
-		why->ingress_endpoint = flow->observer;
-		why->ingress_cookie = decision.cookie;
-	}
-	return connection_settle(why, egress_watches, ingress_watches);
-}
 
 /* The packet is the first that is seen of its connection, in the direction flow->reply says. */
 static __always_inline int connection_create(struct __sk_buff *skb, struct flow *flow, __u32 flags)
@@ -182,7 +56,7 @@ static __always_inline int connection_open_proxied(struct __sk_buff *skb, struct
 
 	if (flow->packet.tuple.protocol != IPPROTO_TCP)
 		return -DROP_PROXY_UNKNOWN_PROTO;
-	if (flow->hook == HOOK_TO_POD)
+	if (!flow_can_assign(flow))
 		return CONNECTION_ROUND;
 	if (packet_is_opening(&flow->packet))
 		result = proxy_hand_over(skb, &flow->packet, why);
@@ -213,8 +87,8 @@ __noinline int connection_open(struct __sk_buff *skb, struct flow *flow)
 		if (result > 0 || verdict != POLICY_WATCH)
 			return result;
 	}
-	/* An error is one packet, not a connection whose answers would be allowed. */
-	if (flow->packet.icmp_error)
+	/* One packet, not a connection whose answers would be allowed. */
+	if (flow->packet.icmp_error || flow->packet.fragment == FRAGMENT_UNTRACKED)
 		return CONNECTION_FORWARD;
 	verdict = connection_create(skb, flow, 0);
 	return verdict ? verdict : CONNECTION_FORWARD;
@@ -270,7 +144,7 @@ static __always_inline int connection_continue(struct __sk_buff *skb, struct flo
 {
 	bool reply = flow->reply;
 
-	if (flow->hook == HOOK_TO_POD && (entry->flags & CT_FLAG_PROXIED))
+	if (!flow_can_assign(flow) && (entry->flags & CT_FLAG_PROXIED))
 		return CONNECTION_ROUND;
 	if (!reply && entry->epoch != flow->epoch) {
 		int error = connection_recheck(skb, flow);
@@ -299,7 +173,7 @@ __noinline int connection_is_over(struct __sk_buff *skb, const struct flow *flow
 		return true;
 	if (!(flags & CT_FLAG_PROXIED))
 		return flow->reply || (flags & CT_FLAGS_CLOSED) == CT_FLAGS_CLOSED;
-	return flow->hook != HOOK_TO_POD && !proxy_serves(skb, &flow->packet);
+	return flow_can_assign(flow) && !proxy_serves(skb, &flow->packet);
 }
 
 /* An ICMP query against the direction of its entry is not an answer, only looks like one. */
@@ -325,10 +199,10 @@ __noinline int connection_adopt(struct __sk_buff *skb, struct flow *flow)
 		return -DROP_INVALID;
 	if (flow->packet.tuple.protocol != IPPROTO_TCP || packet_is_opening(&flow->packet))
 		return 0;
-	result = proxy_adopt(skb, &flow->packet, flow->hook != HOOK_TO_POD, &mark);
+	result = proxy_adopt(skb, &flow->packet, flow_can_assign(flow), &mark);
 	if (result != PROXY_ASSIGNED)
 		return result;
-	if (flow->hook == HOOK_TO_POD)
+	if (!flow_can_assign(flow))
 		return CONNECTION_ROUND;
 	result = connection_identify(flow);
 	if (result < 0)
@@ -346,9 +220,14 @@ static __always_inline int connection_decide(struct __sk_buff *skb, struct flow 
 	int result;
 
 	flow->now = bpf_ktime_get_coarse_ns();
+	if (flow->packet.fragment) {
+		fragment_track(&flow->packet, flow->now);
+		if (flow->packet.fragment == FRAGMENT_UNTRACKED)
+			return connection_open(skb, flow);
+	}
 	if (flow->packet.icmp_error) {
 		result = related_lookup(skb, flow);
-		if (result == RELATED_PROXY && flow->hook == HOOK_TO_POD)
+		if (result == RELATED_PROXY && !flow_can_assign(flow))
 			return CONNECTION_ROUND;
 		if (result == RELATED_PROXY)
 			return CONNECTION_PROXY;

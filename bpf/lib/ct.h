@@ -6,14 +6,11 @@
 #ifndef IMKER_CT_H
 #define IMKER_CT_H
 
-#include "lib/parse.h"
+#include "lib/config.h"
+#include "lib/packet.h"
 
 #define CT_ENTRIES 131072
 #define NANOSECONDS_PER_SECOND 1000000000ULL
-#define CT_TCP_OPENING_SECONDS 60
-#define CT_TCP_ESTABLISHED_SECONDS 8000
-#define CT_TCP_CLOSING_SECONDS 10
-#define CT_OTHER_SECONDS 60
 /* A later expiry is written only when it moves by this much: spares a shared cache line. */
 #define CT_REFRESH_SECONDS 1
 
@@ -70,15 +67,23 @@ static __always_inline bool ct_is_closed(const struct ct_value *entry)
 	return (entry->flags & CT_FLAGS_CLOSED) == CT_FLAGS_CLOSED;
 }
 
+/* Nanoseconds that an entry lives after its last packet. The seconds are the agent's. */
 static __always_inline __u64 ct_timeout(__u8 protocol, __u32 flags)
 {
+	const struct config *current = config_get();
+	__u64 seconds;
+
+	if (!current)
+		return 0;
 	if (protocol != IPPROTO_TCP)
-		return CT_OTHER_SECONDS * NANOSECONDS_PER_SECOND;
-	if ((flags & CT_FLAGS_CLOSED) == CT_FLAGS_CLOSED)
-		return CT_TCP_CLOSING_SECONDS * NANOSECONDS_PER_SECOND;
-	if (flags & CT_FLAG_SEEN_REPLY)
-		return CT_TCP_ESTABLISHED_SECONDS * NANOSECONDS_PER_SECOND;
-	return CT_TCP_OPENING_SECONDS * NANOSECONDS_PER_SECOND;
+		seconds = current->ct_other_seconds;
+	else if ((flags & CT_FLAGS_CLOSED) == CT_FLAGS_CLOSED)
+		seconds = current->ct_tcp_closing_seconds;
+	else if (flags & CT_FLAG_SEEN_REPLY)
+		seconds = current->ct_tcp_seconds;
+	else
+		seconds = current->ct_tcp_opening_seconds;
+	return seconds * NANOSECONDS_PER_SECOND;
 }
 
 static __always_inline __u32 ct_flags_after(const struct packet *packet, __u32 flags, bool reply)

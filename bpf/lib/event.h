@@ -25,6 +25,7 @@ struct notice {
 	__u8 is_reply;
 	__s32 verdict;
 	__u32 cookie;
+	__u32 flags; /* EVENT_FLAG_* */
 };
 
 static __always_inline void event_fill_tuple(struct event *event, const struct packet *packet)
@@ -69,7 +70,7 @@ __noinline int event_emit(struct __sk_buff *skb, const struct flow *flow,
 	event->tcp_flags = flow->packet.tcp_flags;
 	event->is_reply = notice->is_reply;
 	event_fill_tuple(event, &flow->packet);
-	event->reserved = 0;
+	event->flags = notice->flags;
 	((word64 *)event->source_mac)[0] = 0;
 	((word32 *)event->source_mac)[2] = 0;
 	/* On the wire the destination comes first. A frame too short for both leaves zeros. */

@@ -14,6 +14,7 @@
 #define HOOK_FROM_POD 0     /* tc ingress of a pod's veth */
 #define HOOK_TO_POD 1       /* tc egress of a pod's veth */
 #define HOOK_FROM_NETWORK 2 /* tc ingress of a node's interface */
+#define HOOK_TO_NETWORK 3   /* tc egress of a node's interface */
 
 /* No pointers: functions that the verifier checks on their own take it as plain memory. */
 struct flow {
@@ -34,19 +35,45 @@ struct flow {
 	__u8 from_host; /* sent by the node itself */
 	__u8 notable;   /* opens, answers first, closes: worth a trace event */
 	__u8 trace_reason;
-	__u8 reserved[7];
+	__u8 audit;    /* 1 << direction: its denials pass, and are told */
+	__u8 settings; /* CONFIG_FLAG_* */
+	__u8 reserved[5];
 };
 
 static __always_inline void flow_set_source(struct flow *flow, const struct endpoint *endpoint)
 {
 	flow->source_endpoint = endpoint->id;
 	flow->source_identity = endpoint->identity;
+	if (endpoint->flags & ENDPOINT_FLAG_AUDIT)
+		flow->audit |= 1 << POLICY_EGRESS;
 }
 
 static __always_inline void flow_set_destination(struct flow *flow, const struct endpoint *endpoint)
 {
 	flow->destination_endpoint = endpoint->id;
 	flow->destination_identity = endpoint->identity;
+	if (endpoint->flags & ENDPOINT_FLAG_AUDIT)
+		flow->audit |= 1 << POLICY_INGRESS;
+}
+
+/* The node itself is the packet's source or destination, and is watched. */
+static __always_inline void flow_set_host(struct flow *flow, __u8 direction)
+{
+	if (direction == POLICY_EGRESS) {
+		flow->source_endpoint = ENDPOINT_HOST;
+		flow->source_identity = IDENTITY_HOST;
+	} else {
+		flow->destination_endpoint = ENDPOINT_HOST;
+		flow->destination_identity = IDENTITY_HOST;
+	}
+	if (flow->settings & CONFIG_FLAG_HOST_AUDIT)
+		flow->audit |= 1 << direction;
+}
+
+/* A socket can be assigned where a packet enters the node's stack, not where it leaves it. */
+static __always_inline bool flow_can_assign(const struct flow *flow)
+{
+	return flow->hook == HOOK_FROM_POD || flow->hook == HOOK_FROM_NETWORK;
 }
 
 static __always_inline void flow_observe(struct flow *flow, __u8 direction)

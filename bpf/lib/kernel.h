@@ -87,6 +87,14 @@ static __always_inline bool address_is_link_local(const struct address *address)
 	return address->bytes[0] == 0xfe && (address->bytes[1] & 0xc0) == 0x80;
 }
 
+/* ff00::/8, 224.0.0.0/4, and 255.255.255.255. */
+static __always_inline bool address_is_multicast(const struct address *address)
+{
+	if (!address_is_ipv4(address))
+		return address->bytes[0] == 0xff;
+	return (address->bytes[12] & 0xf0) == 0xe0 || ((const word32 *)address)[3] == 0xffffffff;
+}
+
 /* ff02::/16, never forwarded by a router. */
 static __always_inline bool address_is_link_multicast(const struct address *address)
 {

@@ -8,6 +8,7 @@
 
 #include "lib/connection.h"
 #include "lib/deliver.h"
+#include "lib/parse.h"
 #include "lib/reset.h"
 
 static __always_inline int network_to_proxy(struct __sk_buff *skb, struct flow *flow)
@@ -31,28 +32,13 @@ static __always_inline int network_check_source(const struct flow *flow)
 	return 0;
 }
 
-/*
- * looped: turned round, its source was checked by the hook that turned it. Packets for anyone but
- * a local pod pass untouched.
- */
-static __always_inline int network_to_pod(struct __sk_buff *skb, struct flow *flow, bool looped)
+/* decided: CONNECTION_* or a drop reason. */
+static __always_inline int network_to_pod(struct __sk_buff *skb, struct flow *flow,
+					  const struct endpoint *endpoint, int decided)
 {
-	const struct endpoint *endpoint;
-	int result = packet_parse(skb, &flow->packet);
-
-	endpoint = endpoint_by_address(&flow->packet.tuple.destination);
-	if (!endpoint)
-		return looped ? -DROP_INVALID : TC_ACT_OK;
-	flow_set_destination(flow, endpoint);
-	flow_observe(flow, POLICY_INGRESS);
-	if (!result && !looped)
-		result = network_check_source(flow);
-	if (result)
-		return result;
-	result = connection_decide(skb, flow);
-	if (result < 0)
-		return result;
-	if (result == CONNECTION_PROXY)
+	if (decided < 0)
+		return decided;
+	if (decided == CONNECTION_PROXY)
 		return network_to_proxy(skb, flow);
 	return deliver_to_pod(skb, flow, endpoint);
 }
@@ -87,6 +73,9 @@ static __always_inline bool program_begin(struct flow *flow, __u8 hook)
 		return false;
 	flow->epoch = current->epoch;
 	flow->trace_established = current->trace_established;
+	flow->settings = current->flags;
+	flow->audit =
+	    current->flags & CONFIG_FLAG_AUDIT ? 1 << POLICY_INGRESS | 1 << POLICY_EGRESS : 0;
 	flow->hook = hook;
 	return true;
 }

@@ -6,64 +6,13 @@
 #ifndef IMKER_PARSE_H
 #define IMKER_PARSE_H
 
-#include "lib/kernel.h"
+#include "lib/packet.h"
 
 #define IPV6_EXTENSION_HEADERS_MAX 4
 /* Headers we ever read: Ethernet, IPv6, four extension headers of usual size, TCP. */
 #define PARSE_LINEAR_BYTES_MAX 192
 
 #define HEADER_BYTES_MAX 2048 /* an extension header's length field is 8 bits of 8 bytes */
-
-#define IPV4_FRAGMENT_OFFSET 0x1fff
-#define IPV6_FRAGMENT_OFFSET 0xfff8
-
-#define NEXTHDR_HOP 0
-#define NEXTHDR_ROUTING 43
-#define NEXTHDR_FRAGMENT 44
-#define NEXTHDR_AUTH 51
-#define NEXTHDR_DEST 60
-
-#define TCP_FLAG_BYTE_FIN 0x01
-#define TCP_FLAG_BYTE_SYN 0x02
-#define TCP_FLAG_BYTE_RST 0x04
-#define TCP_FLAG_BYTE_ACK 0x10
-
-#define ICMP4_ECHO_REPLY 0
-#define ICMP4_UNREACHABLE 3
-#define ICMP4_ECHO 8
-#define ICMP4_TIME_EXCEEDED 11
-#define ICMP4_PARAMETER_PROBLEM 12
-#define ICMP6_ERROR_MAX 4 /* RFC 4443: 1 unreachable, 2 too big, 3 time, 4 parameter */
-#define ICMP6_ECHO 128
-#define ICMP6_ECHO_REPLY 129
-#define ICMP6_MLD_QUERY 130
-#define ICMP6_MLD_DONE 132
-#define ICMP6_ROUTER_SOLICITATION 133
-#define ICMP6_ROUTER_ADVERTISEMENT 134
-#define ICMP6_NEIGHBOUR_SOLICITATION 135
-#define ICMP6_NEIGHBOUR_ADVERTISEMENT 136
-#define ICMP6_REDIRECT 137
-#define ICMP6_MLD2_REPORT 143
-#define ICMP_HEADER_BYTES 8
-
-/*
- * tuple is the packet's own direction. ICMP queries use the identifier and the query's type as
- * ports, turned round for answers, so that an answer belongs to its query and to nothing else.
- */
-struct packet {
-	struct tuple tuple;
-	__u16 l4_offset; /* from the start of the frame */
-	__u16 l4_length; /* transport header and payload by the IP header; 0 unknown (jumbogram) */
-	__u16 ethertype; /* host order */
-	__u8 tcp_flags;
-	__u8 icmp_type;
-	__u8 icmp_code;
-	__u8 icmp_answer; /* an echo reply */
-	__u8 icmp_error;  /* carries the packet it complains about */
-	__u8 hop_limit;
-	__u8 later_fragment;
-	__u8 reserved[3];
-};
 
 struct cursor {
 	void *position;
@@ -102,65 +51,109 @@ static __always_inline struct cursor cursor_open(struct __sk_buff *skb)
 	return (struct cursor){.position = skb_data(skb), .end = skb_data_end(skb)};
 }
 
+/*
+ * A fragment that begins inside the TCP header could write over flags that policy has seen
+ * (RFC 3128): refused. Everything later than a first fragment has no transport header.
+ */
+static __always_inline int packet_note_fragment(struct packet *packet, __u32 offset_bytes,
+						bool more, __u32 id)
+{
+	if (!offset_bytes && !more)
+		return 0;
+	packet->fragment = offset_bytes ? FRAGMENT_LATER : FRAGMENT_FIRST;
+	packet->fragment_id = id;
+	if (packet->tuple.protocol == IPPROTO_TCP && offset_bytes &&
+	    offset_bytes < sizeof(struct tcphdr))
+		return -DROP_CT_INVALID_HDR;
+	return 0;
+}
+
 static __always_inline int packet_parse_ipv4(struct cursor *cursor, struct packet *packet)
 {
 	struct iphdr *ip = cursor_take(cursor, sizeof(*ip));
+	__u32 total, bits;
 
 	if (!ip)
 		return -DROP_INVALID;
 	if (ip->version != 4 || ip->ihl < 5)
 		return -DROP_INVALID;
+	total = bpf_ntohs(ip->tot_len);
+	if (total && total < ip->ihl * 4)
+		return -DROP_INVALID;
 	address_map_ipv4(&packet->tuple.source, ip->saddr);
 	address_map_ipv4(&packet->tuple.destination, ip->daddr);
 	packet->tuple.protocol = ip->protocol;
 	packet->hop_limit = ip->ttl;
-	packet->later_fragment = (ip->frag_off & bpf_htons(IPV4_FRAGMENT_OFFSET)) != 0;
-	packet->l4_length = bpf_ntohs(ip->tot_len) - ip->ihl * 4;
+	packet->l4_length = total ? total - ip->ihl * 4 : 0;
 	packet->l4_offset = ETH_HLEN + ip->ihl * 4;
-	return cursor_skip(cursor, ip->ihl * 4 - sizeof(*ip)) ? 0 : -DROP_INVALID;
+	bits = bpf_ntohs(ip->frag_off);
+	if (!cursor_skip(cursor, ip->ihl * 4 - sizeof(*ip)))
+		return -DROP_INVALID;
+	return packet_note_fragment(packet, (bits & IPV4_FRAGMENT_OFFSET) * 8,
+				    bits & IPV4_FRAGMENT_MORE, ip->id);
+}
+
+static __always_inline bool is_extension_header(__u8 number)
+{
+	return number == NEXTHDR_HOP || number == NEXTHDR_ROUTING || number == NEXTHDR_DEST ||
+	       number == NEXTHDR_FRAGMENT;
+}
+
+/* A fragment in fragments is nothing that a sender makes. */
+static __always_inline int packet_parse_fragment_header(const __u8 *header, struct packet *packet)
+{
+	__u32 bits = bpf_ntohs(*(word16 *)(header + 2));
+
+	if (packet->fragment)
+		return -DROP_INVALID_EXTHDR;
+	packet->tuple.protocol = header[0];
+	return packet_note_fragment(packet, bits & IPV6_FRAGMENT_OFFSET, bits & IPV6_FRAGMENT_MORE,
+				    *(word32 *)(header + 4));
 }
 
 /*
  * Walks at most IPV6_EXTENSION_HEADERS_MAX headers (RFC 8200 section 4). A routing header with
- * segments left would take the packet past the address that policy looked at: refused.
+ * segments left would take the packet past the address that policy looked at: refused. An
+ * authentication header is not walked: as in IPv4 it is the protocol that rules name (AH), and
+ * what it protects is between the two ends.
  */
 static __always_inline int packet_parse_extensions(struct cursor *cursor, struct packet *packet)
 {
 	__u8 next = packet->tuple.protocol;
+	int error;
 
 #pragma unroll
 	for (int i = 0; i < IPV6_EXTENSION_HEADERS_MAX; i++) {
 		__u32 bytes = 8;
 		__u8 *header;
 
-		if (next != NEXTHDR_HOP && next != NEXTHDR_ROUTING && next != NEXTHDR_DEST &&
-		    next != NEXTHDR_FRAGMENT && next != NEXTHDR_AUTH)
+		if (!is_extension_header(next))
 			break;
 		header = cursor_take(cursor, 8);
 		if (!header)
 			return -DROP_INVALID_EXTHDR;
 		if (next == NEXTHDR_ROUTING && header[3])
 			return -DROP_INVALID_EXTHDR;
-		if (next == NEXTHDR_FRAGMENT)
-			packet->later_fragment =
-			    (*(word16 *)(header + 2) & bpf_htons(IPV6_FRAGMENT_OFFSET)) != 0;
-		else if (next == NEXTHDR_AUTH)
-			bytes = (header[1] + 2) * 4;
-		else
+		if (next == NEXTHDR_FRAGMENT) {
+			error = packet_parse_fragment_header(header, packet);
+			if (error)
+				return error;
+		} else {
 			bytes = (header[1] + 1) * 8;
-		if (bytes < 8 || !cursor_skip(cursor, bytes - 8))
+		}
+		if (!cursor_skip(cursor, bytes - 8))
+			return -DROP_INVALID_EXTHDR;
+		if (packet->l4_length && bytes > packet->l4_length)
 			return -DROP_INVALID_EXTHDR;
 		packet->l4_offset += bytes;
-		packet->l4_length -= bytes;
+		packet->l4_length -= packet->l4_length ? bytes : 0;
 		next = header[0];
-		if (packet->later_fragment)
+		if (packet->fragment == FRAGMENT_LATER)
 			break;
 	}
-	if (next == NEXTHDR_HOP || next == NEXTHDR_ROUTING || next == NEXTHDR_DEST ||
-	    next == NEXTHDR_FRAGMENT || next == NEXTHDR_AUTH)
-		if (!packet->later_fragment)
-			return -DROP_INVALID_EXTHDR;
 	packet->tuple.protocol = next;
+	if (is_extension_header(next) && packet->fragment != FRAGMENT_LATER)
+		return -DROP_INVALID_EXTHDR;
 	return 0;
 }
 
@@ -203,14 +196,6 @@ static __always_inline int packet_parse_network(struct cursor *cursor, struct pa
 	return 0;
 }
 
-static __always_inline bool icmp_is_error(__u8 protocol, __u8 type)
-{
-	if (protocol == IPPROTO_ICMPV6)
-		return type >= 1 && type <= ICMP6_ERROR_MAX;
-	return type == ICMP4_UNREACHABLE || type == ICMP4_TIME_EXCEEDED ||
-	       type == ICMP4_PARAMETER_PROBLEM;
-}
-
 static __always_inline int packet_parse_icmp(struct cursor *cursor, struct packet *packet)
 {
 	__u8 *icmp = cursor_take(cursor, ICMP_HEADER_BYTES);
@@ -237,6 +222,17 @@ static __always_inline int packet_parse_icmp(struct cursor *cursor, struct packe
 	return 0;
 }
 
+/*
+ * Bytes of transport header that the datagram must have, and a first fragment too: padding behind
+ * it in the frame is not its header.
+ */
+static __always_inline __u32 transport_bytes_min(__u8 protocol)
+{
+	if (protocol == IPPROTO_TCP)
+		return sizeof(struct tcphdr);
+	return protocol == IPPROTO_SCTP ? SCTP_HEADER_BYTES : sizeof(struct udphdr);
+}
+
 static __always_inline int packet_parse_tcp(struct cursor *cursor, struct packet *packet)
 {
 	struct tcphdr *tcp = cursor_take(cursor, sizeof(*tcp));
@@ -249,26 +245,37 @@ static __always_inline int packet_parse_tcp(struct cursor *cursor, struct packet
 	return 0;
 }
 
-/* Transport header behind the cursor. Later fragments have none. */
-static __always_inline int packet_parse_transport(struct cursor *cursor, struct packet *packet)
+/* UDP and SCTP begin alike. */
+static __always_inline int packet_parse_ports(struct cursor *cursor, struct packet *packet)
 {
-	bool v6 = packet->ethertype == ETH_P_IPV6;
-	struct udphdr *udp;
+	struct udphdr *udp = cursor_take(cursor, sizeof(*udp));
 
-	if (packet->later_fragment)
-		return -DROP_FRAG_NOSUPPORT;
-	if (packet->tuple.protocol == IPPROTO_TCP)
-		return packet_parse_tcp(cursor, packet);
-	if (packet->tuple.protocol == (v6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP))
-		return packet_parse_icmp(cursor, packet);
-	if (packet->tuple.protocol != IPPROTO_UDP && packet->tuple.protocol != IPPROTO_SCTP)
-		return -DROP_CT_UNKNOWN_PROTO;
-	udp = cursor_take(cursor, sizeof(*udp));
 	if (!udp)
 		return -DROP_CT_INVALID_HDR;
 	packet->tuple.source_port = udp->source;
 	packet->tuple.destination_port = udp->dest;
 	return 0;
+}
+
+/* Transport header behind the cursor. Later fragments have none. */
+static __always_inline int packet_parse_transport(struct cursor *cursor, struct packet *packet)
+{
+	__u8 icmp = packet->ethertype == ETH_P_IPV6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP;
+	__u8 protocol = packet->tuple.protocol;
+	bool whole = packet->fragment == FRAGMENT_NONE;
+
+	if (packet->fragment == FRAGMENT_LATER || protocol_has_no_ports(protocol))
+		return 0;
+	if (protocol != icmp && protocol != IPPROTO_TCP && protocol != IPPROTO_UDP &&
+	    protocol != IPPROTO_SCTP)
+		return -DROP_CT_UNKNOWN_PROTO;
+	if (packet->l4_length < transport_bytes_min(protocol) && (packet->l4_length || !whole))
+		return -DROP_CT_INVALID_HDR;
+	if (protocol == IPPROTO_TCP)
+		return packet_parse_tcp(cursor, packet);
+	if (protocol == icmp)
+		return packet_parse_icmp(cursor, packet);
+	return packet_parse_ports(cursor, packet);
 }
 
 /*
@@ -291,12 +298,6 @@ __noinline int packet_parse(struct __sk_buff *skb, struct packet *packet)
 	else if (packet->ethertype != ETH_P_IP)
 		return 0;
 	return error ? error : packet_parse_transport(&cursor, packet);
-}
-
-/* Opens a connection: SYN without ACK. */
-static __always_inline bool packet_is_opening(const struct packet *packet)
-{
-	return (packet->tcp_flags & (TCP_FLAG_BYTE_SYN | TCP_FLAG_BYTE_ACK)) == TCP_FLAG_BYTE_SYN;
 }
 
 #endif

@@ -12,6 +12,7 @@
 #define POLICY_ENDPOINTS 4096
 #define POLICY_ENTRIES 16384 /* Cilium's bound per endpoint */
 #define POLICY_PREFIX_FULL 64
+#define POLICY_PREFIX_PROTOCOL 48
 #define POLICY_PREFIX_L4 8 /* bits of a protocol without a port */
 
 #define POLICY_ALLOW 0
@@ -39,9 +40,10 @@ struct decision {
 	__s32 verdict; /* POLICY_ALLOW, POLICY_REDIRECT or a negative drop reason */
 	__u32 rules;
 	__u32 cookie;
-	__u8 match; /* MATCH_* */
-	__u8 watch; /* with POLICY_REDIRECT: POLICY_FLAG_WATCH */
-	__u8 reserved[2];
+	__u8 match;   /* MATCH_* */
+	__u8 watch;   /* with POLICY_REDIRECT: POLICY_FLAG_WATCH */
+	__u8 audited; /* with POLICY_ALLOW: only because of audit mode */
+	__u8 reserved;
 };
 
 static __always_inline __u8 policy_match(const struct policy_value *entry, bool specific)
@@ -71,7 +73,10 @@ static __always_inline __s32 policy_verdict(const struct policy_value *entry)
 	return entry->rules ? POLICY_REDIRECT : -DROP_NO_PLUGIN;
 }
 
-/* key: peer, direction, protocol and port of the packet; prefixlen is set here. */
+/*
+ * key: peer, direction, protocol and port of the packet; its prefixlen is POLICY_PREFIX_FULL, or
+ * POLICY_PREFIX_PROTOCOL for what has no port.
+ */
 static __always_inline void policy_decide(__u32 endpoint, struct policy_key *key,
 					  struct decision *decision)
 {
@@ -79,9 +84,11 @@ static __always_inline void policy_decide(__u32 endpoint, struct policy_key *key
 	void *map = bpf_map_lookup_elem(&policies, &endpoint);
 
 	*decision = (struct decision){.verdict = -DROP_EP_NOT_READY};
-	if (!map)
+	if (!map) {
+		if (endpoint == ENDPOINT_HOST)
+			*decision = (struct decision){.match = MATCH_ALL};
 		return;
-	key->prefixlen = POLICY_PREFIX_FULL;
+	}
 	specific = bpf_map_lookup_elem(map, key);
 	key->identity = 0;
 	wildcard = bpf_map_lookup_elem(map, key);

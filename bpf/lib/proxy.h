@@ -6,7 +6,7 @@
 #ifndef IMKER_PROXY_H
 #define IMKER_PROXY_H
 
-#include "lib/parse.h"
+#include "lib/packet.h"
 
 #define HANDOFF_ENTRIES 65536
 #define PROXY_NONE 0

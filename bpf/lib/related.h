@@ -21,13 +21,14 @@ static __always_inline int related_ports(struct __sk_buff *skb, __u32 offset, st
 	if (bpf_skb_load_bytes(skb, offset, words, sizeof(words)))
 		return -DROP_CT_INVALID_HDR;
 	if (tuple->protocol == IPPROTO_ICMP || v6) {
-		__u8 type = bpf_ntohs(words[0]) >> 8;
+		__u8 type = bpf_ntohs(words[0]) >> 8, query = v6 ? ICMP6_ECHO : ICMP4_ECHO;
+		bool answer = type == (v6 ? ICMP6_ECHO_REPLY : ICMP4_ECHO_REPLY);
 
-		/* Only queries are tracked; see struct packet. */
-		if (type != (v6 ? ICMP6_ECHO : ICMP4_ECHO))
+		/* Only queries are tracked, with their answers; see struct packet. */
+		if (type != query && !answer)
 			return -DROP_CT_INVALID_HDR;
-		tuple->source_port = words[2];
-		tuple->destination_port = bpf_htons(type << 8);
+		tuple->source_port = answer ? bpf_htons(query << 8) : words[2];
+		tuple->destination_port = answer ? words[2] : bpf_htons(query << 8);
 		return 0;
 	}
 	tuple->source_port = words[0];
@@ -35,6 +36,23 @@ static __always_inline int related_ports(struct __sk_buff *skb, __u32 offset, st
 	return 0;
 }
 
+/* Behind a quoted IPv6 header: what a fragment header, if there is one, hides. */
+static __always_inline int related_skip_fragment_header(struct __sk_buff *skb, __u32 *offset,
+							struct tuple *tuple)
+{
+	__u16 words[4];
+
+	if (tuple->protocol != NEXTHDR_FRAGMENT)
+		return 0;
+	if (bpf_skb_load_bytes(skb, *offset, words, sizeof(words)) ||
+	    (words[1] & bpf_htons(IPV6_FRAGMENT_OFFSET)))
+		return -DROP_CT_INVALID_HDR;
+	tuple->protocol = bpf_ntohs(words[0]) >> 8;
+	*offset += sizeof(words);
+	return 0;
+}
+
+/* A later fragment is nobody's: it has no ports. */
 static __always_inline int related_tuple(struct __sk_buff *skb, const struct packet *packet,
 					 struct tuple *tuple)
 {
@@ -43,7 +61,8 @@ static __always_inline int related_tuple(struct __sk_buff *skb, const struct pac
 	if (packet->ethertype == ETH_P_IP) {
 		struct iphdr ip;
 
-		if (bpf_skb_load_bytes(skb, offset, &ip, sizeof(ip)) || ip.ihl < 5)
+		if (bpf_skb_load_bytes(skb, offset, &ip, sizeof(ip)) || ip.ihl < 5 ||
+		    (ip.frag_off & bpf_htons(IPV4_FRAGMENT_OFFSET)))
 			return -DROP_CT_INVALID_HDR;
 		address_map_ipv4(&tuple->source, ip.saddr);
 		address_map_ipv4(&tuple->destination, ip.daddr);
@@ -60,7 +79,11 @@ static __always_inline int related_tuple(struct __sk_buff *skb, const struct pac
 		}
 		tuple->protocol = ip.nexthdr;
 		offset += sizeof(ip);
+		if (related_skip_fragment_header(skb, &offset, tuple))
+			return -DROP_CT_INVALID_HDR;
 	}
+	if (protocol_has_no_ports(tuple->protocol))
+		return 0;
 	return related_ports(skb, offset, tuple);
 }
 

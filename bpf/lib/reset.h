@@ -6,7 +6,7 @@
 #ifndef IMKER_RESET_H
 #define IMKER_RESET_H
 
-#include "lib/parse.h"
+#include "lib/packet.h"
 
 #define RESET_TTL 64
 #define TCP_HEADER_WORDS 5
@@ -119,7 +119,7 @@ __noinline int reset_answer(struct __sk_buff *skb, const struct packet *packet)
 	__u32 length;
 	int error;
 
-	if (!packet)
+	if (!packet || packet->fragment >= FRAGMENT_LATER)
 		return TC_ACT_SHOT;
 	length = packet->l4_length ? packet->l4_length : skb->len - packet->l4_offset;
 	if (packet->tuple.protocol != IPPROTO_TCP || (packet->tcp_flags & TCP_FLAG_BYTE_RST))

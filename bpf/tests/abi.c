@@ -12,6 +12,8 @@ struct abi_types {
 	struct policy_key policy_key;
 	struct policy_value policy_value;
 	struct tuple tuple;
+	struct fragment_key fragment_key;
+	struct fragment_value fragment_value;
 	struct ct_value ct_value;
 	struct handoff handoff;
 	struct config config;

@@ -11,7 +11,12 @@ import { createPlugin } from "../../examples/plugins/line/plugin.ts";
 import { readVectors } from "../../runtime/testkit/vectors.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
-const PAGES = ["docs/plugins/tutorial.md", "docs/plugins/parts.md", "runtime/sdk/README.md"];
+const PAGES = [
+  "docs/plugins/tutorial.md",
+  "docs/plugins/parts.md",
+  "docs/plugins/typescript.md",
+  "runtime/sdk/README.md",
+];
 const SCRATCH = join(ROOT, `.build/documents-${process.pid}`);
 const LINE = join(ROOT, "examples/plugins/line");
 

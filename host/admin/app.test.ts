@@ -41,6 +41,12 @@ describe("answers are what the document says", () => {
   const files = [{ file: "a.yaml", text: "fine" }];
   it.each<[string, string, unknown, number]>([
     ["GET", "/v1/identities", undefined, 200],
+    ["GET", "/v1/identities/1001", undefined, 200],
+    ["GET", "/v1/identities/7", undefined, 404],
+    ["GET", "/v1/identities/x", undefined, 400],
+    ["PATCH", "/v1/endpoints/shop/web", { labels: { a: "b", c: null } }, 200],
+    ["PATCH", "/v1/endpoints/shop/web", { labels: { "-": "b" } }, 400],
+    ["PATCH", "/v1/endpoints/shop/nope", { labels: {} }, 404],
     ["GET", "/v1/endpoints", undefined, 200],
     ["GET", "/v1/endpoints/shop/web", undefined, 200],
     ["GET", "/v1/endpoints/shop%2Fweb", undefined, 200],

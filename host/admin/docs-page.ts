@@ -24,7 +24,7 @@ table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; vertical-align: top; padding: 0.3rem 0.6rem 0.3rem 0; }
 tr + tr { border-top: 1px solid var(--line); }
 .method { display: inline-block; min-width: 4.5rem; font-weight: 700; }
-.GET { color: #2a7; } .POST { color: #c70; } .PUT { color: #85c; } .DELETE { color: #d33; }
+.GET { color: #2a7; } .POST { color: #c70; } .PUT, .PATCH { color: #85c; } .DELETE { color: #d33; }
 .soft { opacity: 0.75; } .role { float: right; font-size: 0.875rem; opacity: 0.75; }
 nav a { margin-right: 1rem; }
 `;

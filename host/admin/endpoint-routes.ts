@@ -3,7 +3,7 @@ import type { Hono } from "hono";
 import { z } from "zod";
 import type { Admin } from "./access.ts";
 import { type RouteRegistry, route } from "./route.ts";
-import { endpointRequest, referenceParams } from "./schema.ts";
+import { endpointOptions, endpointPatch, endpointRequest, referenceParams } from "./schema.ts";
 import type { AdminBackend } from "./types.ts";
 import { endpointView } from "./view-schema.ts";
 
@@ -51,6 +51,7 @@ export function addEndpointRoutes(
     },
     ({ params }, reply) => reply(200, endpoints.get(params.reference)),
   );
+  addRelabel(app, registry, endpoints);
   route(
     app,
     registry,
@@ -61,5 +62,42 @@ export function addEndpointRoutes(
       answers: { 200: { kind: "json", description: "As it was", schema: endpointView } },
     },
     async ({ params }, reply) => reply(200, await endpoints.delete(params.reference)),
+  );
+  route(
+    app,
+    registry,
+    {
+      ...{ method: "PUT", path: "/v1/endpoint-options/:reference{.+}", id: "configureEndpoint" },
+      ...{ tag: "Endpoints", role: "operator", ...one },
+      summary: "Change an endpoint's options; they end with the agent",
+      body: endpointOptions,
+      answers: { 200: { kind: "json", description: "As it is now", schema: endpointView } },
+    },
+    ({ params, body }, reply) => reply(200, endpoints.configure(params.reference, body)),
+  );
+}
+
+function addRelabel(
+  app: Hono<Admin>,
+  registry: RouteRegistry,
+  endpoints: AdminBackend["endpoints"],
+): void {
+  route(
+    app,
+    registry,
+    {
+      ...{ method: "PATCH", path: "/v1/endpoints/:reference{.+}", id: "labelEndpoint" },
+      ...{ tag: "Endpoints", role: "operator", ...one },
+      summary: "Change labels of an endpoint, and with them its identity",
+      description:
+        "Answers when the new identity is in force. Until then, for the agent's grace period at " +
+        "least, the endpoint keeps the old one.",
+      body: endpointPatch,
+      answers: { 200: { kind: "json", description: "As it is now", schema: endpointView } },
+    },
+    async ({ params, body }, reply) => {
+      const changes = Object.entries(body.labels).map(([key, value]) => [key, value ?? undefined]);
+      return reply(200, await endpoints.relabel(params.reference, Object.fromEntries(changes)));
+    },
   );
 }

@@ -1,18 +1,13 @@
-/** Routes of the node as a whole: status, identities, what the kernel holds, proxy and agent. */
+/** Routes of the node as a whole: status, identities, proxy and agent. */
 import type { Hono } from "hono";
 import { z } from "zod";
 import type { Admin } from "./access.ts";
+import { addKernelRoutes } from "./kernel-routes.ts";
+import { ProblemError } from "./problem.ts";
 import { type RouteRegistry, route } from "./route.ts";
-import { referenceParams, stopQuery, upgradeRequest } from "./schema.ts";
+import { identityParams, stopQuery, upgradeRequest } from "./schema.ts";
 import type { AdminBackend } from "./types.ts";
-import {
-  agentStatus,
-  ctRow,
-  identityView,
-  ipcacheRow,
-  policyMapEntry,
-  proxyHello,
-} from "./view-schema.ts";
+import { agentStatus, identityView, proxyHello } from "./view-schema.ts";
 
 export function addNodeRoutes(
   app: Hono<Admin>,
@@ -29,6 +24,12 @@ export function addNodeRoutes(
     },
     async (_input, reply) => reply(200, await backend.status()),
   );
+  addIdentities(app, registry, backend);
+  addProcesses(app, registry, backend);
+  addKernelRoutes(app, registry, backend);
+}
+
+function addIdentities(app: Hono<Admin>, registry: RouteRegistry, backend: AdminBackend): void {
   route(
     app,
     registry,
@@ -42,8 +43,23 @@ export function addNodeRoutes(
     },
     (_input, reply) => reply(200, backend.identities()),
   );
-  addProcesses(app, registry, backend);
-  addKernel(app, registry, backend);
+  route(
+    app,
+    registry,
+    {
+      ...{ method: "GET", path: "/v1/identities/:id", id: "getIdentity", tag: "Node" },
+      ...{ role: "viewer", params: identityParams, example: { params: { id: "1" } } },
+      summary: "One identity",
+      answers: { 200: { kind: "json", description: "The identity", schema: identityView } },
+    },
+    ({ params }, reply) => {
+      const found = backend.identities().find(({ id }) => id === params.id);
+      if (found === undefined) {
+        throw new ProblemError(404, `Cannot find identity ${params.id}: see 'imker identity list'`);
+      }
+      return reply(200, found);
+    },
+  );
 }
 
 function addProcesses(app: Hono<Admin>, registry: RouteRegistry, backend: AdminBackend): void {
@@ -80,48 +96,5 @@ function addProcesses(app: Hono<Admin>, registry: RouteRegistry, backend: AdminB
       backend.stop(query.proxy);
       return reply(202, { stopping: true });
     },
-  );
-}
-
-function addKernel(app: Hono<Admin>, registry: RouteRegistry, backend: AdminBackend): void {
-  route(
-    app,
-    registry,
-    {
-      ...{ method: "GET", path: "/v1/bpf/policy/:reference{.+}", id: "listPolicyMap" },
-      ...{ tag: "Kernel", role: "viewer" },
-      summary: "An endpoint's policy map",
-      params: referenceParams,
-      example: { params: { reference: "shop/web" } },
-      answers: {
-        200: { kind: "json", description: "Its entries", schema: z.array(policyMapEntry) },
-      },
-    },
-    ({ params }, reply) => {
-      const { id } = backend.endpoints.get(params.reference);
-      return reply(200, backend.kernel.policy(id));
-    },
-  );
-  route(
-    app,
-    registry,
-    {
-      ...{ method: "GET", path: "/v1/bpf/ct", id: "listConnections", tag: "Kernel" },
-      role: "viewer",
-      summary: "Connections that the kernel tracks",
-      answers: { 200: { kind: "json", description: "All of them", schema: z.array(ctRow) } },
-    },
-    (_input, reply) => reply(200, backend.kernel.ct()),
-  );
-  route(
-    app,
-    registry,
-    {
-      ...{ method: "GET", path: "/v1/bpf/ipcache", id: "listIpcache", tag: "Kernel" },
-      role: "viewer",
-      summary: "Which address has which identity",
-      answers: { 200: { kind: "json", description: "All rows", schema: z.array(ipcacheRow) } },
-    },
-    (_input, reply) => reply(200, backend.kernel.ipcache()),
   );
 }

@@ -1,7 +1,7 @@
 import { connect } from "node:net";
 import { Readable } from "node:stream";
 import { Client, type Dispatcher } from "undici";
-import { afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeAll, beforeEach, describe, expect, it, test } from "vitest";
 import { z } from "zod";
 import type { TrialDifference } from "../../runtime/contract/control.ts";
 import { PACKAGE_BYTES_MAX } from "../../runtime/contract/package.ts";
@@ -215,6 +215,23 @@ describe("logs", () => {
     }
     expect(read).toEqual(["one", "two"]);
   });
+
+  it("tells one reader too many before the answer begins", async () => {
+    const stop = new AbortController();
+    for (let i = 0; i < 64; i++) node.log.follow("acme-echo", 0, stop.signal);
+    const answer = await ask("GET", "/v1/plugins/acme-echo/logs?follow=true");
+    stop.abort();
+    expect(answer).toMatchObject({ status: 429, type: "application/problem+json" });
+    expect(answer.body).toMatchObject({ type: "urn:imker:problem:too-many" });
+  });
+});
+
+test("a package that is refused is no wrong policy", async () => {
+  const answer = await client.request({ method: "POST", path: "/v1/plugins", body: "nothing" });
+  expect([answer.statusCode, await answer.body.json()]).toMatchObject([
+    422,
+    { type: "urn:imker:problem:refused", title: "Refused" },
+  ]);
 });
 
 describe("metrics", () => {
@@ -236,6 +253,9 @@ describe("metrics", () => {
       "imker_proxy_up 1",
       'imker_proxy_events_total{event="accepted"} 7',
       `imker_plugin_active{${labels}} 1`,
+      'imker_plugin_recordings{plugin="acme-echo"} 0',
+      "imker_cases 0",
+      "imker_cases_bytes 0",
       `imker_plugin_calls_total{${labels}} 5`,
       `imker_plugin_fuel_total{${labels}} 700`,
       'imker_trial_skipped_total{plugin="acme-echo",version="2.0.0",trial="1",kind="shadow",reason="busy"} 2',

@@ -63,12 +63,9 @@ export function addPluginRoutes(
         200: { kind: "ndjson", description: "A line each, oldest first", schema: logLine },
       },
     },
+    // Asked for here, not with the first line: too many readers hear it before the answer begins.
     ({ params, query }, reply) =>
-      reply(200, async function* (signal) {
-        for await (const line of plugins.logs(params.name, query, signal)) {
-          yield JSON.stringify(line);
-        }
-      }),
+      reply(200, (signal) => jsonLines(plugins.logs(params.name, query, signal))),
   );
 }
 
@@ -165,4 +162,8 @@ function addVersion(app: Hono<Admin>, registry: RouteRegistry, plugins: PluginBa
       });
     },
   );
+}
+
+async function* jsonLines(source: AsyncIterable<unknown>): AsyncGenerator<string> {
+  for await (const line of source) yield JSON.stringify(line);
 }

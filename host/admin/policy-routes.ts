@@ -3,7 +3,7 @@ import type { Hono } from "hono";
 import { z } from "zod";
 import type { Admin } from "./access.ts";
 import { type RouteRegistry, type RouteSpec, route } from "./route.ts";
-import { policyFilesRequest, policyParams, waitQuery } from "./schema.ts";
+import { policyFilesRequest, policyParams, validateQuery, waitQuery } from "./schema.ts";
 import type { AdminBackend, ApplyResult } from "./types.ts";
 import { appliedPolicy, applyResult, policyView } from "./view-schema.ts";
 
@@ -48,9 +48,11 @@ export function addPolicyRoutes(
       ...files,
       ...{ method: "POST", path: "/v1/policies/validate", id: "validatePolicies" },
       summary: "Check policy files without applying them",
+      query: validateQuery,
+      example: { query: "forApply=true" },
     },
-    ({ body }, reply) => {
-      const result = policies.validate(body.files);
+    ({ body, query }, reply) => {
+      const result = policies.validate(body.files, query.forApply);
       return result.errors.length === 0
         ? reply(200, result)
         : reply(422, result, { problem: problemText(result) });

@@ -38,6 +38,8 @@ export const problemSchema = z
 
 export type Problem = z.infer<typeof problemSchema>;
 
+const TYPE_PREFIX = "urn:imker:problem:";
+
 /** Last part of `type`, and `title`, by status. */
 const KINDS: Record<number, readonly [type: string, title: string]> = {
   400: ["bad-request", "Bad request"],
@@ -50,10 +52,13 @@ const KINDS: Record<number, readonly [type: string, title: string]> = {
   415: ["unsupported-media-type", "Unsupported media type"],
   421: ["misdirected-request", "Misdirected request"],
   422: ["invalid-policy", "Invalid policy"],
+  429: ["too-many", "Too many"],
   500: ["internal", "Internal error"],
   503: ["not-in-force", "Not in force"],
 };
 const OTHER_KIND = ["error", "Error"] as const;
+/** A package, key or case that was understood and is not good; policies have their own answer. */
+const REFUSED_KIND = ["refused", "Refused"] as const;
 
 export interface ProblemOptions extends ErrorOptions {
   errors?: ProblemIssue[];
@@ -84,14 +89,16 @@ function statusOf(error: Error): number {
 
 export function problemOf(status: number, detail: string, instance: string): Problem {
   const [type, title] = KINDS[status] ?? OTHER_KIND;
-  return { type: `urn:imker:problem:${type}`, title, status, detail, instance };
+  return { type: TYPE_PREFIX + type, title, status, detail, instance };
 }
 
 export function problemResponse(context: Context, error: Error): Response {
   const status = statusOf(error);
   const more = error instanceof ProblemError ? error : undefined;
+  const [type, title] = status === 422 ? REFUSED_KIND : (KINDS[status] ?? OTHER_KIND);
   const problem: Problem = {
     ...problemOf(status, error.message, context.req.path),
+    ...{ type: TYPE_PREFIX + type, title },
     ...(more?.errors === undefined ? {} : { errors: more.errors }),
   };
   return context.json(problem, status as ContentfulStatusCode, {

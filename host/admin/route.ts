@@ -22,7 +22,7 @@ export type Answer =
   | { kind: "bytes"; description: string; mediaType: string };
 
 export interface RouteSpec {
-  method: "GET" | "POST" | "PUT" | "DELETE";
+  method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
   /** As Hono has it: `/v1/endpoints/:reference{.+}`. */
   path: string;
   /** Name in the OpenAPI document, unique. */

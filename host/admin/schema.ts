@@ -52,6 +52,33 @@ export const endpointRequest = z
     ],
   });
 
+export const endpointOptions = z
+  .object({
+    policyAuditMode: z.boolean().meta({
+      description: "What L3/L4 policy denies passes and is told as audited; L7 is enforced",
+    }),
+  })
+  .strict()
+  .meta({ id: "EndpointOptions", examples: [{ policyAuditMode: true }] });
+
+/** As a JSON merge patch: null takes a label away. */
+export const endpointPatch = z
+  .object({
+    labels: z
+      .record(
+        z.string().regex(LABEL_KEY, "expected a Kubernetes label key"),
+        z.string().regex(LABEL_VALUE, "expected a Kubernetes label value").nullable(),
+      )
+      .meta({ description: "Labels to set; null takes one away, others stay" }),
+  })
+  .strict()
+  .meta({ id: "EndpointPatch", examples: [{ labels: { version: "2", canary: null } }] });
+
+const IDENTITY_MAX = 0xffff_ffff;
+export const identityParams = z.object({
+  id: z.coerce.number().int().min(0).max(IDENTITY_MAX).meta({ description: "Its number" }),
+});
+
 const reference = z.string().meta({ description: "An id, a name, or `namespace/name`" });
 export const referenceParams = z.object({ reference });
 
@@ -78,6 +105,10 @@ const flag = (description: string) =>
     .meta({ description });
 
 export const waitQuery = z.object({ wait: flag("Answer when kernel and proxy enforce it") });
+
+export const validateQuery = z.object({
+  forApply: flag("Refuse, as apply does, what is not enforced; otherwise it is a warning"),
+});
 
 export const policyParams = z.object({
   kind: z.string(),

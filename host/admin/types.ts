@@ -1,7 +1,9 @@
 /** What the admin API asks of the agent, and the shapes it answers with. */
 import type { ProxyHello, ProxyStatus } from "../../runtime/contract/control.ts";
-import type { CtRow, Feature, PolicyMapEntry } from "../datapath/types.ts";
+import type { CtStatus } from "../agent/ct-collector.ts";
+import type { CtRow, Feature, PolicyMapEntry, PolicyQuestion, Tuple } from "../datapath/types.ts";
 import type { Endpoint, EndpointSpec } from "../endpoint/types.ts";
+import type { IdentityKind } from "../identity/ranges.ts";
 import type { PrefilterChange, PrefilterStatus } from "../prefilter/prefilter.ts";
 
 export interface PolicyFile {
@@ -42,11 +44,12 @@ export interface PolicyView extends AppliedPolicy {
   /** The object as it was given. */
   object: unknown;
   /** What keeps it from being in force as written; empty when all is well. */
-  conditions: { type: string; plugin: string; message: string }[];
+  conditions: { type: string; plugin?: string; message: string }[];
 }
 
 export interface IdentityView {
   id: number;
+  kind: IdentityKind;
   labels: string[];
   /** Local endpoints that have it. */
   endpoints: number;
@@ -65,11 +68,14 @@ export interface AgentStatus {
     endpoints: number;
     policies: number;
     /** Bytes resident. */
+    /** Endpoints whose policies do not fit into their maps. */
+    policyOverflows: number;
     rss: number;
   };
   /** `startedAt` is RFC 3339. */
   proxy: (Omit<ProxyStatus, "startedAt"> & { startedAt: string }) | undefined;
   features: Feature[];
+  conntrack: CtStatus;
   /** What does not work as it should, in words; empty when all is well. */
   degraded: string[];
 }
@@ -84,17 +90,29 @@ export interface PrefilterBackend {
   text(): Iterable<string>;
 }
 
+/** What of an endpoint can be changed while it lives. */
+export interface EndpointOptions {
+  policyAuditMode: boolean;
+}
+
 export interface AdminBackend {
   status(): Promise<AgentStatus>;
   endpoints: {
     list(): Endpoint[];
     get(reference: string): Endpoint;
     create(spec: EndpointSpec): Promise<Endpoint>;
+    /** Undefined removes a label. Settles when the identity that follows is in force. */
+    relabel(
+      reference: string,
+      changes: Readonly<Record<string, string | undefined>>,
+    ): Promise<Endpoint>;
     delete(reference: string): Promise<Endpoint>;
+    configure(reference: string, options: EndpointOptions): Endpoint;
   };
   policies: {
     list(): Promise<PolicyView[]>;
-    validate(files: PolicyFile[]): ApplyResult;
+    /** `forApply`: what is not enforced is an error, otherwise a warning. */
+    validate(files: PolicyFile[], forApply: boolean): ApplyResult;
     /** Settles when kernel and proxy enforce it (`wait`) or when it is accepted. */
     apply(files: PolicyFile[], wait: boolean): Promise<ApplyResult>;
     delete(kind: string, namespace: string, name: string, wait: boolean): Promise<AppliedPolicy>;
@@ -106,6 +124,14 @@ export interface AdminBackend {
     policy(endpoint: number): (PolicyMapEntry & { allowedBy: string[] })[];
     ct(): CtRow[];
     ipcache(): { prefix: string; identity: number }[];
+    lookupPolicy(
+      endpoint: number,
+      question: PolicyQuestion,
+    ): (PolicyMapEntry & { allowedBy: string[] }) | undefined;
+    lookupCt(tuple: Tuple): CtRow | undefined;
+    lookupIpcache(address: string): number | undefined;
+    /** Deletes what has expired. */
+    collectCt(): Promise<CtStatus>;
   };
   prefilter: PrefilterBackend;
   upgradeProxy(drainSeconds: number): Promise<ProxyHello>;

@@ -76,6 +76,24 @@ const trialStatus = z
   })
   .meta({ id: "TrialStatus", description: "A shadow or canary in the proxy" });
 
+const ctCounts = z.object({
+  ipv4Tcp: z.int(),
+  ipv4Other: z.int(),
+  ipv6Tcp: z.int(),
+  ipv6Other: z.int(),
+});
+
+export const ctStatus = z
+  .object({
+    capacity: z.int().meta({ description: "When full, the least recently used entry goes" }),
+    alive: ctCounts.meta({ description: "As the last pass found it" }),
+    deleted: ctCounts.meta({ description: "Expired ones, since the agent has started" }),
+    passes: z.int(),
+    lastPassMs: z.number(),
+    intervalSeconds: z.number().meta({ description: "Until the next pass" }),
+  })
+  .meta({ id: "ConntrackStatus", description: "The kernel's map of connections" });
+
 export const agentStatus = z
   .object({
     agent: z.object({
@@ -87,6 +105,7 @@ export const agentStatus = z
       enforcedRevision: z.int().meta({ description: "In force in kernel and proxy" }),
       endpoints: z.int(),
       policies: z.int(),
+      policyOverflows: z.int().meta({ description: "Endpoints whose policies do not fit" }),
       rss: bytes,
     }),
     proxy: z
@@ -103,6 +122,7 @@ export const agentStatus = z
       .optional()
       .meta({ description: "Absent when no proxy answers" }),
     features: z.array(feature),
+    conntrack: ctStatus,
     degraded: z
       .array(z.string())
       .meta({ description: "What does not work as it should; empty when all is well" }),
@@ -112,6 +132,17 @@ export const agentStatus = z
 export const identityView = z
   .object({
     id: z.int(),
+    kind: z
+      .enum([
+        "reserved",
+        "well-known",
+        "user-reserved",
+        "cluster",
+        "local",
+        "remote-node",
+        "unknown",
+      ])
+      .meta({ description: "Who gave the number: `local` and `remote-node` are this node's own" }),
     labels: z.array(z.string()),
     endpoints: z.int().meta({ description: "Local endpoints that have it" }),
   })
@@ -127,8 +158,12 @@ export const endpointView = z
     ipv4: z.string(),
     ipv6: z.string(),
     netns: z.string(),
-    state: z.enum(["waiting", "ready"]).meta({ description: "`waiting`: everything is dropped" }),
+    state: z.enum(["waiting", "ready", "policy-overflow"]).meta({
+      description:
+        "`waiting`: everything is dropped; `policy-overflow`: its policies do not fit into its map",
+    }),
     policyRevision: z.int().meta({ description: "That the kernel enforces; 0 before the first" }),
+    policyAuditMode: z.boolean().meta({ description: "What L3/L4 policy denies passes" }),
   })
   .meta({ id: "Endpoint" });
 
@@ -170,7 +205,7 @@ export const policyView = z
     source: z.string().meta({ description: "`api`, or the file it came from" }),
     object: z.unknown().meta({ description: "The object as it was given" }),
     conditions: z
-      .array(z.object({ type: z.string(), plugin: z.string(), message: z.string() }))
+      .array(z.object({ type: z.string(), plugin: z.string().optional(), message: z.string() }))
       .meta({ description: "What keeps it from being in force as written" }),
   })
   .meta({ id: "Policy" });

@@ -4,6 +4,7 @@
  */
 import { create } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
+import type { ProxyStatus } from "../../runtime/contract/control.ts";
 import type { AuditLog } from "../admin/audit-log.ts";
 import { ProblemError } from "../admin/problem.ts";
 import type {
@@ -13,8 +14,9 @@ import type {
   IdentityView,
   PolicyView,
 } from "../admin/types.ts";
-import type { Datapath } from "../datapath/types.ts";
+import type { Datapath, PolicyMapEntry } from "../datapath/types.ts";
 import type { Endpoints } from "../endpoint/endpoints.ts";
+import type { Endpoint } from "../endpoint/types.ts";
 import type { Enforcer } from "../enforce/enforcer.ts";
 import type { Planner } from "../enforce/planner.ts";
 import type { PolicyService } from "../enforce/policies.ts";
@@ -23,12 +25,18 @@ import { GetFlowsRequestSchema } from "../hubble/gen/observer/observer_pb.ts";
 import type { Observer } from "../hubble/observer.ts";
 import type { IdentityAllocator } from "../identity/allocator.ts";
 import { formatLabel } from "../identity/label.ts";
+import { identityKind } from "../identity/ranges.ts";
 import type { Plugins } from "../plugin/plugins.ts";
 import { createPluginStates } from "../plugin/states.ts";
 import type { Prefilter } from "../prefilter/prefilter.ts";
 import type { ProxySupervisor } from "../proxy/supervisor.ts";
+import type { LeasedKeys } from "../store/leased-keys.ts";
+import type { ApiCertificate } from "./api-certificate.ts";
+import type { Cluster } from "./cluster.ts";
+import type { CtCollector } from "./ct-collector.ts";
 import type { EventPump } from "./event-pump.ts";
 import type { PolicyFolder } from "./policy-folder.ts";
+import { sharedAsk } from "./shared-ask.ts";
 
 export interface BackendDeps {
   version: string;
@@ -43,21 +51,34 @@ export interface BackendDeps {
   proxy: ProxySupervisor;
   prefilter: Prefilter;
   pump: EventPump;
+  connections: CtCollector;
   observer: Observer;
   folder: PolicyFolder | undefined;
+  cluster: Cluster;
   plugins: Plugins;
   audit: AuditLog;
+  /** Undefined: the API is not served over TCP. */
+  certificate: ApiCertificate | undefined;
+  leased: Pick<LeasedKeys, "trouble">;
   stop: () => void;
 }
 
+/** Undefined while there is no proxy. */
+type AskProxy = () => Promise<ProxyStatus | undefined>;
+
 export function createBackend(deps: BackendDeps): AdminBackend {
   const { policies, datapath, planner, proxy } = deps;
+  const withPolicies = (entry: PolicyMapEntry) => ({
+    ...entry,
+    allowedBy: planner.originsOf(entry.cookie).map((origin) => origin.name),
+  });
+  const askProxy = sharedAsk(() => proxy.status());
   return {
-    status: () => status(deps),
+    status: () => status(deps, askProxy),
     endpoints: endpointBackend(deps),
     policies: {
-      list: () => policyViews(deps),
-      validate: (files) => policies.validate(files),
+      list: () => policyViews(deps, askProxy),
+      validate: (files, forApply) => policies.validate(files, forApply),
       apply: (files, wait) => policies.apply(files, wait),
       delete: async (kind, namespace, name, wait) => {
         refuseOwned(deps, kind, namespace, name);
@@ -67,13 +88,16 @@ export function createBackend(deps: BackendDeps): AdminBackend {
     identities: () => identityViews(deps),
     flows: (query, signal) => flows(deps, query, signal),
     kernel: {
-      policy: (endpoint) =>
-        datapath.listPolicy(endpoint).map((entry) => ({
-          ...entry,
-          allowedBy: planner.originsOf(entry.cookie).map((origin) => origin.name),
-        })),
+      policy: (endpoint) => datapath.listPolicy(endpoint).map(withPolicies),
       ct: () => datapath.listCt(),
       ipcache: () => datapath.listIpcache(),
+      lookupPolicy: (endpoint, question) => {
+        const entry = datapath.lookupPolicy(endpoint, question);
+        return entry && withPolicies(entry);
+      },
+      lookupCt: (tuple) => datapath.lookupCt(tuple),
+      lookupIpcache: (address) => datapath.lookupIpcache(address),
+      collectCt: () => deps.connections.collect(),
     },
     prefilter: deps.prefilter,
     upgradeProxy: (drainSeconds) => proxy.upgrade(drainSeconds * 1000),
@@ -103,14 +127,24 @@ function endpointBackend({
 }: BackendDeps): AdminBackend["endpoints"] {
   // What cannot be put in force is shown by the endpoint's state and by status, and tried again.
   const refresh = (): Promise<void> => policies.refresh().catch(() => {});
+  const view = (one: Endpoint): Endpoint =>
+    enforcer.overflows.some(({ endpoint }) => endpoint === one.id)
+      ? { ...one, state: "policy-overflow" }
+      : one;
   return {
-    list: () => endpoints.list(),
-    get: (reference) => endpoints.get(reference),
+    list: () => endpoints.list().map(view),
+    get: (reference) => view(endpoints.get(reference)),
     create: async (spec) => {
       const { id } = await endpoints.create(spec);
       await refresh();
-      return endpoints.get(String(id));
+      return view(endpoints.get(String(id)));
     },
+    relabel: (reference, changes) => {
+      const { id } = endpoints.get(reference);
+      return endpoints.relabel(id, changes, () => policies.refresh());
+    },
+    configure: (reference, { policyAuditMode }) =>
+      view(endpoints.setAudit(endpoints.get(reference).id, policyAuditMode)),
     delete: async (reference) => {
       const { id } = endpoints.get(reference);
       const gone = await endpoints.delete(id);
@@ -121,10 +155,10 @@ function endpointBackend({
   };
 }
 
-async function status(deps: BackendDeps): Promise<AgentStatus> {
+async function status(deps: BackendDeps, askProxy: AskProxy): Promise<AgentStatus> {
   const { endpoints, policies, enforcer, datapath } = deps;
   const features = datapath.features();
-  const proxyStatus = await deps.proxy.status();
+  const proxyStatus = await askProxy();
   return {
     agent: {
       version: deps.version,
@@ -135,6 +169,7 @@ async function status(deps: BackendDeps): Promise<AgentStatus> {
       enforcedRevision: enforcer.enforcement.revision,
       endpoints: endpoints.list().length,
       policies: policies.size,
+      policyOverflows: enforcer.overflows.length,
       rss: process.memoryUsage.rss(),
     },
     proxy:
@@ -142,28 +177,41 @@ async function status(deps: BackendDeps): Promise<AgentStatus> {
         ? undefined
         : { ...proxyStatus, startedAt: new Date(proxyStatus.startedAt).toISOString() },
     features,
+    conntrack: deps.connections.status(),
     degraded: [
       ...features.filter((one) => !one.available).map((one) => `${one.name}: ${one.detail}`),
       ...[enforcer.enforcement.trouble].filter((text) => text !== undefined),
-      ...[deps.proxy.trouble, deps.audit.trouble].filter((text) => text !== undefined),
+      ...[
+        deps.proxy.trouble,
+        deps.audit.trouble,
+        deps.certificate?.trouble,
+        deps.leased.trouble,
+      ].filter((text) => text !== undefined),
       ...deps.prefilter.troubles,
       ...policies.conflicts,
-      ...policies
-        .conditions(createPluginStates(deps.plugins.view, proxyStatus))
-        .map(({ message }) => message),
+      // Several policies may have a part in the same.
+      ...new Set(
+        policies
+          .conditions(createPluginStates(deps.plugins.view, proxyStatus))
+          .map(({ message }) => message),
+      ),
+      ...deps.cluster.troubles,
       ...(deps.folder?.errors ?? []).map((one) => `${one.file}: ${one.path} ${one.message}`),
     ],
   };
 }
 
 /** With what keeps each from being in force as written. */
-async function policyViews({ policies, plugins, proxy }: BackendDeps): Promise<PolicyView[]> {
-  const conditions = policies.conditions(createPluginStates(plugins.view, await proxy.status()));
+async function policyViews(
+  { policies, plugins }: BackendDeps,
+  askProxy: AskProxy,
+): Promise<PolicyView[]> {
+  const conditions = policies.conditions(createPluginStates(plugins.view, await askProxy()));
   return policies.list().map((view) => ({
     ...view,
     conditions: conditions
       .filter(({ policy }) => isSame(policy, view))
-      .map(({ type, plugin, message }) => ({ type, plugin, message })),
+      .map(({ policy: _, ...condition }) => condition),
   }));
 }
 
@@ -183,6 +231,7 @@ function identityViews({ identities, endpoints }: BackendDeps): IdentityView[] {
     .list()
     .map(({ id, labels }) => ({
       id,
+      kind: identityKind(id),
       labels: labels.map(formatLabel),
       endpoints: users.get(id) ?? 0,
     }))

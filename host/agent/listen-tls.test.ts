@@ -1,17 +1,18 @@
 /** The API over real TLS sockets: who gets in, as what, and how little strangers can hold. */
-import { execFileSync } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, copyFileSync, readFileSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import type { Server } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
 import { createConnection } from "node:net";
-import { join } from "node:path";
 import { connect } from "node:tls";
+import { pino } from "pino";
 import { Agent, request } from "undici";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { TokenRole } from "../admin/role.ts";
 import { StillAgent } from "../admin/testing/still-agent.ts";
-import { listenAdminTls, readTlsFiles } from "./listen-tls.ts";
+import { ApiCertificate } from "./api-certificate.ts";
+import { listenAdminTls } from "./listen-tls.ts";
+import { makeCertificate } from "./testing/certificate.ts";
 
 const HOUR = 3600;
 /** Short enough to wait for. */
@@ -20,6 +21,7 @@ const LIMITS = {
   ...{ keepAliveTimeout: 400, strangerSilence: 500 },
 };
 const STALLED_MS_MAX = 3000;
+const LOG = pino({ enabled: false });
 
 const onError = (error: Error): never => {
   throw error;
@@ -28,32 +30,19 @@ const onError = (error: Error): never => {
 let agent: StillAgent;
 let server: Server;
 let port: number;
-let certFile: string;
-let keyFile: string;
 let dispatcher: Agent;
 const tokens = new Map<TokenRole, string>();
 
-function makeCertificate(folder: string, name: string): [cert: string, key: string] {
-  const [cert, key] = [join(folder, `${name}.crt`), join(folder, `${name}.key`)];
-  const args = [
-    ...["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"],
-    ...["-days", "1", "-subj", `/CN=${name}`, "-addext", `subjectAltName=DNS:${name}`],
-    ...["-keyout", key, "-out", cert],
-  ];
-  execFileSync("openssl", args, { stdio: "ignore" });
-  chmodSync(key, 0o600);
-  return [cert, key];
-}
-
 beforeAll(async () => {
   agent = new StillAgent();
-  [certFile, keyFile] = makeCertificate(agent.folder, "node.example");
+  const [certFile, keyFile] = makeCertificate(agent.folder, "node.example");
   for (const role of ["viewer", "operator", "admin"] as const) {
     tokens.set(role, agent.tokens.create({ name: role, role, ttlSeconds: HOUR }).token);
   }
-  const files = readTlsFiles({ host: "", port: 0, certFile, keyFile });
+  const certificate = new ApiCertificate({ host: "", port: 0, certFile, keyFile }, LOG);
   const address = { host: "127.0.0.1", port: 0 };
-  server = agent.own(await listenAdminTls(agent.app, address, { files, onError, limits: LIMITS }));
+  const deps = { certificate, onError, limits: LIMITS };
+  server = agent.own(await listenAdminTls(agent.app, address, deps));
   port = (server.address() as AddressInfo).port;
   dispatcher = new Agent({
     connect: { ca: readFileSync(certFile), servername: "node.example" },
@@ -308,31 +297,4 @@ it("TLS before 1.3 is refused", async () => {
   });
   const [error] = (await once(socket, "error")) as [Error];
   expect(error.message).toMatch(/protocol version/);
-});
-
-describe("readTlsFiles() refuses", () => {
-  const withFiles = (cert: string, key: string) => () =>
-    readTlsFiles({ host: "127.0.0.1", port: 1, certFile: cert, keyFile: key });
-
-  it("a file that is not there", () => {
-    expect(withFiles("/nope.crt", keyFile)).toThrow(/^Cannot serve the API over TCP: cannot read/);
-  });
-
-  it("what is no certificate", () => {
-    const file = join(agent.folder, "garbage");
-    writeFileSync(file, "garbage");
-    expect(withFiles(file, keyFile)).toThrow(/is no PEM/);
-  });
-
-  it("the key of another certificate", () => {
-    const [, other] = makeCertificate(agent.folder, "other.example");
-    expect(withFiles(certFile, other)).toThrow(/is not the key of/);
-  });
-
-  it("a key that everybody may read", () => {
-    const open = join(agent.folder, "open.key");
-    copyFileSync(keyFile, open);
-    chmodSync(open, 0o644);
-    expect(withFiles(certFile, open)).toThrow(/everybody may read the key/);
-  });
 });

@@ -3,25 +3,19 @@
  * otherwise, so what one of them can hold is bounded: connections, time for a handshake, for
  * headers, for a body, and for reading an answer.
  */
-import { createPrivateKey, X509Certificate } from "node:crypto";
-import { readFileSync, statSync } from "node:fs";
+import type { X509Certificate } from "node:crypto";
 import { createServer, type Server } from "node:https";
 import { isIP } from "node:net";
 import { createAdaptorServer, type HttpBindings } from "@hono/node-server";
 import type { Hono } from "hono";
 import type { Admin } from "../admin/access.ts";
-import type { TcpApiOptions } from "../options.ts";
+import type { ApiCertificate, TlsFiles } from "./api-certificate.ts";
 import { EnvironmentError } from "./environment.ts";
 import { HTTP_LIMITS, type ListenDeps, started } from "./listen.ts";
 
 /** One more is closed at once. */
 const CONNECTIONS_MAX = 64;
 const HANDSHAKE_MS = 10_000;
-
-export interface TlsFiles {
-  cert: Buffer;
-  key: Buffer;
-}
 
 export interface TcpLimits {
   headersTimeout: number;
@@ -35,51 +29,24 @@ export interface TcpLimits {
 const TCP_LIMITS: TcpLimits = { ...HTTP_LIMITS, strangerSilence: 30_000 };
 
 export interface TlsListenDeps extends ListenDeps {
-  files: TlsFiles;
+  certificate: ApiCertificate;
   /** Milliseconds; default `TCP_LIMITS`. */
   limits?: TcpLimits;
 }
 
-/** @throws EnvironmentError when they are missing, do not match, or others may read the key. */
-export function readTlsFiles({ certFile, keyFile }: TcpApiOptions): TlsFiles {
-  const read = (file: string): Buffer => {
-    try {
-      return readFileSync(file);
-    } catch (cause) {
-      throw unable(`cannot read ${file}: ${(cause as Error).message}`, cause);
-    }
-  };
-  const files = { cert: read(certFile), key: read(keyFile) };
-  if ((statSync(keyFile).mode & 0o007) !== 0) {
-    throw unable(`everybody may read the key ${keyFile}; chmod it to 600`);
-  }
-  let matches: boolean;
-  try {
-    matches = new X509Certificate(files.cert).checkPrivateKey(createPrivateKey(files.key));
-  } catch (cause) {
-    throw unable(`${certFile} or ${keyFile} is no PEM: ${(cause as Error).message}`, cause);
-  }
-  if (!matches) throw unable(`${keyFile} is not the key of ${certFile}`);
-  return files;
-}
-
-function unable(state: string, cause?: unknown): EnvironmentError {
-  return new EnvironmentError(`Cannot serve the API over TCP: ${state}`, { cause });
-}
-
+/** Connections that are open keep the certificate they began with; new ones meet the newest. */
 export async function listenAdminTls(
   app: Hono<Admin>,
   { host, port }: { host: string; port: number },
-  { files, onError, limits = TCP_LIMITS }: TlsListenDeps,
+  { certificate, onError, limits = TCP_LIMITS }: TlsListenDeps,
 ): Promise<Server> {
-  const isOurName = namesOf(new X509Certificate(files.cert), host);
+  const isOurName = namesOf(() => certificate.x509, host);
   const server = createAdaptorServer({
     createServer,
     serverOptions: {
       ...HTTP_LIMITS,
       ...limits,
-      ...files,
-      minVersion: "TLSv1.3",
+      ...secured(certificate.files),
       handshakeTimeout: Math.min(HANDSHAKE_MS, limits.headersTimeout),
     },
     fetch: (request, env) => {
@@ -95,16 +62,23 @@ export async function listenAdminTls(
   try {
     await started(server, { host, port }, onError);
   } catch (cause) {
-    throw unable(`cannot listen on ${host}:${port}: ${(cause as Error).message}`, cause);
+    const what = `Cannot serve the API over TCP: cannot listen on ${host}:${port}`;
+    throw new EnvironmentError(`${what}: ${(cause as Error).message}`, { cause });
   }
+  certificate.onChange((files) => server.setSecureContext(secured(files)));
   return server;
+}
+
+/** What every context is made with: one made anew knows nothing of the one before. */
+function secured(files: TlsFiles) {
+  return { ...files, minVersion: "TLSv1.3" as const };
 }
 
 /**
  * A browser that was led here by a name of somebody else's sends that name. Ours are what the
  * certificate says, the address we listen on, and the loopback.
  */
-function namesOf(certificate: X509Certificate, host: string): (header: string) => boolean {
+function namesOf(certificate: () => X509Certificate, host: string): (header: string) => boolean {
   const always = new Set([host, "localhost", "127.0.0.1", "::1"]);
   return (header) => {
     const name = header
@@ -112,7 +86,7 @@ function namesOf(certificate: X509Certificate, host: string): (header: string) =
       .replace(/^\[(.*)\]$/, "$1")
       .toLowerCase();
     if (always.has(name)) return true;
-    const found = isIP(name) ? certificate.checkIP(name) : certificate.checkHost(name);
+    const found = isIP(name) ? certificate().checkIP(name) : certificate().checkHost(name);
     return found !== undefined;
   };
 }

@@ -17,8 +17,8 @@ test("tells of what came and what went, once each", () => {
   present = ["2001:db8::1/128"];
   addresses.refresh();
   expect(told).toEqual([
-    "+ node 192.0.2.1/32 1",
-    "+ node 2001:db8::1/128 1",
-    "- node 192.0.2.1/32",
+    "+ local 192.0.2.1/32 1",
+    "+ local 2001:db8::1/128 1",
+    "- local 192.0.2.1/32",
   ]);
 });

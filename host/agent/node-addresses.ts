@@ -4,18 +4,20 @@
  */
 import { networkInterfaces } from "node:os";
 import { IDENTITY } from "../identity/reserved.ts";
-import type { Ipcache } from "../ipcache/ipcache.ts";
+
+/** host/ipcache. */
+interface Rows {
+  upsert(source: "local", prefix: string, identity: number): unknown;
+  delete(source: "local", prefix: string): unknown;
+}
 
 export class NodeAddresses {
-  readonly #ipcache: Pick<Ipcache, "upsert" | "delete">;
+  readonly #ipcache: Rows;
   readonly #addresses: () => string[];
   #known: ReadonlySet<string> = new Set();
 
   /** `addresses`: prefixes of the node as it is now. */
-  constructor(
-    ipcache: Pick<Ipcache, "upsert" | "delete">,
-    addresses: () => string[] = nodePrefixes,
-  ) {
+  constructor(ipcache: Rows, addresses: () => string[] = nodePrefixes) {
     this.#ipcache = ipcache;
     this.#addresses = addresses;
   }
@@ -23,13 +25,18 @@ export class NodeAddresses {
   refresh(): void {
     const present = new Set(this.#addresses());
     for (const prefix of present) {
-      if (!this.#known.has(prefix)) this.#ipcache.upsert("node", prefix, IDENTITY.host);
+      if (!this.#known.has(prefix)) this.#ipcache.upsert("local", prefix, IDENTITY.host);
     }
     for (const prefix of this.#known) {
-      if (!present.has(prefix)) this.#ipcache.delete("node", prefix);
+      if (!present.has(prefix)) this.#ipcache.delete("local", prefix);
     }
     this.#known = present;
   }
+}
+
+/** The address under which other nodes know this one: the first that is no loopback. */
+export function nodeAddress(): string {
+  return nodePrefixes()[0]?.replace(/\/\d+$/, "") ?? "";
 }
 
 /** Prefixes of full length, without loopback and link-local ones (which never leave a machine). */

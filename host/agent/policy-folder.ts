@@ -67,7 +67,9 @@ export class PolicyFolder {
     const nothing: ApplyResult = { applied: [], errors: [], warnings: [] };
     const result = files.length > 0 ? await this.#deps.apply(files, true) : nothing;
     this.#errors = result.errors;
-    for (const one of result.warnings) this.#deps.log.warn({ ...one }, "policy not in force yet");
+    for (const one of result.warnings) {
+      this.#deps.log.warn({ ...one }, "a policy file has a warning");
+    }
     for (const error of result.errors) this.#deps.log.error({ ...error }, "policy file refused");
     await this.#removeGone(result, files);
   }

@@ -7,7 +7,7 @@ export interface ApiReply {
   body: unknown;
 }
 
-export type ApiMethod = "GET" | "POST" | "PUT" | "DELETE";
+export type ApiMethod = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
 
 export class ApiClient {
   readonly #socket: string;
@@ -20,6 +20,8 @@ export class ApiClient {
       socketPath: socket,
       headersTimeout: 0,
       bodyTimeout: 0,
+      // A connection each: one kept may have been closed by the agent while something was built.
+      pipelining: 0,
     });
   }
 

@@ -1,14 +1,16 @@
 /** `policy validate` where no agent runs: the same checks, with the plugins of this tree. */
+import { existsSync } from "node:fs";
 import type { PluginImage } from "../../runtime/isolate/types.ts";
 import type { ApplyResult, PolicyFile } from "../admin/types.ts";
 import { BUILD } from "../agent/environment.ts";
 import { createPatternCheck } from "../agent/pattern-check.ts";
-import { readPolicyFiles } from "../enforce/policy-reader.ts";
+import { APPLY_FEATURES, readPolicyFiles } from "../enforce/policy-reader.ts";
 import { compileRules } from "../plugin/rule-compiler.ts";
 import { readShipped } from "../plugin/shipped.ts";
 
-export function validateLocally(files: PolicyFile[]): ApplyResult {
-  const shipped = readShipped(BUILD.plugins);
+export function validateLocally(files: PolicyFile[], forApply: boolean): ApplyResult {
+  // Before the first build there are none; then what names one is a warning.
+  const shipped = existsSync(BUILD.plugins) ? readShipped(BUILD.plugins) : [];
   const imageOf = (name: string, version: string | undefined): PluginImage | undefined =>
     shipped
       .map(({ image }) => image)
@@ -23,6 +25,8 @@ export function validateLocally(files: PolicyFile[]): ApplyResult {
       const image = imageOf(plugin, version);
       if (image !== undefined) compileRules(image, rules, () => ++patterns);
     },
+    features: APPLY_FEATURES,
+    forApply,
   });
   const applied = documents.map(({ kind, namespace, name }) => ({
     ...{ kind, namespace, name },

@@ -6,6 +6,7 @@ import { addBpfCommands } from "./commands/bpf.ts";
 import { addCompletionCommand } from "./commands/completion.ts";
 import { addDemoCommand } from "./commands/demo.ts";
 import { addEndpointCommands } from "./commands/endpoint.ts";
+import { addIdentityCommands } from "./commands/identity.ts";
 import { addKeyCommands } from "./commands/key.ts";
 import { addObserveCommand } from "./commands/observe.ts";
 import { addPluginAuthorCommands } from "./commands/plugin-author.ts";
@@ -46,6 +47,7 @@ export function createProgram(context: CliContext): Command {
   addProxyCommands(program, context);
   addStatusCommands(program, context);
   addEndpointCommands(program, context);
+  addIdentityCommands(program, context);
   addPolicyCommands(program, context);
   addPrefilterCommands(program, context);
   addVisibilityCommands(program, context);

@@ -5,7 +5,6 @@ import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import {
-  ABI_VERSION,
   decodeConfig,
   decodeCt,
   decodeEndpoint,
@@ -20,9 +19,9 @@ import {
   encodePolicyKey,
   encodePolicyValue,
   encodeTuple,
-  LAYOUT,
 } from "./abi.ts";
 import { dropReason } from "./drop-reason.ts";
+import { ABI_VERSION, LAYOUT } from "./layout.ts";
 import type { PolicyMapEntry } from "./types.ts";
 
 const PROJECT = new URL("../../", import.meta.url).pathname;
@@ -80,7 +79,6 @@ describe("abi", () => {
   test("map versions are the header's", () => {
     const shared: Record<string, number> = {
       interfaces: ABI_VERSION.endpoints,
-      proxy_config: ABI_VERSION.config,
     };
     const versions = defines(/#define ABI_VERSION_(\w+) (\d+)/g).map(([name, value]) => [
       name.toLowerCase(),
@@ -177,7 +175,16 @@ describe("rows", () => {
 
   test("tuple and config there and back", () => {
     expect(decodeTuple(encodeTuple(tuple))).toEqual(tuple);
-    const config = { epoch: 0xffff_fffe, worldIpv4: 9, worldIpv6: 10, traceEstablished: true };
+    const config = {
+      epoch: 0xffff_fffe,
+      worldIpv4: 9,
+      worldIpv6: 10,
+      traceEstablished: true,
+      audit: true,
+      host: false,
+      hostAudit: true,
+      ctTimeouts: { tcp: 1, tcpOpening: 2, tcpClosing: 3, other: 4 },
+    };
     expect(decodeConfig(encodeConfig(config))).toEqual(config);
   });
 

@@ -1,7 +1,6 @@
 /**
- * The structs of bpf/abi/abi.h as bytes. Offsets stand in one table, which abi.test.ts holds
- * against the type information of the built objects; nobody else knows an offset. Numbers are in
- * host order (little endian on both supported machines), ports and addresses in network order.
+ * The structs of bpf/abi/abi.h as bytes, by the offsets of layout.ts. Numbers are in host order
+ * (little endian on both supported machines), ports and addresses in network order.
  */
 import {
   ADDRESS_BYTES,
@@ -14,113 +13,13 @@ import {
   writeAddress,
   writeMac,
 } from "./address.ts";
+import { LAYOUT } from "./layout.ts";
 import type { CtRow, DatapathEndpoint, DatapathEvent, PolicyMapEntry, Tuple } from "./types.ts";
-
-/** Versions of the pinned maps; see abi.h. */
-export const ABI_VERSION = {
-  ipcache: 1,
-  endpoints: 1,
-  interfaces: 1,
-  policies: 1,
-  ct: 1,
-  handoff: 1,
-  listeners: 1,
-  config: 1,
-  proxy_config: 1,
-  events: 1,
-  metrics: 1,
-} as const;
-
-/** Struct → its size and the offset of every field, by the names of abi.h. */
-export const LAYOUT = {
-  ipcache_key: { size: 20, prefixlen: 0, address: 4 },
-  ipcache_value: { size: 8, identity: 0, reserved: 4 },
-  endpoint: {
-    size: 56,
-    id: 0,
-    identity: 4,
-    ifindex: 8,
-    pod_mac: 12,
-    host_mac: 18,
-    ipv4: 24,
-    ipv6: 40,
-  },
-  policy_key: { size: 12, prefixlen: 0, identity: 4, direction: 8, protocol: 9, port: 10 },
-  policy_value: {
-    size: 16,
-    precedence: 0,
-    rules: 4,
-    cookie: 8,
-    flags: 12,
-    l4_prefixlen: 13,
-    reserved: 14,
-  },
-  tuple: {
-    size: 40,
-    source: 0,
-    destination: 16,
-    source_port: 32,
-    destination_port: 34,
-    protocol: 36,
-    reserved: 37,
-  },
-  ct_value: {
-    size: 56,
-    expires_ns: 0,
-    epoch: 8,
-    flags: 12,
-    source_identity: 16,
-    destination_identity: 20,
-    packets: 24,
-    bytes: 40,
-  },
-  handoff: {
-    size: 28,
-    source_identity: 0,
-    destination_identity: 4,
-    egress_rules: 8,
-    ingress_rules: 12,
-    egress_endpoint: 16,
-    ingress_endpoint: 18,
-    egress_cookie: 20,
-    ingress_cookie: 24,
-  },
-  config: {
-    size: 16,
-    epoch: 0,
-    node_ipv6_world: 4,
-    node_ipv4_world: 8,
-    trace_established: 12,
-  },
-  proxy_config: { size: 8, workers: 0, reserved: 4 },
-  event: {
-    size: 96,
-    time_ns: 0,
-    type: 8,
-    sub_type: 9,
-    direction: 10,
-    reason: 11,
-    verdict: 12,
-    source_identity: 16,
-    destination_identity: 20,
-    ifindex: 24,
-    cookie: 28,
-    length: 32,
-    endpoint: 36,
-    tcp_flags: 38,
-    is_reply: 39,
-    tuple: 40,
-    source_mac: 80,
-    destination_mac: 86,
-    reserved: 92,
-  },
-  metrics_key: { size: 4, reason: 0, direction: 1, reserved: 2 },
-  metrics_value: { size: 16, packets: 0, bytes: 8 },
-} as const;
 
 const LITTLE = true;
 const POLICY_PREFIX_L3 = 40;
 const PROTOCOL_BITS = 8;
+const PORT_BITS = 16;
 const POLICY_EGRESS = 1;
 const POLICY_FLAG_DENY = 1;
 const POLICY_FLAG_REDIRECT = 2;
@@ -130,6 +29,11 @@ const CT_FLAG_ORIGIN_IS_SECOND = 2;
 const CT_FLAG_SEEN_REPLY = 4;
 const CT_FLAG_CLOSED = 8 | 16;
 const REPLY_UNKNOWN = 2;
+const ENDPOINT_FLAG_AUDIT = 1;
+const EVENT_FLAG_AUDITED = 1;
+const CONFIG_FLAG_AUDIT = 1;
+const CONFIG_FLAG_HOST = 2;
+const CONFIG_FLAG_HOST_AUDIT = 4;
 export const METRIC_EVENTS_LOST = 1;
 
 /** A struct's bytes with both views on them. */
@@ -195,6 +99,7 @@ export function encodeEndpoint(endpoint: DatapathEndpoint): Uint8Array {
   writeMac(bytes, LAYOUT.endpoint.host_mac, endpoint.hostMac);
   if (endpoint.ipv4 !== undefined) writeAddress(bytes, LAYOUT.endpoint.ipv4, endpoint.ipv4);
   if (endpoint.ipv6 !== undefined) writeAddress(bytes, LAYOUT.endpoint.ipv6, endpoint.ipv6);
+  view.setUint32(LAYOUT.endpoint.flags, endpoint.audit ? ENDPOINT_FLAG_AUDIT : 0, LITTLE);
   return bytes;
 }
 
@@ -211,16 +116,23 @@ export function decodeEndpoint(bytes: Uint8Array, ifname: string): DatapathEndpo
     hostMac: readMac(bytes, layout.host_mac),
     ...(isUnspecified(bytes, layout.ipv4) ? {} : { ipv4: readAddress(bytes, layout.ipv4) }),
     ...(isUnspecified(bytes, layout.ipv6) ? {} : { ipv6: readAddress(bytes, layout.ipv6) }),
+    ...(view.getUint32(layout.flags, LITTLE) & ENDPOINT_FLAG_AUDIT ? { audit: true } : {}),
   };
 }
 
 /** Prefix bits of the L4 part; a port needs a protocol. */
-function l4Prefix(entry: PolicyMapEntry): number {
+function l4Prefix(entry: PolicyKeyFields): number {
   if (entry.protocol === 0) return 0;
   return PROTOCOL_BITS + entry.portPrefix;
 }
 
-export function encodePolicyKey(bytes: Uint8Array, entry: PolicyMapEntry): void {
+/** What of an entry is in its key. */
+export type PolicyKeyFields = Pick<
+  PolicyMapEntry,
+  "identity" | "direction" | "protocol" | "port" | "portPrefix"
+>;
+
+export function encodePolicyKey(bytes: Uint8Array, entry: PolicyKeyFields): void {
   const view = viewOf(bytes);
   const layout = LAYOUT.policy_key;
   const direction = entry.direction === "egress" ? POLICY_EGRESS : 0;
@@ -265,6 +177,19 @@ export function decodePolicy(key: Uint8Array, value: Uint8Array): PolicyMapEntry
     cookie: valueView.getUint32(LAYOUT.policy_value.cookie, LITTLE),
     ...(flags & POLICY_FLAG_WATCH ? { watch: true } : {}),
   };
+}
+
+/** The entry that a look-up of `asked` has found: its key is what its prefix leaves of that. */
+export function decodeMatch(asked: Uint8Array, value: Uint8Array): PolicyMapEntry {
+  const bits = viewOf(value).getUint8(LAYOUT.policy_value.l4_prefixlen);
+  const key = asked.slice();
+  const view = viewOf(key);
+  const portBits = Math.max(0, bits - PROTOCOL_BITS);
+  const mask = (0xffff << (PORT_BITS - portBits)) & 0xffff;
+  view.setUint32(LAYOUT.policy_key.prefixlen, POLICY_PREFIX_L3 + bits, LITTLE);
+  if (bits < PROTOCOL_BITS) view.setUint8(LAYOUT.policy_key.protocol, 0);
+  view.setUint16(LAYOUT.policy_key.port, view.getUint16(LAYOUT.policy_key.port) & mask);
+  return decodePolicy(key, value);
 }
 
 export function encodeTuple(tuple: Tuple): Uint8Array {
@@ -342,7 +267,20 @@ export function decodeEvent(bytes: Uint8Array, epochNs: bigint): DatapathEvent {
     tuple: decodeTuple(bytes, layout.tuple),
     sourceMac: readMac(bytes, layout.source_mac),
     destinationMac: readMac(bytes, layout.destination_mac),
+    audited: (view.getUint32(layout.flags, LITTLE) & EVENT_FLAG_AUDITED) !== 0,
   };
+}
+
+/** How long the kernel knows a connection after its last packet, in seconds. */
+export interface CtTimeouts {
+  /** TCP that was answered. */
+  tcp: number;
+  /** TCP that was not answered yet. */
+  tcpOpening: number;
+  /** TCP that both sides have ended, or one has reset. */
+  tcpClosing: number;
+  /** Every other protocol. */
+  other: number;
 }
 
 /** The settings row of all programs. */
@@ -351,24 +289,53 @@ export interface ConfigRow {
   worldIpv4: number;
   worldIpv6: number;
   traceEstablished: boolean;
+  /** Of every endpoint: denials of L3/L4 policy pass and are told as audited. */
+  audit: boolean;
+  /** The node's own connections are tracked, and judged if it has a policy. */
+  host: boolean;
+  /** Audit mode of the node's own policy. */
+  hostAudit: boolean;
+  ctTimeouts: CtTimeouts;
 }
 
 export function encodeConfig(row: ConfigRow): Uint8Array {
   const { bytes, view } = makeStruct(LAYOUT.config.size);
-  view.setUint32(LAYOUT.config.epoch, row.epoch, LITTLE);
-  view.setUint32(LAYOUT.config.node_ipv4_world, row.worldIpv4, LITTLE);
-  view.setUint32(LAYOUT.config.node_ipv6_world, row.worldIpv6, LITTLE);
-  view.setUint32(LAYOUT.config.trace_established, row.traceEstablished ? 1 : 0, LITTLE);
+  const layout = LAYOUT.config;
+  const flags =
+    (row.audit ? CONFIG_FLAG_AUDIT : 0) |
+    (row.host ? CONFIG_FLAG_HOST : 0) |
+    (row.hostAudit ? CONFIG_FLAG_HOST_AUDIT : 0);
+  view.setUint32(layout.epoch, row.epoch, LITTLE);
+  view.setUint32(layout.node_ipv4_world, row.worldIpv4, LITTLE);
+  view.setUint32(layout.node_ipv6_world, row.worldIpv6, LITTLE);
+  view.setUint32(layout.trace_established, row.traceEstablished ? 1 : 0, LITTLE);
+  view.setUint32(layout.flags, flags, LITTLE);
+  view.setUint32(layout.ct_tcp_seconds, row.ctTimeouts.tcp, LITTLE);
+  view.setUint32(layout.ct_tcp_opening_seconds, row.ctTimeouts.tcpOpening, LITTLE);
+  view.setUint32(layout.ct_tcp_closing_seconds, row.ctTimeouts.tcpClosing, LITTLE);
+  view.setUint32(layout.ct_other_seconds, row.ctTimeouts.other, LITTLE);
   return bytes;
 }
 
 export function decodeConfig(bytes: Uint8Array): ConfigRow {
   const view = viewOf(bytes);
+  const number = (offset: number): number => view.getUint32(offset, LITTLE);
+  const layout = LAYOUT.config;
+  const flags = number(layout.flags);
   return {
-    epoch: view.getUint32(LAYOUT.config.epoch, LITTLE),
-    worldIpv4: view.getUint32(LAYOUT.config.node_ipv4_world, LITTLE),
-    worldIpv6: view.getUint32(LAYOUT.config.node_ipv6_world, LITTLE),
-    traceEstablished: view.getUint32(LAYOUT.config.trace_established, LITTLE) !== 0,
+    epoch: number(layout.epoch),
+    worldIpv4: number(layout.node_ipv4_world),
+    worldIpv6: number(layout.node_ipv6_world),
+    traceEstablished: number(layout.trace_established) !== 0,
+    audit: (flags & CONFIG_FLAG_AUDIT) !== 0,
+    host: (flags & CONFIG_FLAG_HOST) !== 0,
+    hostAudit: (flags & CONFIG_FLAG_HOST_AUDIT) !== 0,
+    ctTimeouts: {
+      tcp: number(layout.ct_tcp_seconds),
+      tcpOpening: number(layout.ct_tcp_opening_seconds),
+      tcpClosing: number(layout.ct_tcp_closing_seconds),
+      other: number(layout.ct_other_seconds),
+    },
   };
 }
 

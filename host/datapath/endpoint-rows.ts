@@ -6,9 +6,9 @@ import {
   encodeAddress,
   encodeEndpoint,
   encodeNumber,
-  LAYOUT,
 } from "./abi.ts";
 import { forgetConnections } from "./ct-table.ts";
+import { LAYOUT } from "./layout.ts";
 import { type PinnedMaps, readRows } from "./maps.ts";
 import type { DatapathEndpoint } from "./types.ts";
 
@@ -39,6 +39,18 @@ export function putRows(native: Native, maps: PinnedMaps, endpoint: DatapathEndp
   native.mapUpdate(maps.fd("interfaces"), encodeNumber(endpoint.ifindex), row, ANY);
   for (const address of addressesOf(canonical))
     native.mapUpdate(maps.fd("endpoints"), encodeAddress(address), row, ANY);
+}
+
+/** Changes audit mode in every row of the endpoint; false: there are none. */
+export function setAuditRows(
+  native: Native,
+  maps: PinnedMaps,
+  id: number,
+  audit: boolean,
+): boolean {
+  const rows = listRows(native, maps).filter((one) => one.id === id);
+  for (const row of rows) putRows(native, maps, { ...row, audit });
+  return rows.length > 0;
 }
 
 export function removeRows(native: Native, maps: PinnedMaps, id: number): void {

@@ -11,6 +11,7 @@ export type DatapathErrorCode =
   | "abi-mismatch"
   | "not-started"
   | "no-interface"
+  | "no-policy"
   | "command-failed";
 
 /** Something about this machine or this call; `message` says what and, if known, how to help it. */

@@ -6,53 +6,66 @@
 import { existsSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { PodNetwork } from "../endpoint/types.ts";
+import { type BpfObject, isNativeError, loadNative, type Native } from "../native/index.ts";
 import {
-  type BpfObject,
-  isNativeError,
-  loadNative,
-  type Native,
-  type RingBuffer,
-} from "../native/index.ts";
-import {
-  decodeEvent,
   decodeIpcacheKey,
   decodeMetric,
   decodeNumber,
   encodeIpcacheKey,
   encodeIpcacheValue,
   encodeNumber,
-  LAYOUT,
   METRIC_EVENTS_LOST,
   type MetricRow,
 } from "./abi.ts";
-import { copyConnections, listConnections } from "./ct-table.ts";
-import { listRows, putRows, removeRows } from "./endpoint-rows.ts";
+import { copyConnections, findConnection, listConnections, sweepConnections } from "./ct-table.ts";
+import { listRows, putRows, removeRows, setAuditRows } from "./endpoint-rows.ts";
 import { DatapathError, loadError } from "./errors.ts";
+import { EventRing } from "./event-ring.ts";
 import { isBpffs, probeFeatures } from "./features.ts";
+import { ENDPOINT_HOST, LAYOUT } from "./layout.ts";
 import { Links, type ProgramName } from "./links.ts";
 import { type MapName, PinnedMaps, readPerCpuRows, readRows } from "./maps.ts";
 import { openHostSide, VethNetwork } from "./pod-network.ts";
-import { readPolicy, writePolicy } from "./policy-map.ts";
+import { findPolicy, readPolicy, writePolicy } from "./policy-map.ts";
+import type { PolicyChange, PolicyRows } from "./policy-rows.ts";
+import {
+  changePolicy,
+  type FilledPolicy,
+  fillPolicy,
+  type PolicyPlacement,
+  placePolicies,
+} from "./policy-writer.ts";
 import { installRouting, uninstallRouting } from "./routing.ts";
-import { raiseEpoch, writeSettings } from "./settings.ts";
+import {
+  changeSettings,
+  raiseEpoch,
+  readSettings,
+  type SettingsOptions,
+  settingsFor,
+  writeSettings,
+} from "./settings.ts";
 import type {
   CtRow,
+  CtSweep,
   Datapath,
   DatapathEndpoint,
   DatapathEvent,
   DatapathOptions,
   Feature,
   PolicyMapEntry,
+  PolicyQuestion,
+  Tuple,
 } from "./types.ts";
 
 export type { MetricRow } from "./abi.ts";
 export { dropReason, dropReasonNumbers } from "./drop-reason.ts";
 export { DatapathError } from "./errors.ts";
+export { ENDPOINT_HOST } from "./layout.ts";
 
-const EVENTS_PER_READ = 256;
-const IDENTITY_WORLD = 2;
 const ANY = 0;
-const ENDPOINT_ID_MAX = 65_535;
+const POD_ID_MAX = ENDPOINT_HOST - 1;
+
+const NETDEV_PROGRAMS = ["netdev_ingress", "netdev_egress"] as const;
 
 /* The object that uses every map comes first: it makes them, the others borrow. */
 const OBJECTS = ["pod.o", "host.o", "sock.o"] as const;
@@ -60,18 +73,15 @@ const PROGRAMS: Readonly<Record<ProgramName, (typeof OBJECTS)[number]>> = {
   pod_egress: "pod.o",
   pod_ingress: "pod.o",
   netdev_ingress: "host.o",
+  netdev_egress: "host.o",
   proxy_lookup: "sock.o",
 };
 
 /** What a node may choose; `bpffs` is the only thing it must: a folder of its own. */
 export interface CreateDatapathOptions
   extends Pick<DatapathOptions, "bpffs">,
-    Partial<Pick<DatapathOptions, "objects">> {
-  /** Identity of an address that the ipcache does not list. */
-  worldIpv4?: number;
-  worldIpv6?: number;
-  /** One trace event per packet, not per change of a connection. */
-  traceEstablished?: boolean;
+    Partial<Pick<DatapathOptions, "objects">>,
+    SettingsOptions {
   /** Map versions other than this build's: how tests stand in for a changed layout. */
   mapVersions?: Partial<Record<MapName, number>>;
 }
@@ -92,8 +102,7 @@ export class KernelDatapath implements Datapath {
   readonly #maps: PinnedMaps;
   readonly #links: Links;
   readonly #objects = new Map<string, BpfObject>();
-  readonly #records = new Uint8Array(EVENTS_PER_READ * LAYOUT.event.size);
-  #ring: RingBuffer | undefined;
+  #ring: EventRing | undefined;
 
   constructor(native: Native, options: CreateDatapathOptions) {
     this.#native = native;
@@ -111,14 +120,15 @@ export class KernelDatapath implements Datapath {
       );
     this.#maps.adopt();
     for (const name of OBJECTS) this.#load(name);
-    writeSettings(this.#native, this.#maps.fd("config"), {
-      worldIpv4: this.#options.worldIpv4 ?? IDENTITY_WORLD,
-      worldIpv6: this.#options.worldIpv6 ?? IDENTITY_WORLD,
-      traceEstablished: this.#options.traceEstablished ?? false,
-    });
+    const settings = this.#maps.fd("config");
+    writeSettings(
+      this.#native,
+      settings,
+      settingsFor(this.#options, readSettings(this.#native, settings)),
+    );
     installRouting();
     this.#links.attachNetns(this.#programs().proxy_lookup);
-    this.#ring = new this.#native.RingBuffer(this.#maps.fd("events"), LAYOUT.event.size);
+    this.#ring = new EventRing(this.#native, this.#maps.fd("events"));
   }
 
   commit(): void {
@@ -145,6 +155,16 @@ export class KernelDatapath implements Datapath {
     this.bumpEpoch();
   }
 
+  lookupIpcache(address: string): number | undefined {
+    const value = new Uint8Array(LAYOUT.ipcache_value.size);
+    const found = this.#native.mapLookup(
+      this.#maps.fd("ipcache"),
+      encodeIpcacheKey(address),
+      value,
+    );
+    return found ? decodeNumber(value) : undefined;
+  }
+
   listIpcache(): { prefix: string; identity: number }[] {
     return readRows(this.#native, this.#maps.fd("ipcache")).map(({ key, value }) => ({
       prefix: decodeIpcacheKey(key),
@@ -154,8 +174,8 @@ export class KernelDatapath implements Datapath {
 
   /** Rows first, then programs, then the interface comes up: never up without its programs. */
   upsertEndpoint(endpoint: DatapathEndpoint): void {
-    if (!Number.isInteger(endpoint.id) || endpoint.id < 1 || endpoint.id > ENDPOINT_ID_MAX)
-      throw new RangeError(`Cannot add endpoint ${endpoint.id}: ids are 1..${ENDPOINT_ID_MAX}`);
+    if (!Number.isInteger(endpoint.id) || endpoint.id < 1 || endpoint.id > POD_ID_MAX)
+      throw new RangeError(`Cannot add endpoint ${endpoint.id}: ids are 1..${POD_ID_MAX}`);
     putRows(this.#native, this.#maps, endpoint);
     this.bumpEpoch();
     this.#links.sweep();
@@ -181,12 +201,39 @@ export class KernelDatapath implements Datapath {
     return listRows(this.#native, this.#maps, this.#links.interfaceNames());
   }
 
+  setAudit(endpoint: number, audit: boolean): boolean {
+    if (endpoint !== ENDPOINT_HOST) {
+      const changed = setAuditRows(this.#native, this.#maps, endpoint, audit);
+      this.bumpEpoch();
+      return changed;
+    }
+    changeSettings(this.#native, this.#maps.fd("config"), { hostAudit: audit });
+    return true;
+  }
+
   attachNetdev(ifname: string): void {
     const ifindex = this.#native.interfaceIndex(ifname);
     if (ifindex === 0)
       throw new DatapathError("no-interface", `Cannot attach to ${ifname}: no such interface`);
-    const program = "netdev_ingress";
-    this.#links.attach({ ifname, program }, ifindex, this.#programs()[program]);
+    const programs = this.#programs();
+    for (const program of NETDEV_PROGRAMS)
+      this.#links.attach({ ifname, program }, ifindex, programs[program]);
+  }
+
+  detachNetdev(ifname: string): boolean {
+    return NETDEV_PROGRAMS.map((program) => this.#links.detach({ ifname, program })).includes(true);
+  }
+
+  /** Tracking comes before the policy, and goes after it. */
+  setHostPolicy(entries: readonly PolicyMapEntry[] | undefined): void {
+    const settings = this.#maps.fd("config");
+    if (entries !== undefined) {
+      changeSettings(this.#native, settings, { host: true });
+      this.setPolicy(ENDPOINT_HOST, entries);
+      return;
+    }
+    this.#native.mapDelete(this.#maps.fd("policies"), encodeNumber(ENDPOINT_HOST));
+    changeSettings(this.#native, settings, { host: this.#options.hostFirewall ?? false });
   }
 
   setPolicy(endpoint: number, entries: readonly PolicyMapEntry[]): void {
@@ -194,8 +241,36 @@ export class KernelDatapath implements Datapath {
     this.bumpEpoch();
   }
 
+  fillPolicy(rows: PolicyRows): Promise<FilledPolicy> {
+    return fillPolicy(this.#native, rows);
+  }
+
+  async placePolicies(placements: readonly PolicyPlacement[]): Promise<void> {
+    await placePolicies(this.#native, this.#maps.fd("policies"), placements);
+  }
+
+  async changePolicy(endpoint: number, change: PolicyChange): Promise<void> {
+    await changePolicy(this.#native, this.#maps.fd("policies"), endpoint, change);
+  }
+
   listPolicy(endpoint: number): PolicyMapEntry[] {
     return readPolicy(this.#native, this.#maps.fd("policies"), endpoint);
+  }
+
+  lookupPolicy(endpoint: number, question: PolicyQuestion): PolicyMapEntry | undefined {
+    return findPolicy(this.#native, this.#maps.fd("policies"), endpoint, question);
+  }
+
+  lookupCt(tuple: Tuple): CtRow | undefined {
+    return findConnection(this.#native, this.#maps.fd("ct"), tuple);
+  }
+
+  sweepCt(from?: Uint8Array): CtSweep {
+    return sweepConnections(this.#native, this.#maps.fd("ct"), from);
+  }
+
+  ctCapacity(): number {
+    return this.#native.mapInfo(this.#maps.fd("ct")).entries;
   }
 
   listCt(): CtRow[] {
@@ -209,18 +284,7 @@ export class KernelDatapath implements Datapath {
   readEvents(max: number, deliver: (event: DatapathEvent) => void): number {
     if (this.#ring === undefined)
       throw new DatapathError("not-started", "Cannot read events: the datapath is not started");
-    const epochNs = BigInt(Date.now()) * 1_000_000n - process.hrtime.bigint();
-    const { size } = LAYOUT.event;
-    let total = 0;
-    while (total < max) {
-      const room = Math.min(max - total, EVENTS_PER_READ);
-      const count = this.#ring.consume(this.#records.subarray(0, room * size));
-      for (let at = 0; at < count * size; at += size)
-        deliver(decodeEvent(this.#records.subarray(at, at + size), epochNs));
-      total += count;
-      if (count < room) break;
-    }
-    return total;
+    return this.#ring.read(max, deliver);
   }
 
   lostEvents(): number {
@@ -292,6 +356,7 @@ export class KernelDatapath implements Datapath {
       pod_egress: fd("pod_egress"),
       pod_ingress: fd("pod_ingress"),
       netdev_ingress: fd("netdev_ingress"),
+      netdev_egress: fd("netdev_egress"),
       proxy_lookup: fd("proxy_lookup"),
     };
   }

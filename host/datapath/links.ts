@@ -1,7 +1,7 @@
 /**
  * The attached programs: one pinned tcx link per interface and program, links/IFNAME-PROGRAM. A
  * pinned link goes on without us. A link is only ever swapped; it is removed when its interface is
- * gone, or by uninstall.
+ * gone, when somebody asks for it (node interfaces only), or by uninstall.
  */
 import {
   closeSync,
@@ -20,12 +20,18 @@ const TCX_INGRESS = 46;
 const TCX_EGRESS = 47;
 const SK_LOOKUP = 36;
 
-export type ProgramName = "pod_egress" | "pod_ingress" | "netdev_ingress" | "proxy_lookup";
+export type ProgramName =
+  | "pod_egress"
+  | "pod_ingress"
+  | "netdev_ingress"
+  | "netdev_egress"
+  | "proxy_lookup";
 
 const ATTACH_TYPE: Readonly<Record<ProgramName, number>> = {
   pod_egress: TCX_INGRESS,
   pod_ingress: TCX_EGRESS,
   netdev_ingress: TCX_INGRESS,
+  netdev_egress: TCX_EGRESS,
   proxy_lookup: SK_LOOKUP,
 };
 
@@ -62,6 +68,14 @@ export class Links {
     const path = join(this.#folder, fileName(name));
     if (this.#info(path)?.ifindex === ifindex) return false;
     this.#pin(path, program, ifindex, ATTACH_TYPE[name.program]);
+    return true;
+  }
+
+  /** False: there is no such link. */
+  detach(name: LinkName): boolean {
+    const path = join(this.#folder, fileName(name));
+    if (!existsSync(path)) return false;
+    unlinkSync(path);
     return true;
   }
 

@@ -6,8 +6,9 @@
 import { existsSync, mkdirSync, readdirSync, unlinkSync } from "node:fs";
 import { join } from "node:path";
 import type { BpfObject, Native } from "../native/index.ts";
-import { ABI_VERSION, decodeNumber, LAYOUT } from "./abi.ts";
+import { decodeNumber } from "./abi.ts";
 import { DatapathError } from "./errors.ts";
+import { ABI_VERSION, LAYOUT } from "./layout.ts";
 
 export type MapName = keyof typeof ABI_VERSION;
 
@@ -29,6 +30,7 @@ const MAPS: Readonly<Record<MapName, MapShape>> = {
   endpoints: shape("endpoints", 16, LAYOUT.endpoint.size),
   interfaces: shape("interfaces", 4, LAYOUT.endpoint.size),
   policies: shape("policies", 4, 4),
+  fragments: shape("fragments", LAYOUT.fragment_key.size, LAYOUT.fragment_value.size),
   ct: shape("ct", LAYOUT.tuple.size, LAYOUT.ct_value.size),
   handoff: shape("handoff", LAYOUT.tuple.size, LAYOUT.handoff.size),
   listeners: shape("listeners", 4, 8),
@@ -155,26 +157,39 @@ export interface MapRow {
   value: Uint8Array;
 }
 
-/** All rows of a hash or trie (not per-CPU), in batches. Rows written meanwhile may be missed. */
-export function readRows(native: Native, fd: number): MapRow[] {
+/**
+ * At most `entries` rows of a hash or trie (not per-CPU), from where the last batch ended or from
+ * the start. `next` is undefined at the end. Rows written meanwhile may be missed.
+ */
+export function readBatch(
+  native: Native,
+  fd: number,
+  from: Uint8Array | undefined,
+  entries = BATCH_ENTRIES,
+): { rows: MapRow[]; next: Uint8Array | undefined } {
   const { keyBytes, valueBytes } = native.mapInfo(fd);
-  const keys = new Uint8Array(keyBytes * BATCH_ENTRIES);
-  const values = new Uint8Array(valueBytes * BATCH_ENTRIES);
+  const keys = new Uint8Array(keyBytes * entries);
+  const values = new Uint8Array(valueBytes * entries);
   // The kernel keeps a bucket number for hashes and the last key for tries.
-  let cursor: Uint8Array | null = null;
-  let next = new Uint8Array(Math.max(4, keyBytes));
+  const next = new Uint8Array(Math.max(4, keyBytes));
+  const batch = native.mapLookupBatch(fd, from ?? null, next, keys, values, entries);
+  const rows = Array.from({ length: batch.count }, (_, index) => ({
+    key: keys.slice(index * keyBytes, (index + 1) * keyBytes),
+    value: values.slice(index * valueBytes, (index + 1) * valueBytes),
+  }));
+  return { rows, next: batch.last ? undefined : next };
+}
+
+/** All rows of a hash or trie (not per-CPU). */
+export function readRows(native: Native, fd: number): MapRow[] {
   const rows: MapRow[] = [];
-  for (;;) {
-    const batch = native.mapLookupBatch(fd, cursor, next, keys, values, BATCH_ENTRIES);
-    for (let index = 0; index < batch.count; index++)
-      rows.push({
-        key: keys.slice(index * keyBytes, (index + 1) * keyBytes),
-        value: values.slice(index * valueBytes, (index + 1) * valueBytes),
-      });
-    if (batch.last) return rows;
-    cursor = next;
-    next = new Uint8Array(next.length);
-  }
+  let from: Uint8Array | undefined;
+  do {
+    const batch = readBatch(native, fd, from);
+    for (const row of batch.rows) rows.push(row);
+    from = batch.next;
+  } while (from !== undefined);
+  return rows;
 }
 
 /** All rows of a per-CPU hash; value holds one struct per possible CPU. */

@@ -320,7 +320,7 @@ describe.each(families)("$name", (family) => {
     });
 
     test("drops what is for a pod and cannot be parsed", () => {
-      expect(reasons(bench.run(program, toB({ protocol: PROTOCOL.gre })))).toEqual([137]);
+      expect(reasons(bench.run(program, toB({ protocol: PROTOCOL.ospf })))).toEqual([137]);
     });
 
     test("drops a redirect without proxy with 220", () => {

@@ -4,7 +4,7 @@
  */
 import { readdirSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { ABI_VERSION } from "./abi.ts";
+import { ABI_VERSION } from "./layout.ts";
 import { ALLOW_ALL, entry, sh, TestNode, type TestPod } from "./testdata/node-client.ts";
 import { Peer } from "./testdata/peer.ts";
 
@@ -99,10 +99,10 @@ describe("restart", () => {
   test("a layout that changed without its version is refused", async () => {
     await node.kill();
     const path = `${node.bpffs}/maps/config`;
-    sh(`rm ${path}@1; bpftool map create ${path}@1 type array key 4 value 20 entries 1 name x`);
+    sh(`rm ${path}@2; bpftool map create ${path}@2 type array key 4 value 20 entries 1 name x`);
     await expect(node.start({ policies: 3 })).rejects.toThrow(/same version/);
     await node.kill();
-    sh(`rm ${path}@1`);
+    sh(`rm ${path}@2`);
     await node.start({ policies: 3 });
   });
 
@@ -110,7 +110,7 @@ describe("restart", () => {
     await node.kill();
     node.launch({ policies: 3 });
     const removed = await node.destroy();
-    expect(removed.filter((line) => line.startsWith("map"))).toHaveLength(11);
+    expect(removed.filter((line) => line.startsWith("map"))).toHaveLength(12);
     expect(removed.filter((line) => line.startsWith("link"))).not.toHaveLength(0);
     expect(removed.filter((line) => /rule|route/.test(line))).toHaveLength(4);
     expect(sh("ls /sys/fs/bpf")).not.toMatch(/imk-r\b/);

@@ -4,6 +4,7 @@
  */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { ALLOW_ALL, entry, Relay, sh, TestNode, type TestPod } from "./testdata/node-client.ts";
+import { addOutside, removeOutside, UPLINK } from "./testdata/outside.ts";
 import { Peer } from "./testdata/peer.ts";
 
 const TCP = 6;
@@ -32,30 +33,17 @@ const families = [
   { family: 6, at: "ipv6", node: "fd09::1", outside: "fd09:9::2" },
 ] as const;
 
-/** A network of one more machine behind the node's uplink. */
-function addOutside(): void {
-  sh(`ip netns del imk-t-outside 2>/dev/null || true; ip netns add imk-t-outside`);
-  sh(`ip -n imk-t link add up0 type veth peer name eth0 netns imk-t-outside
-      ip -n imk-t addr add 10.9.9.1/24 dev up0; ip -n imk-t -6 addr add fd09:9::1/64 dev up0 nodad
-      ip -n imk-t link set up0 up
-      ip -n imk-t-outside link set lo up; ip -n imk-t-outside link set eth0 up
-      ip -n imk-t-outside addr add 10.9.9.2/24 dev eth0
-      ip -n imk-t-outside -6 addr add fd09:9::2/64 dev eth0 nodad
-      ip -n imk-t-outside route add default via 10.9.9.1
-      ip -n imk-t-outside -6 route add default via fd09:9::1`);
-}
-
 beforeAll(async () => {
   node = new TestNode("imk-t");
   node.create("10.9.0.1", "fd09::1");
-  addOutside();
+  addOutside("imk-t");
   await node.start();
   client = await node.addPod("client", 1, "10.9.1.1", "fd09:1::1", CLIENT);
   server = await node.addPod("server", 2, "10.9.1.2", "fd09:1::2", SERVER);
   const other = await node.addPod("other", 3, "10.9.1.3", "fd09:1::3", OTHER);
   for (const prefix of ["10.9.0.1", "fd09::1", "10.9.9.1", "fd09:9::1"])
     await node.datapath("upsertIpcache", prefix, HOST);
-  await node.datapath("attachNetdev", "up0");
+  await node.datapath("attachNetdev", UPLINK);
   peers = {
     client: new Peer(client.netns),
     server: new Peer(server.netns),
@@ -77,7 +65,7 @@ beforeAll(async () => {
 afterAll(async () => {
   for (const peer of Object.values(peers)) await peer.kill();
   const removed = await node.destroy();
-  sh("ip netns del imk-t-outside");
+  removeOutside("imk-t");
   expect(removed.length).toBeGreaterThan(0);
 });
 
@@ -150,7 +138,7 @@ describe.each(families)("IPv$family", ({ at, node: nodeAddress, outside, family 
     await node.datapath("setPolicy", 1, [egressAll]);
     await node.datapath("setPolicy", 2, [entry({ identity: CLIENT, protocol: UDP, port: PORT })]);
     expect(await peers.client.udp(server[at], PORT, "x")).toMatch(`hello ${client[at]} x`);
-    expect(await peers.other.udp(server[at], PORT, "x", true)).toBe("timeout");
+    expect(await peers.other.udp(server[at], PORT, "x", { denied: true })).toBe("timeout");
   });
 
   test("lets an ICMP error through to the sender of the packet it is about", async () => {

@@ -1,5 +1,8 @@
 /** What the agent sees of the kernel. `host/datapath/index.ts` implements it over libbpf. */
 
+import type { PolicyChange, PolicyRows } from "./policy-rows.ts";
+import type { FilledPolicy, PolicyPlacement } from "./policy-writer.ts";
+
 export interface DatapathOptions {
   /** Where maps, programs and links are pinned, e.g. /sys/fs/bpf/imker. */
   bpffs: string;
@@ -8,7 +11,7 @@ export interface DatapathOptions {
 }
 
 export interface DatapathEndpoint {
-  /** 1..65535 */
+  /** 1..65534; the node itself is ENDPOINT_HOST. */
   id: number;
   identity: number;
   /** Host side of the veth pair. */
@@ -18,6 +21,8 @@ export interface DatapathEndpoint {
   hostMac: string;
   ipv4?: string;
   ipv6?: string;
+  /** Audit mode: what L3/L4 policy denies passes and is told as audited. False if absent. */
+  audit?: boolean;
 }
 
 export interface PolicyMapEntry {
@@ -68,6 +73,8 @@ export interface DatapathEvent {
   tuple: Tuple;
   sourceMac: string;
   destinationMac: string;
+  /** Of a policy verdict 0: policy denied it, audit mode let it pass. False if absent. */
+  audited?: boolean;
 }
 
 export interface CtRow extends Tuple {
@@ -79,6 +86,31 @@ export interface CtRow extends Tuple {
   destinationIdentity: number;
   packets: [number, number];
   bytes: [number, number];
+}
+
+/** What policy is asked: a peer, a direction, a protocol, a port. */
+export interface PolicyQuestion {
+  identity: number;
+  direction: "ingress" | "egress";
+  protocol: number;
+  /** Absent for what has no ports. */
+  port?: number | undefined;
+}
+
+/** One stretch of the conntrack map that was looked through. */
+export interface CtSweep {
+  /** Where the next stretch begins; undefined: that was the last. */
+  next: Uint8Array | undefined;
+  alive: CtCounts;
+  deleted: CtCounts;
+}
+
+/** Conntrack entries by address family and protocol. */
+export interface CtCounts {
+  ipv4Tcp: number;
+  ipv4Other: number;
+  ipv6Tcp: number;
+  ipv6Other: number;
 }
 
 export interface Feature {
@@ -99,17 +131,42 @@ export interface Datapath {
   features(): Feature[];
   upsertIpcache(prefix: string, identity: number): void;
   deleteIpcache(prefix: string): void;
+  /** What the kernel takes an address for; undefined: no prefix covers it. */
+  lookupIpcache(address: string): number | undefined;
   listIpcache(): { prefix: string; identity: number }[];
   /** Writes both endpoint rows and attaches the pod programs to the interface. */
   upsertEndpoint(endpoint: DatapathEndpoint): void;
   deleteEndpoint(id: number): void;
   listEndpoints(): DatapathEndpoint[];
-  /** Program of the node's own interfaces (traffic from outside). */
+  /** Audit mode of a pod, or of the node's own policy (ENDPOINT_HOST). False: no such pod. */
+  setAudit(endpoint: number, audit: boolean): boolean;
+  /** Programs of a node's own interface: traffic with the outside, the node's own included. */
   attachNetdev(ifname: string): void;
+  /** Takes them off again; false: they were not there. */
+  detachNetdev(ifname: string): boolean;
+  /**
+   * The policy of the node itself, for its processes and the pods that share its network, on
+   * attached interfaces and towards its own pods. Undefined: it has none, and nothing is refused.
+   */
+  setHostPolicy(entries: readonly PolicyMapEntry[] | undefined): void;
   /** Replaces the endpoint's whole policy map at once. */
   setPolicy(endpoint: number, entries: readonly PolicyMapEntry[]): void;
+  /** The same in two steps, for many maps at once; the rows must be left alone meanwhile. */
+  fillPolicy(rows: PolicyRows): Promise<FilledPolicy>;
+  /** No epoch is raised. */
+  placePolicies(placements: readonly PolicyPlacement[]): Promise<void>;
+  /** Row by row in the map in force; no epoch is raised. Throws when it has none or is full. */
+  changePolicy(endpoint: number, change: PolicyChange): Promise<void>;
   listPolicy(endpoint: number): (PolicyMapEntry & { packets?: number })[];
+  /** The entry that decides, found as the kernel finds it; undefined: none, so it is denied. */
+  lookupPolicy(endpoint: number, question: PolicyQuestion): PolicyMapEntry | undefined;
   listCt(): CtRow[];
+  /** The connection of that tuple, given from either end. */
+  lookupCt(tuple: Tuple): CtRow | undefined;
+  /** Deletes expired entries of one stretch of the conntrack map, from `from` or the start. */
+  sweepCt(from?: Uint8Array): CtSweep;
+  /** Entries the conntrack map can hold. */
+  ctCapacity(): number;
   /** Forces a policy re-check of every live connection. */
   bumpEpoch(): void;
   /** Drains at most `max` events; returns how many were delivered. */

@@ -4,13 +4,16 @@
  * drops everything until the enforcer has written one.
  */
 import { existsSync } from "node:fs";
+import { setTimeout as wait } from "node:timers/promises";
 import type { Logger } from "pino";
 import type { Datapath } from "../datapath/types.ts";
 import type { Ipcache } from "../ipcache/ipcache.ts";
-import type { PolicySubject } from "../policy/types.ts";
+import type { Identity, PolicySubject } from "../policy/types.ts";
 import type { Store } from "../store/store.ts";
 import { AddressError, type AddressPool } from "./ipam.ts";
 import {
+  type AddressPublisher,
+  changedLabels,
   type Endpoint,
   EndpointError,
   type EndpointRecord,
@@ -19,24 +22,32 @@ import {
   type PodNetwork,
 } from "./types.ts";
 
-const ENDPOINT_ID_MAX = 65_535;
+/** The one above is the node itself. */
+const ENDPOINT_ID_MAX = 65_534;
 const PROTOCOL_NUMBER = { TCP: 6, UDP: 17, SCTP: 132 } as const;
 
 export interface EndpointsDeps {
   log: Logger;
   store: Store;
-  datapath: Pick<Datapath, "upsertEndpoint" | "deleteEndpoint">;
+  datapath: Pick<Datapath, "upsertEndpoint" | "deleteEndpoint" | "setAudit">;
   ipcache: Ipcache;
   network: PodNetwork;
   identities: IdentitySource;
   ipv4: AddressPool;
   ipv6: AddressPool;
+  /** How long a relabelled endpoint keeps its identity, so that other nodes learn the new one. */
+  identityGracePeriodMs: number;
+  /** The kernel's rows of these addresses have another identity: live connections are judged. */
+  onRelabelled: (addresses: string[]) => Promise<void>;
+  /** Where other nodes learn of addresses; absent: there are none. */
+  addresses?: AddressPublisher | undefined;
 }
 
 interface Entry {
   record: EndpointRecord;
   subject: PolicySubject;
   policyRevision: number;
+  audit: boolean;
 }
 
 export class Endpoints {
@@ -125,15 +136,54 @@ export class Endpoints {
     }
   }
 
+  /**
+   * Changes labels of a pod (undefined removes one), and with them its identity. For the grace
+   * period it keeps the old one; then `enforce` must put in force what the policies say now, and
+   * only after that does anybody see the new identity. Other endpoints' rules stay as they are.
+   * @throws EndpointError, IdentityAllocationError, or what `enforce` rejects with: then it has its
+   *   old labels and identity.
+   */
+  async relabel(
+    id: number,
+    changes: Readonly<Record<string, string | undefined>>,
+    enforce: () => Promise<void>,
+  ): Promise<Endpoint> {
+    const entry = this.#entry(id);
+    const { record } = entry;
+    const fullName = `${record.namespace}/${record.name}`;
+    if (this.#reserved.has(fullName)) {
+      throw new EndpointError(409, `Cannot label ${fullName}: its labels are being changed`);
+    }
+    const labels = changedLabels(record.labels, changes);
+    this.#reserved.add(fullName);
+    try {
+      const identity = await this.#deps.identities.acquire({ ...record, labels });
+      try {
+        await this.#switchIdentity(entry, identity, { labels, enforce });
+      } catch (error) {
+        await this.#deps.identities.release(identity.id);
+        throw error;
+      }
+      // The one it had, or the second reference to the one it keeps.
+      await this.#deps.identities.release(record.identity);
+      return this.#show(entry);
+    } finally {
+      this.#reserved.delete(fullName);
+    }
+  }
+
   /** Removes it from the kernel and forgets it. Returns what it was. */
   async delete(id: number): Promise<Endpoint> {
     const entry = this.#entry(id);
     const shown = this.#show(entry);
     const { record } = entry;
     this.#entries.delete(id);
-    for (const address of [record.ipv4, record.ipv6]) this.#byAddress.delete(address);
-    this.#deps.ipcache.delete("endpoint", `${record.ipv4}/32`);
-    this.#deps.ipcache.delete("endpoint", `${record.ipv6}/128`);
+    for (const address of [record.ipv4, record.ipv6]) {
+      this.#byAddress.delete(address);
+      await this.#deps.addresses?.withdraw(address);
+    }
+    this.#deps.ipcache.delete("local", `${record.ipv4}/32`);
+    this.#deps.ipcache.delete("local", `${record.ipv6}/128`);
     this.#deps.datapath.deleteEndpoint(id);
     this.#deps.network.remove(record);
     this.#deps.ipv4.release(record.ipv4);
@@ -192,9 +242,28 @@ export class Endpoints {
     return [...this.#entries.values()].map((entry) => entry.record);
   }
 
+  /** Not kept: audit mode ends with the agent. */
+  setAudit(id: number, audit: boolean): Endpoint {
+    const entry = this.#entry(id);
+    this.#deps.datapath.setAudit(id, audit);
+    entry.audit = audit;
+    return this.#show(entry);
+  }
+
   policyEnforced(id: number, revision: number): void {
     const entry = this.#entries.get(id);
     if (entry !== undefined) entry.policyRevision = revision;
+  }
+
+  /**
+   * Looks again at what names the endpoints' identities beside their own labels, such as the labels
+   * of their namespaces. As `relabel` for each; rejects with the first error when all are done.
+   */
+  async refreshIdentities(enforce: () => Promise<void>): Promise<void> {
+    const ids = [...this.#entries.keys()];
+    const results = await Promise.allSettled(ids.map((id) => this.relabel(id, {}, enforce)));
+    const failed = results.find((one) => one.status === "rejected");
+    if (failed !== undefined) throw failed.reason;
   }
 
   async #install(record: EndpointRecord): Promise<void> {
@@ -206,6 +275,7 @@ export class Endpoints {
     this.#entries.set(record.id, {
       record: current,
       policyRevision: 0,
+      audit: false,
       subject: {
         endpoint: record.id,
         identity,
@@ -218,17 +288,59 @@ export class Endpoints {
         })),
       },
     });
-    for (const address of [record.ipv4, record.ipv6]) this.#byAddress.set(address, current);
-    const { datapath, ipcache } = this.#deps;
-    datapath.upsertEndpoint({ ...current });
-    ipcache.upsert("endpoint", `${record.ipv4}/32`, identity.id);
-    ipcache.upsert("endpoint", `${record.ipv6}/128`, identity.id);
+    await this.#writeRows(current);
+  }
+
+  /** What says to everybody which identity the endpoint has. */
+  async #writeRows(record: EndpointRecord): Promise<void> {
+    const { datapath, ipcache, addresses } = this.#deps;
+    const { identity, namespace, name: pod } = record;
+    const audit = this.#entries.get(record.id)?.audit ?? false;
+    datapath.upsertEndpoint({ ...record, audit });
+    ipcache.upsert("local", `${record.ipv4}/32`, identity);
+    ipcache.upsert("local", `${record.ipv6}/128`, identity);
+    for (const address of [record.ipv4, record.ipv6]) {
+      this.#byAddress.set(address, record);
+      await addresses?.publish({ address, identity, namespace, pod });
+    }
+  }
+
+  async #switchIdentity(
+    entry: Entry,
+    identity: Identity,
+    { labels, enforce }: { labels: Record<string, string>; enforce: () => Promise<void> },
+  ): Promise<void> {
+    const { id } = entry.record;
+    const changed = identity.id !== entry.record.identity;
+    if (changed) await wait(this.#deps.identityGracePeriodMs);
+    if (this.#entries.get(id) !== entry) {
+      throw new EndpointError(404, `Cannot label endpoint ${id}: it was deleted meanwhile`);
+    }
+    const record = { ...entry.record, labels, identity: identity.id };
+    if (changed) {
+      const before = entry.subject;
+      entry.subject = { ...before, identity };
+      try {
+        await enforce();
+      } catch (error) {
+        entry.subject = before;
+        throw error;
+      }
+      if (this.#entries.get(id) !== entry) {
+        throw new EndpointError(404, `Cannot label endpoint ${id}: it was deleted meanwhile`);
+      }
+    }
+    this.#deps.store.put(`endpoints/${id}`, JSON.stringify(record));
+    entry.record = record;
+    if (!changed) return;
+    await this.#writeRows(record);
+    await this.#deps.onRelabelled([record.ipv4, record.ipv6]);
   }
 
   #forget(record: EndpointRecord): void {
     this.#deps.datapath.deleteEndpoint(record.id);
-    this.#deps.ipcache.delete("endpoint", `${record.ipv4}/32`);
-    this.#deps.ipcache.delete("endpoint", `${record.ipv6}/128`);
+    this.#deps.ipcache.delete("local", `${record.ipv4}/32`);
+    this.#deps.ipcache.delete("local", `${record.ipv6}/128`);
     this.#deps.network.remove(record);
     this.#deps.store.delete(`endpoints/${record.id}`);
   }
@@ -263,7 +375,7 @@ export class Endpoints {
     throw new EndpointError(409, `Cannot add an endpoint: all ${ENDPOINT_ID_MAX} ids are in use`);
   }
 
-  #show({ record, subject, policyRevision }: Entry): Endpoint {
+  #show({ record, subject, policyRevision, audit }: Entry): Endpoint {
     return {
       id: record.id,
       name: record.name,
@@ -277,6 +389,7 @@ export class Endpoints {
       netns: record.netns,
       state: policyRevision === 0 ? "waiting" : "ready",
       policyRevision,
+      policyAuditMode: audit,
     };
   }
 }

@@ -40,8 +40,11 @@ export interface EndpointRecord {
   hostMac: string;
 }
 
-/** `waiting`: no policy in the kernel yet, so everything is dropped (203). */
-export type EndpointState = "waiting" | "ready";
+/**
+ * `waiting`: no policy in the kernel yet, so everything is dropped (203). `policy-overflow`: its
+ * policies do not fit into its map; it has the last that did, or none.
+ */
+export type EndpointState = "waiting" | "ready" | "policy-overflow";
 
 export interface Endpoint {
   id: number;
@@ -56,12 +59,26 @@ export interface Endpoint {
   state: EndpointState;
   /** Revision of the policies the kernel enforces for it; 0 before the first. */
   policyRevision: number;
+  /** What L3/L4 policy denies passes and is told as audited; ends with the agent. */
+  policyAuditMode: boolean;
 }
 
 /** Numbers for label sets; host/identity implements it. */
 export interface IdentitySource {
   acquire(labels: { namespace: string; labels: Record<string, string> }): Promise<Identity>;
   release(identity: number): Promise<void>;
+}
+
+/** Other nodes learn from it which identity an address has; host/ipcache/shared-addresses.ts. */
+export interface AddressPublisher {
+  /** Also when the address got another identity. */
+  publish(one: {
+    address: string;
+    identity: number;
+    namespace: string;
+    pod: string;
+  }): Promise<void>;
+  withdraw(address: string): Promise<void>;
 }
 
 export interface PodLink {
@@ -96,4 +113,23 @@ export class EndpointError extends Error {
     super(message, options);
     this.status = status;
   }
+}
+
+/** As many as Kubernetes objects have at most in practice; each makes every label set longer. */
+const LABELS_MAX = 128;
+
+/** With changes made; undefined removes a label. Throws EndpointError when there are too many. */
+export function changedLabels(
+  labels: Readonly<Record<string, string>>,
+  changes: Readonly<Record<string, string | undefined>>,
+): Record<string, string> {
+  const after = new Map(Object.entries(labels));
+  for (const [key, value] of Object.entries(changes)) {
+    if (value === undefined) after.delete(key);
+    else after.set(key, value);
+  }
+  if (after.size > LABELS_MAX) {
+    throw new EndpointError(400, `Cannot label a pod with ${after.size}: at most ${LABELS_MAX}`);
+  }
+  return Object.fromEntries(after);
 }

@@ -3,17 +3,33 @@ import { pino } from "pino";
 import { beforeEach, describe, expect, it } from "vitest";
 import { Enforcer } from "./enforcer.ts";
 import type { RuleSets } from "./rule-sets.ts";
-import type { Plan } from "./types.ts";
+import type { Plan, PolicyContent } from "./types.ts";
+
+const NO_ROWS = { keys: new Uint8Array(), values: new Uint8Array(), count: 0 };
+
+/** Equal names are one content, as of endpoints that share a policy. */
+const contents = new Map<string, PolicyContent>();
+
+function contentOf(name: string): PolicyContent {
+  const [, count = "1"] = name.split("*");
+  const known = contents.get(name);
+  const content = known ?? {
+    ...{ count: Number(count), version: 1 },
+    ...{ pack: () => NO_ROWS, changeFrom: () => undefined, settle: () => {} },
+  };
+  contents.set(name, content);
+  return content;
+}
 
 const plan = (
   maps: Record<number, string>,
   ruleSets: number[] = [],
   prefixes: [string, number][] = [],
 ): Plan => ({
-  endpoints: Object.entries(maps).map(([endpoint, fingerprint]) => ({
+  endpoints: Object.entries(maps).map(([endpoint, name]) => ({
     endpoint: Number(endpoint),
-    entries: [],
-    fingerprint,
+    content: contentOf(name),
+    ruleSets: new Set(ruleSets),
   })),
   ruleSets: new Set(ruleSets),
   prefixes: new Map(prefixes),
@@ -40,9 +56,15 @@ describe("Enforcer", () => {
         ruleSets,
         onEnforced: (endpoint, revision) => steps.push(`enforced ${endpoint} r${revision}`),
         kernel: {
-          setPolicy: (endpoint) => {
+          fillPolicy: async () => {
             if (refuse === "kernel") throw new Error("map full");
-            steps.push(`map ${endpoint}`);
+            return { map: 0 };
+          },
+          placePolicies: async (placements) => {
+            for (const { endpoint } of placements) steps.push(`map ${endpoint}`);
+          },
+          changePolicy: async (endpoint) => {
+            steps.push(`change ${endpoint}`);
           },
           bumpEpoch: () => steps.push("epoch"),
         },
@@ -118,5 +140,20 @@ describe("Enforcer", () => {
     refuse = undefined;
     await enforcer.enforce(plan({ 1: "a" }), 1);
     expect(steps).toContain("map 1");
+  });
+
+  it("an endpoint whose policy does not fit keeps its map and its rule sets", async () => {
+    await enforcer.enforce(plan({ 1: "a", 2: "b" }, [7]), 1);
+    steps.length = 0;
+    const large = plan({ 1: "c*16385", 2: "d" }, []);
+    await enforcer.enforce(large, 2);
+    expect(steps).toEqual(["map 2", "epoch", "enforced 2 r2", "reevaluate 2"]);
+    const overflow = { endpoint: 1, entries: 16_385, entriesMax: 16_384, isLockedDown: false };
+    expect(enforcer.overflows).toEqual([overflow]);
+    steps.length = 0;
+    await enforcer.enforce(plan({ 1: "a", 2: "d" }), 3);
+    expect(steps.slice(0, 2)).toEqual(["enforced 1 r3", "enforced 2 r3"]);
+    expect(steps).toContain("proxy ");
+    expect(enforcer.overflows).toEqual([]);
   });
 });

@@ -7,8 +7,9 @@
  */
 import type { Logger } from "pino";
 import type { Recording } from "../../runtime/contract/control.ts";
+import { MapWriter } from "./map-writer.ts";
 import type { RuleSets } from "./rule-sets.ts";
-import type { Enforcement, KernelSide, Plan, PrefixSide, ProxySide } from "./types.ts";
+import type { Enforcement, KernelSide, Overflow, Plan, PrefixSide, ProxySide } from "./types.ts";
 
 export interface EnforcerDeps {
   log: Logger;
@@ -20,13 +21,14 @@ export interface EnforcerDeps {
   recordings?: () => Recording[];
   /** The endpoint's map now holds this revision. */
   onEnforced: (endpoint: number, revision: number) => void;
+  /** An endpoint whose policy does not fit into its map is closed; else it keeps the last one. */
+  lockdownOnOverflow?: boolean;
 }
 
 export class Enforcer {
   readonly #deps: EnforcerDeps;
   readonly #log: Logger;
-  /** endpoint → fingerprint of the map in the kernel. */
-  readonly #maps = new Map<number, string>();
+  readonly #maps: MapWriter;
   #prefixes: ReadonlyMap<string, number> = new Map();
   /** What the proxy has; unknown until it was told once. */
   #ruleSets: ReadonlySet<number> | undefined;
@@ -39,11 +41,19 @@ export class Enforcer {
   constructor(deps: EnforcerDeps, proxyRevision: number) {
     this.#deps = deps;
     this.#log = deps.log.child({ part: "enforce" });
+    this.#maps = new MapWriter(deps.kernel, {
+      lockdownOnOverflow: deps.lockdownOnOverflow ?? false,
+    });
     this.#proxyRevision = proxyRevision;
   }
 
   get enforcement(): Enforcement {
     return this.#enforcement;
+  }
+
+  /** Endpoints whose policy has more entries than a map holds, and so is not in force. */
+  get overflows(): Overflow[] {
+    return this.#maps.overflows;
   }
 
   /**
@@ -54,11 +64,15 @@ export class Enforcer {
   async enforce(plan: Plan, revision: number): Promise<void> {
     try {
       await this.#teachProxy(new Set([...(this.#ruleSets ?? []), ...plan.ruleSets]), plan.ruleSets);
-      const changed = this.#switchMaps(plan);
+      const changed = await this.#switchMaps(plan);
       this.#switchPrefixes(plan.prefixes);
       this.#enforcement = { revision };
-      for (const { endpoint } of plan.endpoints) this.#deps.onEnforced(endpoint, revision);
-      await this.#settleProxy(plan.ruleSets, changed);
+      for (const { endpoint } of plan.endpoints) {
+        if (this.#maps.isCurrent(endpoint)) this.#deps.onEnforced(endpoint, revision);
+      }
+      // Maps that keep an older policy still name its rule sets.
+      const kept = this.#maps.keptRuleSets(plan.endpoints);
+      await this.#settleProxy(new Set([...plan.ruleSets, ...kept]), changed);
     } catch (error) {
       const trouble = error instanceof Error ? error.message : String(error);
       this.#enforcement = { revision: this.#enforcement.revision, trouble };
@@ -80,7 +94,7 @@ export class Enforcer {
 
   /** The endpoint is gone; a later one with its id starts from nothing. */
   forget(endpoint: number): void {
-    this.#maps.delete(endpoint);
+    this.#maps.forget(endpoint);
   }
 
   async #teachProxy(all: Set<number>, wanted: ReadonlySet<number>): Promise<void> {
@@ -107,15 +121,10 @@ export class Enforcer {
     this.#pluginsStale = false;
   }
 
-  #switchMaps(plan: Plan): number[] {
+  async #switchMaps(plan: Plan): Promise<number[]> {
     const changed: number[] = [];
     try {
-      for (const { endpoint, entries, fingerprint } of plan.endpoints) {
-        if (this.#maps.get(endpoint) === fingerprint) continue;
-        this.#deps.kernel.setPolicy(endpoint, entries);
-        this.#maps.set(endpoint, fingerprint);
-        changed.push(endpoint);
-      }
+      await this.#maps.write(plan.endpoints, changed);
       return changed;
     } finally {
       // Also when a later map was refused: connections of the switched ones must look again.
@@ -129,12 +138,12 @@ export class Enforcer {
     let changed = false;
     for (const [prefix, identity] of prefixes) {
       if (this.#prefixes.get(prefix) === identity) continue;
-      ipcache.upsert("policy", prefix, identity);
+      ipcache.upsert("generated", prefix, identity);
       changed = true;
     }
     for (const prefix of this.#prefixes.keys()) {
       if (prefixes.has(prefix)) continue;
-      ipcache.delete("policy", prefix);
+      ipcache.delete("generated", prefix);
       changed = true;
     }
     this.#prefixes = new Map(prefixes);

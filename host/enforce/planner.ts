@@ -1,62 +1,70 @@
 /**
- * From the resolver's answer to what the kernel and the proxy take: numbers for rule sets and
- * cookies, one fingerprint for each map. Pure but for the numbers, which stay what they are.
+ * From the resolver's answers to what kernel and proxy take: what each endpoint's map is to hold,
+ * with numbers for rule sets and cookies. Computes only; numbers stay what they are.
  */
-import type { PolicyMapEntry } from "../datapath/types.ts";
-import type { PolicyOrigin, PolicySubject, ResolvedPolicy } from "../policy/types.ts";
-import { Numbering } from "../store/numbering.ts";
+import type { SubjectPolicy } from "../policy/subject-policy.ts";
+import type { PolicyOrigin } from "../policy/types.ts";
 import type { Store } from "../store/store.ts";
-import { mapEntry } from "./map-entry.ts";
+import { OutcomeNumbers } from "./entry-numbers.ts";
+import { MapContent } from "./map-content.ts";
 import { NO_RULE_SET, type RuleSets } from "./rule-sets.ts";
 import type { EndpointPlan, OriginLookup, Plan } from "./types.ts";
 
 export interface PlanInput {
-  subjects: readonly PolicySubject[];
+  /** Endpoints that share a policy have the same object. */
+  endpoints: readonly { endpoint: number; policy: SubjectPolicy }[];
   /** CIDR prefixes with the identity that stands for each. */
   prefixes: ReadonlyMap<string, number>;
-  /** Undefined: the endpoint is left out. */
-  resolve: (subject: PolicySubject) => ResolvedPolicy | undefined;
 }
 
 export class Planner implements OriginLookup {
-  readonly #ruleSets: RuleSets;
-  readonly #cookies: Numbering;
+  readonly #numbers: OutcomeNumbers;
+  #contents: ReadonlyMap<SubjectPolicy, MapContent> = new Map();
 
   constructor(store: Store, ruleSets: RuleSets) {
-    this.#ruleSets = ruleSets;
-    this.#cookies = new Numbering(store, "cookies");
+    this.#numbers = new OutcomeNumbers(store, ruleSets);
   }
 
-  /** Throws what the resolver, the plugins' `compile` and the pattern compiler throw. */
+  /** Whether the plugins take the rules; throws what their `compile` throws. */
+  check(input: PlanInput): void {
+    this.#number(input);
+  }
+
+  /** The same, and the plan. */
   plan(input: PlanInput): Plan {
-    const used = new Set<number>();
-    this.#ruleSets.beginPlan();
-    const endpoints = input.subjects.flatMap((subject) => {
-      const resolved = input.resolve(subject);
-      return resolved === undefined
-        ? []
-        : [this.#endpointPlan(subject.endpoint, resolved.entries, used)];
+    const { contents, ruleSets } = this.#number(input);
+    for (const content of contents.values()) content.prepare();
+    this.#numbers.flush();
+    this.#contents = contents;
+    const named = new Map<MapContent, ReadonlySet<number>>();
+    for (const content of contents.values()) named.set(content, this.#ruleSetsOf(content));
+    const endpoints = input.endpoints.flatMap(({ endpoint, policy }): EndpointPlan[] => {
+      const content = contents.get(policy);
+      const own = content && named.get(content);
+      return content && own ? [{ endpoint, content, ruleSets: own }] : [];
     });
-    return { endpoints, ruleSets: used, prefixes: input.prefixes };
+    return { endpoints, ruleSets, prefixes: input.prefixes };
   }
 
   originsOf(cookie: number): readonly PolicyOrigin[] {
-    const content = cookie === 0 ? undefined : this.#cookies.contentOf(cookie);
-    return content === undefined ? [] : (JSON.parse(content) as PolicyOrigin[]);
+    return this.#numbers.originsOf(cookie);
   }
 
-  #endpointPlan(
-    endpoint: number,
-    resolved: ResolvedPolicy["entries"],
-    used: Set<number>,
-  ): EndpointPlan {
-    const entries = resolved.map((entry): PolicyMapEntry => {
-      const { l7, origins } = entry;
-      const cookie = origins.length === 0 ? 0 : this.#cookies.numberOf(JSON.stringify(origins));
-      const ruleSet = l7 === undefined ? NO_RULE_SET : this.#ruleSets.numberOf(l7, origins);
-      if (ruleSet !== NO_RULE_SET) used.add(ruleSet);
-      return mapEntry(entry, { ruleSet, cookie });
-    });
-    return { endpoint, entries, fingerprint: JSON.stringify(entries) };
+  #number({ endpoints }: PlanInput): {
+    contents: Map<SubjectPolicy, MapContent>;
+    ruleSets: Set<number>;
+  } {
+    const contents = new Map<SubjectPolicy, MapContent>();
+    for (const { policy } of endpoints) {
+      if (contents.has(policy)) continue;
+      contents.set(policy, this.#contents.get(policy) ?? new MapContent(policy, this.#numbers));
+    }
+    const uses = [...contents.values()].flatMap((content) => content.uses());
+    return { contents, ruleSets: this.#numbers.plan(uses) };
+  }
+
+  #ruleSetsOf(content: MapContent): Set<number> {
+    const numbers = content.uses().map((use) => this.#numbers.ruleSetOf(use.key));
+    return new Set(numbers.filter((number) => number !== NO_RULE_SET));
   }
 }

@@ -6,45 +6,39 @@
 import type { Logger } from "pino";
 import { ProblemError } from "../admin/problem.ts";
 import type { AppliedPolicy, ApplyResult, PolicyFile, PolicyView } from "../admin/types.ts";
-import type { IdentityAllocator } from "../identity/allocator.ts";
 import {
-  cidrPrefixesOf,
+  type ApplyFeatures,
   documentKey,
   type PluginStates,
   type PolicyCondition,
-  PolicyConflictError,
+  type PolicyConflictError,
   type PolicyDocument,
   type PolicyFileDeps,
   type PolicyProblem,
   PolicyRepository,
+  type PolicySources,
   parsePolicyFile,
   policyConditions,
-  resolvePolicy,
-  SelectorCache,
 } from "../policy/index.ts";
-import type { PolicySubject, ResolvedPolicy } from "../policy/types.ts";
+import type { L7Rules } from "../policy/types.ts";
 import type { Store } from "../store/store.ts";
 import type { Enforcer } from "./enforcer.ts";
-import type { Planner } from "./planner.ts";
-import { APPLY_FEATURES, problemOf, type ReadPolicies, readPolicyFiles } from "./policy-reader.ts";
+import { overflowConditions } from "./overflow-condition.ts";
+import { type Conflict, PolicyPlanning, type PolicyPlanningDeps } from "./policy-planning.ts";
+import { problemOf, type ReadPolicies, readPolicyFiles } from "./policy-reader.ts";
 import type { RuleSets } from "./rule-sets.ts";
-import type { Plan } from "./types.ts";
+import { subjectName } from "./types.ts";
 
-export interface PolicyServiceDeps {
+export interface PolicyServiceDeps extends PolicyPlanningDeps {
   log: Logger;
   store: Store;
-  identities: IdentityAllocator;
-  planner: Planner;
   enforcer: Enforcer;
   ruleSets: RuleSets;
-  subjects: () => PolicySubject[];
   parsing: PolicyFileDeps;
+  features: ApplyFeatures;
+  /** What policies refer to; `sourcesChanged` when it changes. */
+  sources: PolicySources;
   cluster: string;
-}
-
-interface Conflict {
-  subject: PolicySubject;
-  error: PolicyConflictError;
 }
 
 interface PolicyRow {
@@ -59,9 +53,8 @@ const RETRY_MS = 1_000;
 export class PolicyService {
   readonly #deps: PolicyServiceDeps;
   readonly #log: Logger;
+  readonly #planning: PolicyPlanning;
   #repository: PolicyRepository;
-  /** Identities held for the prefixes of the plan in force. */
-  #held: readonly number[] = [];
   #conflicts: readonly string[] = [];
   #tail: Promise<unknown> = Promise.resolve();
   #retry: NodeJS.Timeout | undefined;
@@ -69,9 +62,11 @@ export class PolicyService {
   constructor(deps: PolicyServiceDeps) {
     this.#deps = deps;
     this.#log = deps.log.child({ part: "policy" });
+    this.#planning = new PolicyPlanning(deps);
     this.#repository = new PolicyRepository({
       cluster: deps.cluster,
-      features: APPLY_FEATURES,
+      features: deps.features,
+      sources: deps.sources,
     });
   }
 
@@ -121,12 +116,16 @@ export class PolicyService {
 
   /** What of the accepted policies is not in force as written. */
   conditions(plugins: PluginStates): PolicyCondition[] {
-    return policyConditions(this.#repository, plugins);
+    const { enforcer, subjects } = this.#deps;
+    return [
+      ...policyConditions(this.#repository, plugins),
+      ...overflowConditions(this.#repository, subjects(), enforcer.overflows),
+    ];
   }
 
   /** Everything that can be said of the files without changing anything. */
-  validate(files: PolicyFile[]): ApplyResult {
-    const { documents, errors, warnings } = this.#read(files);
+  validate(files: PolicyFile[], forApply: boolean): ApplyResult {
+    const { documents, errors, warnings } = this.#read(files, forApply);
     const applied = documents.map((document) => ({ ...named(document), revision: 0 }));
     return { applied, errors, warnings };
   }
@@ -136,7 +135,7 @@ export class PolicyService {
    * them, and throws ProblemError 503 when that failed; the policies stay wanted and are retried.
    */
   async apply(files: PolicyFile[], wait: boolean): Promise<ApplyResult> {
-    const { documents, errors, warnings } = this.#read(files);
+    const { documents, errors, warnings } = this.#read(files, true);
     if (documents.length === 0) return { applied: [], errors, warnings };
     const change = (candidate: PolicyRepository): void => {
       candidate.upsertAll(documents);
@@ -178,6 +177,12 @@ export class PolicyService {
     await this.#enforceSoon();
   }
 
+  /** Groups or services that policies refer to have changed. */
+  async sourcesChanged(): Promise<void> {
+    const changed = await this.#serial(async () => this.#repository.sourcesChanged());
+    if (changed) await this.#enforceSoon();
+  }
+
   /**
    * Which versions there are or serve has changed. Settles when the proxy serves accordingly; maps
    * are written only when rules that no version could serve now have one.
@@ -193,9 +198,10 @@ export class PolicyService {
     }
   }
 
-  #read(files: PolicyFile[]): ReadPolicies {
-    const { parsing, ruleSets } = this.#deps;
-    return readPolicyFiles(files, { parsing, checkRules: (l7) => ruleSets.check(l7) });
+  #read(files: PolicyFile[], forApply: boolean): ReadPolicies {
+    const { parsing, features, ruleSets } = this.#deps;
+    const checkRules = (l7: L7Rules): void => ruleSets.check(l7);
+    return readPolicyFiles(files, { parsing, features, forApply, checkRules });
   }
 
   /** Computes with the change; only if that works does it become the wanted state. */
@@ -205,9 +211,9 @@ export class PolicyService {
   ): Promise<{ errors: PolicyProblem[] }> {
     const candidate = this.#repository.clone();
     change(candidate);
-    const conflicts: Conflict[] = [];
+    let conflicts: Conflict[];
     try {
-      await this.#plan(candidate, async () => false, conflicts);
+      conflicts = await this.#planning.check(candidate);
     } catch (error) {
       if (documents.length === 0) throw error;
       return { errors: documents.map((document) => problemOf(document, error)) };
@@ -226,12 +232,13 @@ export class PolicyService {
 
   #persist(candidate: PolicyRepository): void {
     const { store } = this.#deps;
-    store.put("policy-revision", String(candidate.revision));
+    const rows = [{ key: "policy-revision", value: String(candidate.revision) }];
     for (const { document, revision } of candidate.list()) {
       if (this.#repository.get(document)?.revision === revision) continue;
       const row: PolicyRow = { object: document.object, file: document.source.file, revision };
-      store.put(`policies/${documentKey(document)}`, JSON.stringify(row));
+      rows.push({ key: `policies/${documentKey(document)}`, value: JSON.stringify(row) });
     }
+    store.putAll(rows);
     for (const { document } of this.#repository.list()) {
       if (candidate.get(document) === undefined) store.delete(`policies/${documentKey(document)}`);
     }
@@ -247,14 +254,11 @@ export class PolicyService {
     clearTimeout(this.#retry);
     return this.#serial(async () => {
       try {
-        const conflicts: Conflict[] = [];
-        const enforce = async (plan: Plan): Promise<boolean> => {
-          await this.#deps.enforcer.enforce(plan, this.#repository.revision);
-          return true;
-        };
-        await this.#plan(this.#repository, enforce, conflicts);
+        const conflicts = await this.#planning.run(this.#repository, (plan) =>
+          this.#deps.enforcer.enforce(plan, this.#repository.revision),
+        );
         this.#conflicts = conflicts.map(
-          ({ subject, error }) => `endpoint ${subject.namespace}/${subject.name}: ${error.message}`,
+          ({ subject, error }) => `${subjectName(subject)}: ${error.message}`,
         );
       } catch (cause) {
         this.#retryLater();
@@ -269,62 +273,9 @@ export class PolicyService {
     });
   }
 
-  /** Its map stays as it is; a new endpoint has none, so everything of it is dropped. */
-  #resolve(
-    subject: PolicySubject,
-    conflicts: Conflict[],
-    resolve: () => ResolvedPolicy,
-  ): ResolvedPolicy | undefined {
-    try {
-      return resolve();
-    } catch (error) {
-      if (!(error instanceof PolicyConflictError)) throw error;
-      conflicts.push({ subject, error });
-      return undefined;
-    }
-  }
-
   #retryLater(): void {
     this.#retry = setTimeout(() => void this.refresh().catch(() => {}), RETRY_MS);
     this.#retry.unref();
-  }
-
-  /**
-   * Computes a plan with an identity held for every prefix it names. When `use` says that the plan
-   * is in force now, they stay held and those of the plan before are released. Endpoints on which
-   * policies contradict each other are left out and go to `conflicts`.
-   */
-  async #plan(
-    repository: PolicyRepository,
-    use: (plan: Plan) => Promise<boolean>,
-    conflicts: Conflict[],
-  ): Promise<void> {
-    const { identities, planner } = this.#deps;
-    const prefixes = new Map<string, number>();
-    let unneeded: readonly number[] = [];
-    try {
-      for (const prefix of cidrPrefixesOf(repository)) {
-        prefixes.set(prefix, (await identities.acquireCidr(prefix)).id);
-        unneeded = [...prefixes.values()];
-      }
-      const selectors = new SelectorCache(identities.list());
-      const subjects = this.#deps.subjects();
-      const namedPortsOf = namedPortsByIdentity(subjects);
-      const plan = planner.plan({
-        subjects,
-        prefixes,
-        resolve: (subject) =>
-          this.#resolve(subject, conflicts, () =>
-            resolvePolicy(repository, selectors, subject, { namedPortsOf }),
-          ),
-      });
-      if (await use(plan)) {
-        unneeded = this.#held;
-        this.#held = [...prefixes.values()];
-      }
-    } finally {
-      for (const id of unneeded) await identities.release(id);
-    }
   }
 
   #serial<T>(task: () => Promise<T>): Promise<T> {
@@ -334,17 +285,6 @@ export class PolicyService {
     });
     return result;
   }
-}
-
-/** Of the pods of this node; pods of one identity may name different ports alike. */
-function namedPortsByIdentity(
-  subjects: readonly PolicySubject[],
-): (identity: number) => PolicySubject["namedPorts"] {
-  const ports = new Map<number, PolicySubject["namedPorts"][number][]>();
-  for (const { identity, namedPorts } of subjects) {
-    ports.set(identity.id, [...(ports.get(identity.id) ?? []), ...namedPorts]);
-  }
-  return (identity) => ports.get(identity) ?? [];
 }
 
 function isParty(document: PolicyDocument, { policies }: PolicyConflictError): boolean {

@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import { PluginRuleError } from "../../runtime/isolate/index.ts";
 import type { L7Rules } from "../policy/index.ts";
-import { readPolicyFiles } from "./policy-reader.ts";
+import { featuresOf, readPolicyFiles } from "./policy-reader.ts";
 
 const policy = (rules: string) =>
   "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {name: p}\nspec:\n" +
@@ -12,7 +12,7 @@ const RULES = "spec.ingress[1].toPorts[0].rules";
 
 function read(rules: string, checkRules: (rules: L7Rules) => void, plugins?: () => undefined) {
   const parsing = { checkPattern: () => undefined, ...(plugins ? { plugins } : {}) };
-  const deps = { parsing, checkRules };
+  const deps = { parsing, checkRules, features: {}, forApply: true };
   return readPolicyFiles([{ file: "f.yaml", text: policy(rules) }], deps);
 }
 
@@ -65,4 +65,40 @@ test("a plugin that is not there is not asked, and the policy is taken with a wa
   expect(result.documents).toHaveLength(1);
   expect(result.errors).toEqual([]);
   expect(result.warnings).toMatchObject([{ path: `${RULES}.l7proto`, line: 6 }]);
+});
+
+test("what is not enforced is an error for those who apply, a warning for those who ask", () => {
+  const text =
+    "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {name: p}\nspec:\n" +
+    "  endpointSelector: {}\n  egress:\n" +
+    '  - {toPorts: [{ports: [{port: "53"}], rules: {dns: [{matchName: a.b}]}}]}\n' +
+    "  - {toFQDNs: [{matchName: a.b}], toPorts: [{ports: [{port: '1', protocol: TCP}], " +
+    "rules: {http: [{headerMatches: [{name: a, mismatch: ADD}]}]}}]}\n";
+  const paths = [
+    "spec.egress[0].toPorts[0].rules.dns",
+    "spec.egress[1].toFQDNs",
+    "spec.egress[1].toPorts[0].rules.http[0].headerMatches[0].mismatch",
+  ];
+  const checkRules = () => {
+    throw new Error("asked about rules that are refused without it");
+  };
+  const deps = { parsing: { checkPattern: () => undefined }, features: {}, checkRules };
+  const files = [{ file: "f.yaml", text }];
+  const applied = readPolicyFiles(files, { ...deps, forApply: true });
+  expect(applied.errors.map(({ path }) => path)).toEqual(paths);
+  expect(applied).toMatchObject({ documents: [], warnings: [] });
+  const asked = readPolicyFiles(files, { ...deps, forApply: false });
+  expect(asked.errors).toEqual([]);
+  expect(asked.documents).toHaveLength(1);
+  expect(asked.warnings.map(({ path }) => path)).toEqual(paths);
+  expect(asked.warnings[0]?.message).toBe(
+    "DNS rules are not enforced by this version; the policy is refused on apply",
+  );
+});
+
+test("options of the agent are features", () => {
+  const options = { nodeSelectorLabels: true, extendedIpProtocols: false };
+  expect(featuresOf(options)).toMatchObject({
+    ...{ peerNamedPorts: true, nodeSelectorLabels: true, extendedProtocols: false },
+  });
 });

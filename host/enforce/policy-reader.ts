@@ -16,15 +16,34 @@ import {
   validateForApply,
 } from "../policy/index.ts";
 import { l7BlocksOf } from "../policy/l7-blocks.ts";
+import { formatPath } from "../policy/problem.ts";
 import type { L7RuleBlock } from "../policy/schema/l7.ts";
 import { translateL7 } from "../policy/translate/l7.ts";
 import type { L7Rules } from "../policy/types.ts";
 
-/** What this agent is able to do of what the language leaves open. */
-export const APPLY_FEATURES: ApplyFeatures = { peerNamedPorts: true };
+/** What every agent is able to do of what the language leaves open; options add to it. */
+export const APPLY_FEATURES: ApplyFeatures = { peerNamedPorts: true, tiers: true };
+
+/** What an agent with these options is able to do. */
+export function featuresOf(options: {
+  nodeSelectorLabels: boolean;
+  extendedIpProtocols: boolean;
+}): ApplyFeatures {
+  return {
+    ...APPLY_FEATURES,
+    nodeSelectorLabels: options.nodeSelectorLabels,
+    extendedProtocols: options.extendedIpProtocols,
+  };
+}
 
 export interface PolicyReaderDeps {
   parsing: PolicyFileDeps;
+  features: ApplyFeatures;
+  /**
+   * Whether what is not enforced is an error, as it is for those who apply. Otherwise it is a
+   * warning.
+   */
+  forApply: boolean;
   /**
    * Throws what is wrong when a plugin does not take the rules. Not asked about plugins that
    * `parsing.plugins` does not know: those are warnings.
@@ -47,25 +66,40 @@ export function readPolicyFiles(
   const read: ReadPolicies = { documents: [], errors: [], warnings: [] };
   for (const { file, text } of files) {
     const { documents, errors, warnings } = parsePolicyFile(text, file, deps.parsing);
+    const refused = documents.flatMap((document) => validateForApply(document, deps.features));
     const problems = [
       ...errors,
-      ...documents.flatMap((document) => validateForApply(document, APPLY_FEATURES)),
-      ...documents.flatMap((document) => checkRules(document, deps)),
+      ...(deps.forApply ? refused : []),
+      ...documents.flatMap((document) => checkRules(document, refused, deps)),
     ];
     if (problems.length === 0) read.documents.push(...documents);
     read.errors.push(...problems);
     read.warnings.push(...warnings);
+    if (!deps.forApply) read.warnings.push(...refused.map(refusedOnApply));
   }
   return read;
 }
 
-/** Asks the plugins whether they take the rules. */
-function checkRules(document: PolicyDocument, deps: PolicyReaderDeps): PolicyProblem[] {
-  if (document.kind === "NetworkPolicy" || document.kind === "VisibilityPolicy") return [];
-  if (validateForApply(document, APPLY_FEATURES).length > 0) return [];
+function refusedOnApply(problem: PolicyProblem): PolicyProblem {
+  return { ...problem, message: `${problem.message}; the policy is refused on apply` };
+}
+
+/** Asks the plugins whether they take the rules; not about what is refused without them. */
+function checkRules(
+  document: PolicyDocument,
+  refused: readonly PolicyProblem[],
+  deps: PolicyReaderDeps,
+): PolicyProblem[] {
+  if (!("l7" in document)) return [];
   const { plugins } = deps.parsing;
   const problems: PolicyProblem[] = [];
   for (const { path, block } of l7BlocksOf(document.object)) {
+    const { source } = document;
+    const place = formatPath([...source.path, ...path]);
+    const isRefused = refused.some(
+      (one) => one.document === source.document && one.path.startsWith(`${place}.`),
+    );
+    if (isRefused) continue;
     // The object has passed the schema, so its blocks have this shape.
     const l7 = translateL7(block as L7RuleBlock, document.l7);
     if (!l7) continue;

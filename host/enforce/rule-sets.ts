@@ -57,9 +57,15 @@ export class RuleSets {
       entry = { l7, reference, forms: new Map(), policies: new Set() };
       this.#entries.set(number, entry);
     }
-    for (const { namespace, name } of origins) entry.policies.add(policyName(namespace, name));
+    this.addPolicies(number, origins);
     this.#complete(entry, digests);
     return number;
+  }
+
+  /** These policies have the rule set too. */
+  addPolicies(number: number, origins: readonly PolicyOrigin[]): void {
+    const entry = this.#entries.get(number);
+    for (const { namespace, name } of origins) entry?.policies.add(policyName(namespace, name));
   }
 
   /** Whether the version that serves takes the rules; throws what its `compile` throws. */

@@ -1,7 +1,8 @@
 /** What enforcing needs of its neighbours, declared narrowly, and what it reports. */
 import type { ProxyState } from "../../runtime/contract/control.ts";
-import type { PolicyMapEntry } from "../datapath/types.ts";
-import type { PolicyOrigin } from "../policy/types.ts";
+import type { PolicyChange, PolicyRows, RowPacker } from "../datapath/policy-rows.ts";
+import type { FilledPolicy, PolicyPlacement } from "../datapath/policy-writer.ts";
+import type { PolicyOrigin, PolicySubject } from "../policy/types.ts";
 
 /** The proxy as the enforcer sees it; host/proxy/supervisor.ts. */
 export interface ProxySide {
@@ -11,30 +12,56 @@ export interface ProxySide {
 
 /** The kernel as the enforcer sees it; host/datapath. */
 export interface KernelSide {
-  setPolicy(endpoint: number, entries: readonly PolicyMapEntry[]): void;
+  fillPolicy(rows: PolicyRows): Promise<FilledPolicy>;
+  placePolicies(placements: readonly PolicyPlacement[]): Promise<void>;
+  changePolicy(endpoint: number, change: PolicyChange): Promise<void>;
   bumpEpoch(): void;
 }
 
 /** Prefixes that policies name; host/ipcache. */
 export interface PrefixSide {
-  upsert(source: "policy", prefix: string, identity: number): void;
-  delete(source: "policy", prefix: string): void;
+  upsert(source: "generated", prefix: string, identity: number): unknown;
+  delete(source: "generated", prefix: string): unknown;
+}
+
+/** What a policy map is to hold (map-content.ts); endpoints of one policy share it. */
+export interface PolicyContent {
+  /** Rows. */
+  readonly count: number;
+  /** Equal versions, equal rows. */
+  readonly version: number;
+  /** All rows, into a buffer for as many as a map holds; valid until it is used again. */
+  pack(buffer: RowPacker): PolicyRows;
+  /** From the rows of a version to these; undefined: only the whole will do. */
+  changeFrom(version: number): PolicyChange | undefined;
+  /** Everybody who has rows of this content has these now. */
+  settle(): void;
 }
 
 /** One endpoint's policy map, ready to be written. */
 export interface EndpointPlan {
   endpoint: number;
-  entries: PolicyMapEntry[];
-  /** Equal text, equal map. */
-  fingerprint: string;
+  content: PolicyContent;
+  /** Rule sets that its entries name. */
+  ruleSets: ReadonlySet<number>;
 }
 
 /** Everything one revision puts in force; computing it changes nothing. */
 export interface Plan {
-  endpoints: EndpointPlan[];
+  endpoints: readonly EndpointPlan[];
+  /** All that entries name. */
   ruleSets: ReadonlySet<number>;
   /** CIDR prefixes that stand for an identity of their own. */
   prefixes: ReadonlyMap<string, number>;
+}
+
+/** An endpoint whose policy has more entries than a map holds. */
+export interface Overflow {
+  endpoint: number;
+  entries: number;
+  entriesMax: number;
+  /** Its map is empty, so everything of it is dropped; else it keeps the last one it had. */
+  isLockedDown: boolean;
 }
 
 export interface Enforcement {
@@ -47,4 +74,9 @@ export interface Enforcement {
 /** A rule set or verdict cookie, back to the policies behind it. */
 export interface OriginLookup {
   originsOf(cookie: number): readonly PolicyOrigin[];
+}
+
+/** How the policy service names an endpoint to people. */
+export function subjectName({ namespace, name, endpoint }: PolicySubject): string {
+  return name === undefined ? `endpoint ${endpoint}` : `endpoint ${namespace}/${name}`;
 }

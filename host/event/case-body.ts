@@ -12,6 +12,7 @@ const bodySchema = z.object({
     z.object({
       direction: z.enum(["request", "response"]),
       bytes: z.base64(),
+      unseen: z.number().int().min(1).exactOptional(),
       end: z.enum(["open", "closed", "failed"]),
       now: z.string().regex(/^\d{1,20}$/),
     }),

@@ -234,7 +234,7 @@ class Connection implements ProxyConnection {
   readonly worker: number;
   readonly id: number;
   errorReported = false;
-  deniedAt: bigint | undefined;
+  shownAt: bigint | undefined;
   #text: string | undefined;
   #open: OpenBody | undefined;
 

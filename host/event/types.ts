@@ -32,8 +32,11 @@ export interface ProxyConnection {
   readonly open: OpenBody | undefined;
   /** Set once a record with verdict `error` was delivered. */
   errorReported: boolean;
-  /** Time of the flow that shows its end or its last denial: names that flow. */
-  deniedAt: bigint | undefined;
+  /**
+   * Time of the flow that shows its last denial or error, its malformed end, or the fault that its
+   * bytes set off: names that flow, and by it the case of the connection.
+   */
+  shownAt: bigint | undefined;
 }
 
 export interface ProxyFault {

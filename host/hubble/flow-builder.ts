@@ -79,7 +79,9 @@ export class FlowBuilder implements RecordSink {
     for (const [index, verdict] of verdicts.entries()) {
       const time = this.#clock.distinct(record.time, record.connection.worker + 1);
       const stage = connection.stages[index] ?? NO_STAGE;
-      if (verdict === Verdict.DROPPED) record.connection.deniedAt = time;
+      if (verdict === Verdict.DROPPED || verdict === Verdict.ERROR) {
+        record.connection.shownAt = time;
+      }
       this.#deliver(new MessageFlow(record, { connection, stage, time, verdict }));
     }
   }
@@ -92,7 +94,7 @@ export class FlowBuilder implements RecordSink {
         summary: "Connection closed: policy does not allow it any more",
       });
     } else if (reason === "malformed" && !connection.errorReported) {
-      this.#failure(connection, time, {
+      connection.shownAt = this.#failure(connection, time, {
         verdict: Verdict.ERROR,
         summary: `Connection closed: not the protocol of plugin ${connection.open?.plugin.name}`,
       });
@@ -112,9 +114,11 @@ export class FlowBuilder implements RecordSink {
 
   fault(fault: ProxyFault): void {
     const { connection, plugin, message } = fault;
+    const time = this.#clock.distinct(fault.time, fault.worker + 1);
+    if (connection !== undefined) connection.shownAt = time;
     this.#deliver(
       new FailureFlow({
-        time: this.#clock.distinct(fault.time, fault.worker + 1),
+        time,
         verdict: Verdict.ERROR,
         connection: connection === undefined ? undefined : this.#join(connection),
         plugin: { ...plugin, fields: {}, fault: message },
@@ -136,15 +140,15 @@ export class FlowBuilder implements RecordSink {
     this.#deliver({ kind: "loss", time, source, count });
   }
 
+  /** The flow's own time. */
   #failure(
     connection: ProxyConnection,
     time: bigint,
     what: { verdict: Verdict; summary: string },
-  ): void {
+  ): bigint | undefined {
     const joined = this.#join(connection);
-    if (joined === undefined) return;
+    if (joined === undefined) return undefined;
     const distinct = this.#clock.distinct(time, connection.worker + 1);
-    connection.deniedAt = distinct;
     this.#deliver(
       new FailureFlow({
         time: distinct,
@@ -153,6 +157,7 @@ export class FlowBuilder implements RecordSink {
         ...what,
       }),
     );
+    return distinct;
   }
 
   #join(connection: ProxyConnection): JoinedConnection | undefined {

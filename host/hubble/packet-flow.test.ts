@@ -12,7 +12,7 @@ import {
 import { collectingBuilder, NODE, SYN } from "./testing/fixture.ts";
 
 const { INGRESS, EGRESS } = TrafficDirection;
-const { FORWARDED, DROPPED, REDIRECTED } = Verdict;
+const { FORWARDED, DROPPED, REDIRECTED, AUDIT } = Verdict;
 
 function message(entry: RingEntry | undefined): Flow {
   if (entry?.kind !== "flow") throw new Error("no flow");
@@ -93,6 +93,11 @@ describe("packet()", () => {
       { verdict: REDIRECTED, isReply: false },
     ],
     [
+      "a verdict of audit mode",
+      { type: 5, verdict: 0, reason: 0, audited: true },
+      { verdict: AUDIT, isReply: false, dropReason: 0, policyMatchType: 0 },
+    ],
+    [
       "a denying verdict",
       { type: 5, verdict: -133, isReply: undefined },
       { verdict: DROPPED, dropReasonDesc: 133, policyMatchType: 0 },
@@ -121,6 +126,11 @@ describe("packet()", () => {
       "a rule denies",
       { type: 5, cookie: 7, verdict: -181, direction: "egress" },
       { egressDeniedBy: ["web"] },
+    ],
+    [
+      "a rule would have denied",
+      { type: 5, cookie: 7, verdict: 0, audited: true },
+      { ingressDeniedBy: ["web"] },
     ],
     ["dropped for another reason", { type: 5, cookie: 7, verdict: -155 }, {}],
     ["no cookie", { type: 5, cookie: 0 }, {}],

@@ -69,8 +69,11 @@ class PacketFlow implements FlowFacts {
     this.policyMatchType = isVerdict ? event.reason : 0;
     const origins =
       isVerdict && event.cookie !== 0 ? getters.originsByCookie(event.cookie) : NO_ORIGINS;
-    const denied = this.verdict === Verdict.DROPPED;
-    const byPolicy = this.dropReason === DROP_POLICY || this.dropReason === DROP_POLICY_DENY;
+    const denied = this.verdict === Verdict.DROPPED || this.verdict === Verdict.AUDIT;
+    const byPolicy =
+      this.verdict === Verdict.AUDIT ||
+      this.dropReason === DROP_POLICY ||
+      this.dropReason === DROP_POLICY_DENY;
     this.allowedBy = denied ? NO_ORIGINS : origins;
     this.deniedBy = denied && byPolicy ? origins : NO_ORIGINS;
     this.packet = packetFacts(getters, event);
@@ -83,6 +86,7 @@ class PacketFlow implements FlowFacts {
 
 function verdictOf(event: DatapathEvent): Verdict {
   if (event.type === EVENT_TYPE.drop) return Verdict.DROPPED;
+  if (event.audited === true) return Verdict.AUDIT;
   if (event.type === EVENT_TYPE.trace || event.verdict === 0) return Verdict.FORWARDED;
   return event.verdict < 0 ? Verdict.DROPPED : Verdict.REDIRECTED;
 }

@@ -1,7 +1,6 @@
 /** The labels, prefixes, reserved numbers and allocation of identities. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { IdentityAllocator } from "./allocator.ts";
 import {
   cidrLabelKey,
   cidrLabels,
@@ -13,7 +12,6 @@ import {
 import { formatLabel, k8sLabel, labelSetKey, parseLabel, parseLabelSetKey } from "./label.ts";
 import { createLabelFilter, filterLabels, LabelFilterError } from "./label-filter.ts";
 import { podLabels } from "./pod-labels.ts";
-import { MemoryIdentityStore } from "./store.ts";
 
 describe("labels", () => {
   test.each([
@@ -179,105 +177,4 @@ describe("prefixes", () => {
       ),
     );
   });
-});
-
-describe("IdentityAllocator", () => {
-  const web = podLabels({ namespace: "default", labels: { app: "web", "pod-template-hash": "1" } });
-  const web2 = podLabels({
-    namespace: "default",
-    labels: { app: "web", "pod-template-hash": "2" },
-  });
-  const db = podLabels({ namespace: "default", labels: { app: "db" } });
-
-  function create(store = new MemoryIdentityStore()) {
-    const clock = { ms: 0 };
-    const allocator = new IdentityAllocator({ store, now: () => clock.ms, reuseDelayMs: 100 });
-    return { allocator, clock, store };
-  }
-
-  test("gives equal sets one number and different sets different ones", async () => {
-    const { allocator } = create();
-    const all = await Promise.all([web, web2, db, web].map((labels) => allocator.acquire(labels)));
-    expect(all.map(({ id }) => id)).toEqual([256, 256, 257, 256]);
-    expect(allocator.get(256)?.labels.some(({ key }) => key === "pod-template-hash")).toBe(false);
-    expect(allocator.list().map(({ id }) => id)).toEqual(expect.arrayContaining([1, 9, 256, 257]));
-  });
-
-  test("frees a number only after its last user and the delay", async () => {
-    const { allocator, clock } = create();
-    await allocator.acquire(web);
-    await allocator.acquire(web);
-    await allocator.release(256);
-    clock.ms = 1000;
-    expect(await allocator.collect()).toEqual([]);
-    await allocator.release(256);
-    clock.ms = 1099;
-    expect(await allocator.collect()).toEqual([]);
-    expect((await allocator.acquire(web)).id).toBe(256);
-    await allocator.release(256);
-    clock.ms = 1199;
-    expect(await allocator.collect()).toEqual([256]);
-    expect(allocator.get(256)).toBeUndefined();
-    expect((await allocator.acquire(db)).id).toBe(257);
-  });
-
-  test("keeps numbers over a restart and drops half-made ones", async () => {
-    const { allocator, store } = create();
-    await allocator.acquire(web);
-    await allocator.acquireCidr("10.0.0.0/8");
-    await store.createIfAbsent("identities/cluster/id/300", "k8s:half=made;");
-    await store.createIfAbsent("identities/cluster/id/99999", "k8s:out=of-range;");
-    const next = create(store).allocator;
-    await next.start();
-    expect((await next.acquire(db)).id).toBe(257);
-    expect((await next.acquire(web)).id).toBe(256);
-    expect((await next.acquireCidr("10.9.9.9/8")).id).toBe((1 << 24) + 1);
-    expect(await store.get("identities/cluster/id/300")).toBeUndefined();
-  });
-
-  test("two agents on one store agree", async () => {
-    const store = new MemoryIdentityStore();
-    const [a, b] = [create(store).allocator, create(store).allocator];
-    const [first, second] = await Promise.all([a.acquire(web), b.acquire(web)]);
-    expect(first.id).toBe(second.id);
-    const [third, fourth] = await Promise.all([
-      a.acquire(db),
-      b.acquire([...db, k8sLabel("x", "y")]),
-    ]);
-    expect(third.id).not.toBe(fourth.id);
-  });
-
-  test("reserved and well-known sets have their fixed numbers", async () => {
-    const { allocator } = create();
-    const dns = podLabels({
-      namespace: "kube-system",
-      serviceAccount: "coredns",
-      labels: { "k8s-app": "kube-dns", "pod-template-hash": "x" },
-    });
-    expect((await allocator.acquire(dns)).id).toBe(112);
-    expect((await allocator.acquire([parseLabel("reserved:host")])).id).toBe(1);
-    expect((await allocator.acquireCidr("0.0.0.0/0")).id).toBe(9);
-    expect((await allocator.acquireCidr("::/0")).id).toBe(10);
-    await allocator.release(112);
-    expect(await allocator.collect()).toEqual([]);
-  });
-
-  test("says why it cannot", async () => {
-    const { allocator } = create();
-    await expect(allocator.acquireCidr("10.0.0.0")).rejects.toThrow("it is not a prefix");
-    await expect(allocator.acquire([])).rejects.toThrow("no label is left");
-    await expect(allocator.acquire([parseLabel("reserved:host"), ...web])).rejects.toThrow(
-      "reserved:host does not combine",
-    );
-  });
-
-  test("says so when the range is used up, and goes on after a release", async () => {
-    const { allocator, clock } = create();
-    for (let i = 256; i <= 65_535; i++) await allocator.acquire([k8sLabel("n", String(i))]);
-    await expect(allocator.acquire(web)).rejects.toThrow("all 65280 cluster numbers are in use");
-    await allocator.release(4000);
-    clock.ms = 100;
-    await allocator.collect();
-    expect((await allocator.acquire(web)).id).toBe(4000);
-  }, 60_000);
 });

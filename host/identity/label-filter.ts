@@ -3,6 +3,7 @@
  * pod index, …) would give each pod an identity of its own; the filter keeps them out. Rules and
  * their precedence are Cilium's (policy-semantics.md, section 3).
  */
+import { RE2JS } from "re2js";
 import type { Label } from "../policy/types.ts";
 import { SOURCE_RESERVED } from "./label.ts";
 
@@ -10,8 +11,8 @@ export interface LabelFilterRule {
   exclude: boolean;
   /** "" is every source. */
   source: string;
-  /** Matches the start of the key; the length it matches decides between rules. */
-  pattern: RegExp;
+  /** Characters matched at the start of the key, -1 for none; the length decides between rules. */
+  matchedLength: (key: string) => number;
 }
 
 export interface LabelFilter {
@@ -55,7 +56,7 @@ const DEFAULT_RULES = [
 export function createLabelFilter(operatorRules: readonly string[] = []): LabelFilter {
   const added = operatorRules.filter((text) => text !== "").map(parseRule);
   return {
-    rules: [...DEFAULT_RULES.map(parseRule), ...added],
+    rules: [...DEFAULT_RULES.map((text) => parseRule(text)), ...added],
     allowList: added.some((rule) => !rule.exclude),
   };
 }
@@ -72,7 +73,13 @@ function parseRule(text: string): LabelFilterRule {
     );
   }
   try {
-    return { exclude, source, pattern: new RegExp(pattern, "y") };
+    // Pods choose the keys, so the pattern must run in linear time.
+    const compiled = RE2JS.compile(pattern);
+    const matchedLength = (key: string): number => {
+      const matcher = compiled.matcher(key);
+      return matcher.lookingAt() ? matcher.end() : -1;
+    };
+    return { exclude, source, matchedLength };
   } catch (cause) {
     throw new LabelFilterError(
       `Cannot read label filter ${JSON.stringify(text)}: its pattern does not compile`,
@@ -101,6 +108,5 @@ function isKept(label: Label, filter: LabelFilter): boolean {
 
 function matchedLength(rule: LabelFilterRule, label: Label): number {
   if (rule.source !== "" && rule.source !== label.source) return -1;
-  rule.pattern.lastIndex = 0;
-  return rule.pattern.test(label.key) ? rule.pattern.lastIndex : -1;
+  return rule.matchedLength(label.key);
 }

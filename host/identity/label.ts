@@ -57,11 +57,19 @@ export function sortLabels(labels: Iterable<Label>): Label[] {
   return [...byText.entries()].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, label]) => label);
 }
 
-/** Equal for equal label sets, whatever their order. Ends every label with `;` (Cilium's key). */
+/**
+ * Equal for equal label sets, whatever their order; Cilium's text, which is part of keys that
+ * agents share: by label key, every label with its `=` and a `;`.
+ */
 export function labelSetKey(labels: Iterable<Label>): string {
-  let key = "";
-  for (const label of sortLabels(labels)) key += `${formatLabel(label)};`;
-  return key;
+  return sortLabels(labels)
+    .sort((a, b) => compare(a.key, b.key) || compare(a.source, b.source))
+    .map(({ source, key, value }) => `${source}:${key}=${value};`)
+    .join("");
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : Number(a > b);
 }
 
 /** Inverse of `labelSetKey`. Kubernetes forbids `;` in keys and values. */

@@ -27,15 +27,12 @@ export const IDENTITY = {
   ingress: 8,
   worldIpv4: 9,
   worldIpv6: 10,
+  /** 11 to 14 stand for groups of peers in policy maps of others; no address ever has them. */
+  aggregateCluster: 11,
+  aggregateClustermesh: 12,
+  aggregateWorld: 13,
+  aggregateRemoteNode: 14,
 } as const;
-
-/** Numbers given out by the allocator, inclusive. */
-export const CLUSTER_IDENTITY_MIN = 256;
-export const CLUSTER_IDENTITY_MAX = 65_535;
-/** Bit 24 marks identities that only this node knows (CIDR, FQDN). */
-export const LOCAL_IDENTITY_FLAG = 1 << 24;
-export const LOCAL_IDENTITY_MIN = LOCAL_IDENTITY_FLAG + 1;
-export const LOCAL_IDENTITY_MAX = LOCAL_IDENTITY_FLAG + 0xff_ffff;
 
 /** Every reserved identity but 0, which has no labels and is never selected by them. */
 export const RESERVED_IDENTITIES: readonly Identity[] = [
@@ -89,9 +86,49 @@ const WELL_KNOWN: readonly WellKnown[] = [
   },
 ];
 
-/** Reserved and well-known identities of a cluster, by number. */
-export function fixedIdentities(cluster: string = DEFAULT_CLUSTER): Identity[] {
+/** Numbers an operator may give to pods by name, inclusive. */
+export const USER_RESERVED_MIN = 128;
+export const USER_RESERVED_MAX = 255;
+/** A pod with this label has the identity that the operator gave this name. */
+export const KEY_FIXED_IDENTITY = "io.cilium.fixed-identity";
+
+/** Name → number from 128 to 255, as `--fixed-identity-mapping` gives them. */
+export type FixedIdentityMapping = ReadonlyMap<string, number>;
+
+/**
+ * `128=name`, more of them after commas.
+ * @throws Error for a number that is not the user's, or a name or number given twice.
+ */
+export function parseFixedIdentityMapping(text: string): FixedIdentityMapping {
+  const mapping = new Map<string, number>();
+  for (const part of text.split(",")) {
+    const [, digits, name] =
+      /^(\d{1,5})=([a-zA-Z0-9]([-a-zA-Z0-9_.]{0,61}[a-zA-Z0-9])?)$/.exec(part) ?? [];
+    if (digits === undefined || name === undefined) {
+      throw new Error(`Cannot read "${part}": expected NUMBER=NAME, such as 128=backup`);
+    }
+    const id = Number(digits);
+    if (id < USER_RESERVED_MIN || id > USER_RESERVED_MAX) {
+      throw new Error(
+        `Cannot use ${id} for ${name}: expected ${USER_RESERVED_MIN} to ${USER_RESERVED_MAX}`,
+      );
+    }
+    const isReserved = RESERVED_IDENTITIES.some(({ labels: [label] }) => label?.key === name);
+    if (isReserved || mapping.has(name) || [...mapping.values()].includes(id)) {
+      throw new Error(`Cannot use ${part}: the name or the number is taken`);
+    }
+    mapping.set(name, id);
+  }
+  return mapping;
+}
+
+/** Reserved, well-known and the operator's identities of a cluster, by number. */
+export function fixedIdentities(
+  cluster: string = DEFAULT_CLUSTER,
+  mapping: FixedIdentityMapping = new Map(),
+): Identity[] {
   const identities = [...RESERVED_IDENTITIES];
+  for (const [name, id] of mapping) identities.push({ id, labels: [reservedLabel(name)] });
   for (const known of WELL_KNOWN) {
     const labels: Label[] = [
       ...Object.entries(known.labels).map(([key, value]) => k8sLabel(key, value)),

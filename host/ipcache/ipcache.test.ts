@@ -15,30 +15,49 @@ beforeEach(() => {
 });
 
 it("a policy's CIDR never takes a pod's address", () => {
-  ipcache.upsert("endpoint", "10.0.0.2/32", 256);
-  ipcache.upsert("policy", "10.0.0.2/32", 1 << 24);
+  ipcache.upsert("local", "10.0.0.2/32", 256);
+  ipcache.upsert("generated", "10.0.0.2/32", 1 << 24);
   expect(rows.get("10.0.0.2/32")).toBe(256);
-  ipcache.delete("endpoint", "10.0.0.2/32");
+  ipcache.delete("local", "10.0.0.2/32");
   expect(rows.get("10.0.0.2/32")).toBe(1 << 24);
-  ipcache.delete("policy", "10.0.0.2/32");
+  ipcache.delete("generated", "10.0.0.2/32");
   expect(rows.size).toBe(0);
 });
 
 it("a pod takes an address that a policy named first, and losing the policy changes nothing", () => {
-  ipcache.upsert("policy", "fd00:0::2/128", 1 << 24);
-  ipcache.upsert("endpoint", "fd00::2/128", 256);
-  ipcache.delete("policy", "fd00::2/128");
+  ipcache.upsert("generated", "fd00:0::2/128", 1 << 24);
+  ipcache.upsert("local", "fd00::2/128", 256);
+  ipcache.delete("generated", "fd00::2/128");
   expect([...rows]).toEqual([["fd00::2/128", 256]]);
 });
 
 it("prune() removes exactly what nobody claims", () => {
   rows.set("10.1.0.0/16", 77);
   rows.set("10.0.0.0/8", 78);
-  ipcache.upsert("policy", "10.0.0.0/8", 78);
+  ipcache.upsert("generated", "10.0.0.0/8", 78);
   expect(ipcache.prune()).toBe(1);
   expect([...rows.keys()]).toEqual(["10.0.0.0/8"]);
 });
 
 it("refuses what is not a prefix", () => {
-  expect(() => ipcache.upsert("policy", "10.0.0.1", 1)).toThrow("not a CIDR");
+  expect(() => ipcache.upsert("generated", "10.0.0.1", 1)).toThrow("not a CIDR");
+});
+
+it.each([
+  ["kube-apiserver", "local"],
+  ["local", "kvstore"],
+  ["kvstore", "custom-resource"],
+  ["custom-resource", "k8s"],
+  ["k8s", "clustermesh"],
+  ["clustermesh", "directory"],
+  ["directory", "api"],
+  ["api", "generated"],
+  ["generated", "restored"],
+] as const)("%s is stronger than %s", (strong, weak) => {
+  expect(ipcache.upsert(weak, "10.0.0.1/32", 1)).toBe(true);
+  expect(ipcache.upsert(strong, "10.0.0.1/32", 2)).toBe(true);
+  expect(ipcache.upsert(weak, "10.0.0.1/32", 3)).toBe(false);
+  expect(rows.get("10.0.0.1/32")).toBe(2);
+  expect(ipcache.delete(strong, "10.0.0.1/32")).toBe(true);
+  expect(rows.get("10.0.0.1/32")).toBe(3);
 });

@@ -5,9 +5,28 @@
  */
 import { formatPrefix, parsePrefix } from "../identity/cidr.ts";
 
-/** Highest first. */
-const SOURCES = ["endpoint", "node", "policy", "default"] as const;
+/**
+ * Highest first, as Cilium's: the API server's own address; this node's pods and addresses; pods of
+ * other nodes; … ; prefixes that policies name (`generated`); what an agent before this one left.
+ */
+const SOURCES = [
+  "kube-apiserver",
+  "local",
+  "kvstore",
+  "custom-resource",
+  "k8s",
+  "clustermesh",
+  "directory",
+  "api",
+  "generated",
+  "restored",
+] as const;
 export type IpcacheSource = (typeof SOURCES)[number];
+
+/** Lower is stronger. */
+export function sourceRank(source: IpcacheSource): number {
+  return SOURCES.indexOf(source);
+}
 
 /** The kernel's map; host/datapath. */
 export interface IpcacheMap {
@@ -24,28 +43,34 @@ export class Ipcache {
     this.#map = map;
   }
 
-  upsert(source: IpcacheSource, prefix: string, identity: number): void {
+  /** True when the kernel's row has changed. */
+  upsert(source: IpcacheSource, prefix: string, identity: number): boolean {
     const key = canonical(prefix);
     const claims = this.#claims.get(key) ?? new Map<IpcacheSource, number>();
     const before = winner(claims);
     claims.set(source, identity);
     this.#claims.set(key, claims);
     const after = winner(claims);
-    if (after !== undefined && after !== before) this.#map.upsertIpcache(key, after);
+    if (after === undefined || after === before) return false;
+    this.#map.upsertIpcache(key, after);
+    return true;
   }
 
-  /** What the source did not claim is not an error. */
-  delete(source: IpcacheSource, prefix: string): void {
+  /** What the source did not claim is not an error. True when the kernel's row has changed. */
+  delete(source: IpcacheSource, prefix: string): boolean {
     const key = canonical(prefix);
     const claims = this.#claims.get(key);
-    if (claims === undefined || !claims.delete(source)) return;
+    const before = claims && winner(claims);
+    if (claims === undefined || !claims.delete(source)) return false;
     const next = winner(claims);
+    if (next === before) return false;
     if (next === undefined) {
       this.#claims.delete(key);
       this.#map.deleteIpcache(key);
     } else {
       this.#map.upsertIpcache(key, next);
     }
+    return true;
   }
 
   /** Removes what an earlier agent left in the kernel and nobody claims. Once, when all have. */

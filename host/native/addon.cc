@@ -12,7 +12,7 @@
 namespace imker
 {
 
-void ThrowErrno(Napi::Env env, int error, const char *syscall, const std::string &log)
+Napi::Error ErrnoError(Napi::Env env, int error, const char *syscall, const std::string &log)
 {
 	int positive = error < 0 ? -error : error;
 	const char *name = strerrorname_np(positive);
@@ -23,7 +23,12 @@ void ThrowErrno(Napi::Env env, int error, const char *syscall, const std::string
 	failure.Set("syscall", Napi::String::New(env, syscall));
 	if (!log.empty())
 		failure.Set("log", Napi::String::New(env, log));
-	throw failure;
+	return failure;
+}
+
+void ThrowErrno(Napi::Env env, int error, const char *syscall, const std::string &log)
+{
+	throw ErrnoError(env, error, syscall, log);
 }
 
 Bytes BytesOf(const Napi::CallbackInfo &info, size_t index)

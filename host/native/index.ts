@@ -23,6 +23,13 @@ export interface MapInfo {
   flags: number;
 }
 
+export interface ProgramInfo {
+  /** Instructions the verifier went through, over all paths; the kernel's bound is a million. */
+  verified: number;
+  /** Size of the program as the kernel has rewritten it; 8 bytes an instruction. */
+  bytes: number;
+}
+
 export interface LinkInfo {
   id: number;
   programId: number;
@@ -77,7 +84,10 @@ export interface Native {
   mapLookup(fd: number, key: Uint8Array, value: Uint8Array): boolean;
   mapUpdate(fd: number, key: Uint8Array, value: Uint8Array, flags: number): void;
   mapUpdateBatch(fd: number, keys: Uint8Array, values: Uint8Array, count: number): void;
+  /** In another thread; the arrays must be left alone until it has settled. */
+  mapFill(fd: number, keys: Uint8Array, values: Uint8Array, count: number): Promise<void>;
   mapDelete(fd: number, key: Uint8Array): boolean;
+  mapDeleteBatch(fd: number, keys: Uint8Array, count: number): void;
   mapNextKey(fd: number, key: Uint8Array | null, next: Uint8Array): boolean;
   mapLookupBatch(
     fd: number,
@@ -99,6 +109,7 @@ export interface Native {
     repeat: number,
     flags?: number,
   ): { result: number; bytes: number; nanoseconds: number };
+  programInfo(fd: number): ProgramInfo;
   linkCreate(program: number, target: number, attachType: number, flags?: number): number;
   linkUpdate(link: number, program: number): void;
   linkInfo(link: number): LinkInfo;

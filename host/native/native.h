@@ -16,6 +16,7 @@ namespace imker
 
 /* The JavaScript error of a failed call: code (ENOENT), errno, syscall, and a log if there is one.
  */
+Napi::Error ErrnoError(Napi::Env env, int error, const char *syscall, const std::string &log = {});
 [[noreturn]] void ThrowErrno(Napi::Env env, int error, const char *syscall,
 			     const std::string &log = {});
 

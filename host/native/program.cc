@@ -58,6 +58,20 @@ Napi::Value ProgramTestRun(const Napi::CallbackInfo &info)
 	return result;
 }
 
+/* (program fd) → {verified, bytes}: instructions the verifier went through, size as translated */
+Napi::Value ProgramInfo(const Napi::CallbackInfo &info)
+{
+	bpf_prog_info program = {};
+	uint32_t length = sizeof(program);
+	int error = bpf_obj_get_info_by_fd(FdOf(info, 0), &program, &length);
+	if (error)
+		ThrowErrno(info.Env(), error, "describe BPF program");
+	Napi::Object result = Napi::Object::New(info.Env());
+	result.Set("verified", Napi::Number::New(info.Env(), program.verified_insns));
+	result.Set("bytes", Napi::Number::New(info.Env(), program.xlated_prog_len));
+	return result;
+}
+
 /* (program fd, ifindex or namespace fd, attach type, flags | undefined) → fd. libbpf 1.1 has no
  * call for tcx. */
 Napi::Value LinkCreate(const Napi::CallbackInfo &info)
@@ -107,6 +121,7 @@ void RegisterProgram(Napi::Env env, Napi::Object exports)
 {
 	exports.Set("programLoad", Napi::Function::New<ProgramLoad>(env));
 	exports.Set("programTestRun", Napi::Function::New<ProgramTestRun>(env));
+	exports.Set("programInfo", Napi::Function::New<ProgramInfo>(env));
 	exports.Set("linkCreate", Napi::Function::New<LinkCreate>(env));
 	exports.Set("linkUpdate", Napi::Function::New<LinkUpdate>(env));
 	exports.Set("linkInfo", Napi::Function::New<LinkInfo>(env));

@@ -1,6 +1,6 @@
 /**
  * Cases of this node: made of what workers tell, kept on disk, found by their id or by the uuid of
- * the flow that shows the denial.
+ * the flow that shows the denial, the malformed end or the fault.
  */
 import type { Logger } from "pino";
 import { type Case, caseSchema } from "../../runtime/contract/case.ts";
@@ -24,10 +24,16 @@ export interface CasesDeps {
   recordOf: (uuid: string) => L7Record | undefined;
 }
 
+interface Shown {
+  connection: ProxyConnection;
+  /** Of the flow; undefined: what the connection says, which ends with the flow. */
+  time: bigint | undefined;
+}
+
 export class Cases {
   readonly #deps: CasesDeps;
-  /** Case id → its connection, for as long as the agent lives and the case is there. */
-  readonly #connections = new Map<string, ProxyConnection>();
+  /** Case id → what names its flow, for as long as the agent lives and the case is there. */
+  readonly #shown = new Map<string, Shown>();
 
   constructor(deps: CasesDeps) {
     this.#deps = deps;
@@ -40,11 +46,11 @@ export class Cases {
       const manifest = manifestOf(body.open.plugin.digest);
       const { id } = files.add(caseSchema.parse(caseContent(body, { rulesOf, manifest })));
       if (connection === undefined) return;
-      this.#connections.set(id, connection);
+      // A denial has its flow already, and the connection may go on and be denied again.
+      const time = body.cause === "denied" ? connection.shownAt : undefined;
+      this.#shown.set(id, { connection, time });
       const there = new Set(files.list().map((one) => one.id));
-      for (const old of this.#connections.keys()) {
-        if (!there.has(old)) this.#connections.delete(old);
-      }
+      for (const old of this.#shown.keys()) if (!there.has(old)) this.#shown.delete(old);
     } catch (error) {
       log.error({ error }, "Cannot keep a case");
     }
@@ -106,7 +112,8 @@ export class Cases {
   }
 
   #flowOf(id: string): string | undefined {
-    const time = this.#connections.get(id)?.deniedAt;
+    const shown = this.#shown.get(id);
+    const time = shown?.time ?? shown?.connection.shownAt;
     return time === undefined ? undefined : this.#deps.flowUuid(time);
   }
 }

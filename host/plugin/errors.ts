@@ -6,7 +6,7 @@
 /** The operator, or the bytes uploaded, asked for something that cannot be done as things are. */
 export class PluginRequestError extends Error {
   override readonly name = "PluginRequestError";
-  readonly status: 400 | 404 | 409 | 413 | 422 | 503;
+  readonly status: 400 | 404 | 409 | 413 | 422 | 429 | 503;
 
   constructor(status: PluginRequestError["status"], message: string, options?: ErrorOptions) {
     super(message, options);

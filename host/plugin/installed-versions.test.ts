@@ -1,7 +1,13 @@
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { addSignature, PACKAGE_BYTES_MAX, readPackage } from "../../runtime/contract/package.ts";
+import {
+  addSignature,
+  assemblePackage,
+  PACKAGE_BYTES_MAX,
+  readPackage,
+} from "../../runtime/contract/package.ts";
+import { guestComponent } from "../../runtime/isolate/guest-fixture.ts";
 import { generateKey, readPrivateKey, signPackage } from "./signing.ts";
 import {
   BUILD_MS,
@@ -35,6 +41,11 @@ function outcome(file: Uint8Array, granted?: ("emit" | "log" | "match")[]): stri
     const { status, message } = error as Error & { status?: number };
     return `${status} ${message}`;
   }
+}
+
+async function withSchema(schema: Record<string, unknown>): Promise<Uint8Array> {
+  const rules = { ...readPackage(good).manifest.rules, schema };
+  return packageOf({ name: "acme-echo", version: "1.0.0", rules });
 }
 
 /** A custom section named `imker:vectors`, appended. */
@@ -106,15 +117,30 @@ describe("InstalledVersions.install()", () => {
       /^422 .*emit.*not a capability of the manifest/,
     ],
     [
+      "a rule schema that nothing can be checked with",
+      async () => signPackage(await withSchema({ if: {} }), node.acme.key),
+      /^422 Cannot install acme-echo 1\.0\.0: Cannot read the rule schema/,
+    ],
+    [
+      "a rule schema so deep that no state could be written with it",
+      () => withSchema(JSON.parse(`${'{"a":'.repeat(9000)}1${"}".repeat(9000)}`)),
+      /^422 .*rules\.schema: nested too deep/, // before anybody looks for its signature
+    ],
+    [
+      "code that cannot start",
+      async () => {
+        const component = await guestComponent({ fields: '(data (i32.const 100000000) "x")' });
+        const { manifest } = readPackage(good);
+        return signPackage(assemblePackage(component, manifest, ""), node.acme.key);
+      },
+      /^422 Cannot install acme-echo 1\.0\.0: .*out of bounds/,
+    ],
+    [
       "code that is no plugin of this world",
       () => {
-        const manifest = readPackage(good).manifest;
-        return import("../../runtime/contract/package.ts").then(({ assemblePackage }) =>
-          signPackage(
-            assemblePackage(Buffer.of(0, 0x61, 0x73, 0x6d, 13, 0, 1, 0), manifest, ""),
-            node.acme.key,
-          ),
-        );
+        const nothing = Buffer.of(0, 0x61, 0x73, 0x6d, 13, 0, 1, 0);
+        const { manifest } = readPackage(good);
+        return signPackage(assemblePackage(nothing, manifest, ""), node.acme.key);
       },
       /^422 Cannot install acme-echo 1\.0\.0: Cannot prepare plugin/,
     ],

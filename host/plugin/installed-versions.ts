@@ -14,11 +14,12 @@ import {
   type PluginPackage,
   readPackage,
 } from "../../runtime/contract/package.ts";
-import { prepareImage } from "../../runtime/isolate/index.ts";
+import { instantiate, prepareImage } from "../../runtime/isolate/index.ts";
 import type { PluginImage } from "../../runtime/isolate/types.ts";
+import { ruleSchemaOf } from "../policy/rule-schema.ts";
 import type { Store } from "../store/store.ts";
 import { PluginRequestError } from "./errors.ts";
-import type { PackageFiles, StoredPackage } from "./package-files.ts";
+import type { PackageClaims, PackageFiles, StoredPackage } from "./package-files.ts";
 import { compareVersions } from "./semver.ts";
 import { signPackage } from "./signing.ts";
 import { MACHINE_KEY, type Trust } from "./trust.ts";
@@ -137,7 +138,7 @@ export class InstalledVersions {
         `Cannot install ${name} ${version}: there are ${VERSIONS_MAX} versions; remove some`,
       );
     }
-    this.#remember(content.digest, preparedImage(content));
+    this.#remember(content.digest, provedImage(content));
     this.#deps.files.write(content.digest, file);
     const row = this.#put({
       ...{ name, version, digest: content.digest, manifest: content.manifest },
@@ -188,6 +189,11 @@ export class InstalledVersions {
   /** The package as it stands on disk, checked. Throws when it is damaged. */
   package(digest: string): StoredPackage {
     return this.#deps.files.read(digest);
+  }
+
+  /** What its file says of itself, for looking on. Throws when it is damaged. */
+  claims(digest: string): PackageClaims {
+    return this.#deps.files.claims(digest);
   }
 
   /** Ready to be instantiated. Throws when its file is damaged or gone. */
@@ -263,6 +269,23 @@ function readUpload(file: Uint8Array): PluginPackage {
     if (!(cause instanceof PackageError)) throw cause;
     throw new PluginRequestError(422, cause.message, { cause });
   }
+}
+
+/**
+ * Proves that an upload is of use: its rules can be checked, and it can be started. What was
+ * installed once is not asked again: the answer must not change with the host's version.
+ */
+function provedImage(content: PluginPackage): PluginImage {
+  const image = preparedImage(content);
+  const { name, version } = content.manifest;
+  try {
+    ruleSchemaOf(content.manifest);
+    instantiate(image, { emit: () => {}, log: () => {}, match: () => false });
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new PluginRequestError(422, `Cannot install ${name} ${version}: ${reason}`, { cause });
+  }
+  return image;
 }
 
 /** Proves that the component is one of this world, imports what it may, and compiles. */

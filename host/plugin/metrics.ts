@@ -4,12 +4,16 @@
  */
 import { Counter, Gauge, Registry } from "prom-client";
 import type { ProxyStatus } from "../../runtime/contract/control.ts";
+import type { CaseFiles } from "./case-files.ts";
 import type { InstalledVersions } from "./installed-versions.ts";
 import type { PluginLifecycle } from "./lifecycle.ts";
+import type { Recordings } from "./recordings.ts";
 
 export interface MetricsDeps {
   installed: InstalledVersions;
   lifecycle: PluginLifecycle;
+  recordings: Pick<Recordings, "list">;
+  cases: Pick<CaseFiles, "list">;
   /** Undefined while there is no proxy. */
   proxyStatus: () => Promise<ProxyStatus | undefined>;
 }
@@ -23,6 +27,7 @@ export async function metricsText(deps: MetricsDeps): Promise<string> {
   set("gauge", "imker_agent_resident_bytes", "Memory of the agent", {}, process.memoryUsage.rss());
   set("gauge", "imker_proxy_up", "Whether a proxy serves", {}, status === undefined ? 0 : 1);
   addLifecycle(deps, set);
+  addEvidence(deps, set);
   if (status !== undefined) {
     addProxy(status, set);
     addVersions(deps, status, set);
@@ -56,6 +61,18 @@ function addLifecycle({ installed, lifecycle }: MetricsDeps, set: Set): void {
     const labels = { plugin: name, version, digest };
     set("gauge", "imker_plugin_active", "1: serves NAME; 0: installed", labels, serves);
   }
+}
+
+/** What workers told of, and could not, is among their events: `cases`, `cases_dropped`. */
+function addEvidence({ installed, recordings, cases }: MetricsDeps, set: Set): void {
+  for (const plugin of new Set(installed.list().map(({ name }) => name))) {
+    const running = recordings.list(plugin).length;
+    set("gauge", "imker_plugin_recordings", "Recordings that run", { plugin }, running);
+  }
+  const kept = cases.list();
+  const bytes = kept.reduce((sum, one) => sum + one.bytes, 0);
+  set("gauge", "imker_cases", "Cases on disk", {}, kept.length);
+  set("gauge", "imker_cases_bytes", "What they take", {}, bytes);
 }
 
 function addProxy(status: ProxyStatus, set: Set): void {

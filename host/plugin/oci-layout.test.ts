@@ -1,7 +1,11 @@
+import { execFileSync } from "node:child_process";
 import {
+  existsSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   symlinkSync,
   truncateSync,
@@ -11,7 +15,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { digestOf } from "../../runtime/contract/package.ts";
-import { ARTIFACT_TYPE, exportPackage, importPackages, OciLayoutError } from "./oci-layout.ts";
+import { OciLayoutError } from "./layout-files.ts";
+import { ARTIFACT_TYPE, exportPackage, importPackages } from "./oci-layout.ts";
 import { BUILD_MS, packageOf } from "./testing/fixture.ts";
 
 let folder: string;
@@ -97,5 +102,84 @@ describe("importPackages()", () => {
     damage();
     expect(() => importPackages(folder)).toThrow(OciLayoutError);
     expect(() => importPackages(folder)).toThrow(message);
+  });
+});
+
+describe("a layout in a tar archive", () => {
+  const tar = (): string => join(folder, "layout.tar");
+  const run = (...args: string[]): string => execFileSync("tar", args).toString();
+
+  it("is unpacked by GNU tar to what stands in a folder", () => {
+    const [plain, unpacked] = [join(folder, "plain"), join(folder, "unpacked")];
+    for (const file of [one, two, one]) {
+      exportPackage(tar(), file);
+      exportPackage(plain, file);
+    }
+    expect(importPackages(tar()).map(digestOf)).toEqual([digestOf(two), digestOf(one)]);
+    mkdirSync(unpacked);
+    run("-C", unpacked, "-xf", tar());
+    expect(execFileSync("diff", ["-r", plain, unpacked]).toString()).toBe("");
+  });
+
+  it.each(["gnu", "posix", "ustar"])("is read as GNU tar packs a folder (%s)", (format) => {
+    exportPackage(join(folder, "plain"), one);
+    run(`--format=${format}`, "-C", join(folder, "plain"), "-cf", tar(), ".");
+    expect(importPackages(tar()).map(digestOf)).toEqual([digestOf(one)]);
+    exportPackage(tar(), two);
+    expect(importPackages(tar()).map(digestOf)).toEqual([digestOf(one), digestOf(two)]);
+  });
+
+  const pack = (...args: string[]): void => {
+    exportPackage(join(folder, "plain"), one);
+    run("-C", join(folder, "plain"), "-cf", tar(), ...args);
+  };
+  it.each<[string, () => void, RegExp]>([
+    ["nothing", () => {}, /layout\.tar:oci-layout: no such file/],
+    ["no archive", () => writeFileSync(tar(), "x".repeat(2000)), /no tar archive/],
+    ["an empty file", () => writeFileSync(tar(), ""), /no archive/],
+    ["a compressed one", () => pack("-z", "."), /it is compressed/],
+    ["a folder", () => mkdirSync(tar()), /not a regular file/],
+    ["a layout below its top", () => pack("--transform=s,^,up/,", "."), /not in the archive/],
+    [
+      "a link to a blob",
+      () => {
+        exportPackage(join(folder, "plain"), one);
+        const file = join(folder, "plain", blob(digestOf(one)));
+        renameSync(file, join(folder, "away"));
+        symlinkSync(join(folder, "away"), file);
+        run("-C", join(folder, "plain"), "-cf", tar(), ".");
+      },
+      /is a link/,
+    ],
+    [
+      "a cut one",
+      () => {
+        pack(".");
+        truncateSync(tar(), 20_000);
+      },
+      /cut short/,
+    ],
+    [
+      "other bytes",
+      () => {
+        exportPackage(join(folder, "plain"), one);
+        writeFileSync(join(folder, "plain", blob(digestOf(one))), two);
+        run("-C", join(folder, "plain"), "-cf", tar(), ".");
+      },
+      /not what its descriptor says/,
+    ],
+  ])("is refused: %s", (_, make, message) => {
+    make();
+    expect(() => importPackages(tar())).toThrow(OciLayoutError);
+    expect(() => importPackages(tar())).toThrow(message);
+  });
+
+  it("an archive of something else is left alone", () => {
+    writeFileSync(join(folder, "mine"), "mine");
+    run("-C", folder, "-cf", tar(), "mine");
+    const before = readFileSync(tar());
+    expect(() => exportPackage(tar(), one)).toThrow(/archive of something else/);
+    expect(readFileSync(tar()).equals(before)).toBe(true);
+    expect(existsSync(`${tar()}.part`)).toBe(false);
   });
 });

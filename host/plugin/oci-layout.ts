@@ -1,23 +1,12 @@
 /**
- * Packages in an OCI image layout (image-spec 1.1): a folder that registries' tools can copy to and
- * from. Each package is an artifact whose one layer is the package's file. Import looks at bytes
- * that nobody has vouched for: sizes are bounded, every blob is checked against its digest, names
- * are never taken for paths.
+ * Packages in an OCI image layout (image-spec 1.1), a folder or a tar archive, which registries'
+ * tools can copy to and from. Each package is an artifact whose one layer is the package's file.
+ * Import looks at bytes that nobody has vouched for: sizes are bounded, every blob is checked
+ * against its digest, names are never taken for paths.
  */
-import {
-  closeSync,
-  constants,
-  existsSync,
-  fstatSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  writeFileSync,
-} from "node:fs";
-import { join } from "node:path";
 import { z } from "zod";
 import { digestOf, PACKAGE_BYTES_MAX, readPackage } from "../../runtime/contract/package.ts";
+import { type LayoutFiles, OciLayoutError, openLayout } from "./layout-files.ts";
 
 export const ARTIFACT_TYPE = "application/vnd.imker.plugin.v1+wasm";
 const LAYER_TYPE = "application/wasm";
@@ -25,6 +14,8 @@ const INDEX_TYPE = "application/vnd.oci.image.index.v1+json";
 const MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json";
 const EMPTY_TYPE = "application/vnd.oci.empty.v1+json";
 const EMPTY = Buffer.from("{}");
+const LAYOUT = "oci-layout";
+const INDEX = "index.json";
 /** Of a manifest or an index, and of packages in one layout. */
 const JSON_BYTES_MAX = 1 << 20;
 const PACKAGES_MAX = 256;
@@ -54,113 +45,119 @@ const manifestSchema = z.looseObject({
 
 type Descriptor = z.output<typeof descriptor>;
 
-/** The folder is no layout, or one that does not hold what it says. */
-export class OciLayoutError extends Error {
-  override readonly name = "OciLayoutError";
-}
-
 /**
- * Adds a package to the layout in `folder`, which is made if it is not there. The same package
- * again changes nothing. Returns the name under which it stands, `NAME-VERSION`. Throws
- * OciLayoutError, PackageError, and what writing throws.
+ * Adds a package to the layout at `place` (layout-files.ts), which is made if it is not there. The
+ * same package again changes nothing. Returns the name under which it stands, `NAME-VERSION`.
+ * Throws OciLayoutError, PackageError, and what writing throws.
  */
-export function exportPackage(folder: string, file: Uint8Array): string {
+export function exportPackage(place: string, file: Uint8Array): string {
   const { name, version } = readPackage(file).manifest;
   const reference = `${name}-${version}`;
+  const layout = openLayout(place);
+  try {
+    layout.write(filesWith(layout, place, { file, name, version, reference }));
+  } finally {
+    layout.close();
+  }
+  return reference;
+}
+
+interface Exported {
+  file: Uint8Array;
+  name: string;
+  version: string;
+  reference: string;
+}
+
+/** Blobs first and the index last: who reads meanwhile finds all that it names. */
+function filesWith(
+  layout: LayoutFiles,
+  place: string,
+  { file, name, version, reference }: Exported,
+): Map<string, Uint8Array> {
+  const files = new Map<string, Uint8Array>();
+  const addBlob = (content: Uint8Array, mediaType: string): Descriptor => {
+    const digest = digestOf(content);
+    files.set(blobPath(digest), content);
+    return { mediaType, digest, size: content.length };
+  };
   const annotations = { [TITLE]: name, [VERSION]: version };
-  const layer = { ...writeBlob(folder, file, LAYER_TYPE) };
+  const layer = addBlob(file, LAYER_TYPE);
   const manifest = {
     schemaVersion: 2,
     mediaType: MANIFEST_TYPE,
     artifactType: ARTIFACT_TYPE,
-    config: { ...writeBlob(folder, EMPTY, EMPTY_TYPE), data: EMPTY.toString("base64") },
+    config: { ...addBlob(EMPTY, EMPTY_TYPE), data: EMPTY.toString("base64") },
     layers: [{ ...layer, annotations: { [TITLE]: `${reference}.wasm` } }],
     annotations,
   };
   const entry: Descriptor = {
-    ...writeBlob(folder, Buffer.from(JSON.stringify(manifest)), MANIFEST_TYPE),
+    ...addBlob(jsonBytes(manifest), MANIFEST_TYPE),
     artifactType: ARTIFACT_TYPE,
     annotations: { ...annotations, [REFERENCE]: reference },
   };
-  const others = (existsSync(join(folder, "index.json")) ? readIndex(folder) : []).filter(
+  const others = (layout.has(INDEX) ? readIndex(layout) : []).filter(
     (one) => one.annotations?.[REFERENCE] !== reference,
   );
   if (others.length >= PACKAGES_MAX) {
-    throw new OciLayoutError(`Cannot export to ${folder}: it has ${PACKAGES_MAX} manifests`);
+    throw new OciLayoutError(`Cannot export to ${place}: it has ${PACKAGES_MAX} manifests`);
   }
-  writeWhole(join(folder, "oci-layout"), JSON.stringify({ imageLayoutVersion: "1.0.0" }));
+  files.set(LAYOUT, jsonBytes({ imageLayoutVersion: "1.0.0" }));
   const index = { schemaVersion: 2, mediaType: INDEX_TYPE, manifests: [...others, entry] };
-  writeWhole(join(folder, "index.json"), JSON.stringify(index));
-  return reference;
+  files.set(INDEX, jsonBytes(index));
+  return files;
 }
 
 /** The packages of a layout in its order, other artifacts left out. Throws OciLayoutError. */
-export function importPackages(folder: string): Uint8Array[] {
-  parse(layoutSchema, join(folder, "oci-layout"));
+export function importPackages(place: string): Uint8Array[] {
+  const layout = openLayout(place);
+  try {
+    const found = packagesIn(layout);
+    if (found.length > 0) return found;
+  } finally {
+    layout.close();
+  }
+  throw new OciLayoutError(`Cannot import ${place}: no ${ARTIFACT_TYPE} in it`);
+}
+
+function packagesIn(layout: LayoutFiles): Uint8Array[] {
+  parse(layoutSchema, layout, LAYOUT);
   const found: Uint8Array[] = [];
-  for (const entry of readIndex(folder)) {
+  for (const entry of readIndex(layout)) {
     if (entry.mediaType !== MANIFEST_TYPE) continue;
-    const path = blobPath(folder, entry.digest);
-    const text = readBlob(folder, entry, JSON_BYTES_MAX);
-    const manifest = json(path, text);
+    const name = layout.nameOf(blobPath(entry.digest));
+    const manifest = json(name, readBlob(layout, entry, JSON_BYTES_MAX));
     const type = (manifest as { artifactType?: unknown } | null)?.artifactType;
     if (type !== ARTIFACT_TYPE) continue;
-    const [layer] = checked(manifestSchema, path, manifest).layers;
-    if (layer !== undefined) found.push(readBlob(folder, layer, PACKAGE_BYTES_MAX));
+    const [layer] = checked(manifestSchema, name, manifest).layers;
+    if (layer !== undefined) found.push(readBlob(layout, layer, PACKAGE_BYTES_MAX));
   }
-  if (found.length > 0) return found;
-  throw new OciLayoutError(`Cannot import ${folder}: no ${ARTIFACT_TYPE} in it`);
+  return found;
 }
 
-function readIndex(folder: string): Descriptor[] {
-  return parse(indexSchema, join(folder, "index.json")).manifests;
+function readIndex(layout: LayoutFiles): Descriptor[] {
+  return parse(indexSchema, layout, INDEX).manifests;
 }
 
-function blobPath(folder: string, digest: string): string {
-  return join(folder, "blobs", "sha256", digest.slice("sha256:".length));
+function blobPath(digest: string): string {
+  return `blobs/sha256/${digest.slice("sha256:".length)}`;
 }
 
-function writeBlob(folder: string, content: Uint8Array, mediaType: string): Descriptor {
-  const digest = digestOf(content);
-  mkdirSync(join(folder, "blobs", "sha256"), { recursive: true });
-  writeWhole(blobPath(folder, digest), content);
-  return { mediaType, digest, size: content.length };
-}
-
-function writeWhole(path: string, content: Uint8Array | string): void {
-  writeFileSync(`${path}.part`, content);
-  renameSync(`${path}.part`, path);
-}
-
-function readBlob(folder: string, { digest, size }: Descriptor, bytesMax: number): Uint8Array {
-  const path = blobPath(folder, digest);
-  const content = readBounded(path, bytesMax);
+function readBlob(layout: LayoutFiles, { digest, size }: Descriptor, bytesMax: number): Uint8Array {
+  const path = blobPath(digest);
+  const content = layout.read(path, bytesMax);
   if (content.length === size && digestOf(content) === digest) return content;
-  throw new OciLayoutError(`Cannot import ${path}: it is not what its descriptor says`);
+  const name = layout.nameOf(path);
+  throw new OciLayoutError(`Cannot import ${name}: it is not what its descriptor says`);
 }
 
-/** Regular files only: a layout from elsewhere must not read others' files through links. */
-function readBounded(path: string, bytesMax: number): Uint8Array {
-  let fd: number;
-  try {
-    fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-  } catch (cause) {
-    throw new OciLayoutError(`Cannot read ${path}: ${(cause as Error).message}`, { cause });
-  }
-  try {
-    const stat = fstatSync(fd);
-    if (!stat.isFile()) throw new OciLayoutError(`Cannot read ${path}: not a regular file`);
-    if (stat.size > bytesMax) {
-      throw new OciLayoutError(`Cannot read ${path}: ${stat.size} bytes, at most ${bytesMax}`);
-    }
-    return readFileSync(fd);
-  } finally {
-    closeSync(fd);
-  }
+function jsonBytes(value: unknown): Uint8Array {
+  return Buffer.from(JSON.stringify(value));
 }
 
-function parse<T extends z.ZodType>(schema: T, path: string): z.output<T> {
-  return checked(schema, path, json(path, readBounded(path, JSON_BYTES_MAX)));
+function parse<T extends z.ZodType>(schema: T, layout: LayoutFiles, path: string): z.output<T> {
+  const name = layout.nameOf(path);
+  return checked(schema, name, json(name, layout.read(path, JSON_BYTES_MAX)));
 }
 
 function json(path: string, content: Uint8Array): unknown {

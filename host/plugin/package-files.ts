@@ -30,8 +30,13 @@ export interface StoredPackage {
   content: PluginPackage;
 }
 
+/** What trust in a package rests on. */
+export type PackageClaims = Pick<PluginPackage, "digest" | "manifest" | "signatures">;
+
 export class PackageFiles {
   readonly #folder: string;
+  /** By digest, one for each file that is here. */
+  readonly #claims = new Map<string, { state: string; claims: PackageClaims }>();
 
   /** @param folder Made if it is not there; what an interrupted write left in it goes. */
   constructor(folder: string) {
@@ -75,7 +80,25 @@ export class PackageFiles {
     throw new Error(`Cannot use ${path}: its content has digest ${content.digest}`);
   }
 
+  /**
+   * What the file says of itself, for looking on: it is read and hashed again only when it is
+   * another than the last time. Any change shows in its times (nobody can set `ctime`), its size or
+   * its number; that is enough for a list, while whatever runs comes from `read`. Throws as that
+   * does.
+   */
+  claims(digest: string): PackageClaims {
+    const state = fileState(this.pathOf(digest));
+    const known = this.#claims.get(digest);
+    if (known?.state === state) return known.claims;
+    this.#claims.delete(digest);
+    const { manifest, signatures } = this.read(digest).content;
+    const claims = { digest, manifest, signatures };
+    this.#claims.set(digest, { state, claims });
+    return claims;
+  }
+
   remove(digest: string): void {
+    this.#claims.delete(digest);
     rmSync(this.pathOf(digest), { force: true });
   }
 
@@ -94,4 +117,10 @@ export class PackageFiles {
       closeSync(fd);
     }
   }
+}
+
+/** Taken before the file is read: what changes afterwards shows in the next one. */
+function fileState(path: string): string {
+  const { dev, ino, size, mtimeNs, ctimeNs } = statSync(path, { bigint: true });
+  return [dev, ino, size, mtimeNs, ctimeNs].join(" ");
 }

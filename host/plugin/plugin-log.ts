@@ -50,11 +50,11 @@ export class PluginLog {
 
   /**
    * The last `count` lines and then what comes, until `signal`. A reader that is too slow loses
-   * lines and reads how many. Throws PluginRequestError (503) when too many follow.
+   * lines and reads how many. Throws PluginRequestError (429) when too many follow.
    */
   follow(name: string, count: number, signal: AbortSignal): AsyncGenerator<LogLine> {
     if (this.#followers.size >= FOLLOWERS_MAX) {
-      throw new PluginRequestError(503, `Cannot follow the log: ${FOLLOWERS_MAX} follow already`);
+      throw new PluginRequestError(429, `Cannot follow the log: ${FOLLOWERS_MAX} follow already`);
     }
     const follower: Follower = { plugin: name, waiting: this.last(name, count), lost: 0 };
     this.#followers.add(follower);

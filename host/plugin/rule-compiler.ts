@@ -32,13 +32,14 @@ export function compileRules(
   const prepared = rules.map((rule) =>
     rule.map((field) => prepareField(image.manifest, field, note)),
   );
+  // Made once: a plugin may ask as often as its budget allows.
+  const matchers = new Map(
+    [...patterns].map(([handle, source]) => [handle, createMatcher(source)]),
+  );
   const instance = instantiate(image, {
     emit: () => {},
     log: () => {},
-    match: (handle, bytes) => {
-      const source = patterns.get(handle);
-      return source !== undefined && createMatcher(source)(bytes);
-    },
+    match: (handle, bytes) => matchers.get(handle)?.(bytes) ?? false,
   });
   return {
     digest: image.digest,

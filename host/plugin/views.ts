@@ -37,7 +37,7 @@ export function flagsOf(
   { installed, trust, now }: { installed: InstalledVersions; trust: Trust; now: number },
 ): string[] {
   try {
-    trust.check(installed.package(row.digest).content, now);
+    trust.check(installed.claims(row.digest), now);
     return [];
   } catch (error) {
     if (!(error instanceof UntrustedError)) return ["damaged"];

@@ -1,13 +1,14 @@
 /**
- * What this version cannot enforce yet. Such fields are valid, but a policy that has one is
- * refused on apply as a whole: a half-applied allow rule is a hole. A field leaves this file in
- * the change that makes it work.
+ * Whether a valid document can be applied. What is not enforced is in refusal.ts; a policy that has
+ * any of it is refused as a whole: a half-applied allow rule is a hole.
  */
-import type { CiliumDocument, PolicyDocument } from "./document.ts";
+import type { CiliumDocument, PolicyDocument, TieredDocument } from "./document.ts";
 import { locateProblem } from "./document.ts";
 import type { FieldPath, FieldProblem, PolicyProblem } from "./problem.ts";
+import { type ApplyFeatures, REFUSALS, type Refusal, type RefusalName } from "./refusal.ts";
 import type { CiliumRule, EgressRule, IngressRule } from "./schema/cilium.ts";
-import { l7KindOf } from "./schema/l7.ts";
+import type { L7RuleBlock } from "./schema/l7.ts";
+import type { NetworkPolicySpec } from "./schema/network-policy.ts";
 import {
   isExtendedProtocol,
   isServiceName,
@@ -15,13 +16,7 @@ import {
   type PortRule,
 } from "./schema/port.ts";
 
-/** What the caller is able to do. Absent is no. */
-export interface ApplyFeatures {
-  /** It tells the resolver the named ports of peers (`ResolveOptions.namedPortsOf`). */
-  peerNamedPorts?: boolean;
-}
-
-type Refuse = (path: FieldPath, what: string) => void;
+type Refuse = (path: FieldPath, name: RefusalName) => void;
 
 /** Every field of the document that would not be enforced; empty if it can be applied. */
 export function validateForApply(
@@ -29,31 +24,70 @@ export function validateForApply(
   features: ApplyFeatures = {},
 ): PolicyProblem[] {
   const problems: FieldProblem[] = [];
-  const refuse: Refuse = (path, what) => {
-    const message = `${what} not enforced by this version`;
+  const refuse: Refuse = (path, name) => {
+    const { message, unless }: Refusal = REFUSALS[name];
+    if (unless !== undefined && features[unless] === true) return;
     problems.push({ path, message, expected: "the field to be absent" });
   };
-  if (document.kind === "NetworkPolicy") {
-    for (const [i, { ports }] of (document.spec.egress ?? []).entries()) {
-      for (const [j, { port }] of (ports ?? []).entries()) {
-        if (typeof port !== "string" || features.peerNamedPorts) continue;
-        refuse(["spec", "egress", i, "ports", j, "port"], "named ports on egress are");
-      }
-    }
-  } else if (document.kind !== "VisibilityPolicy") refuseInRules(document, features, refuse);
+  switch (document.kind) {
+    case "CiliumNetworkPolicy":
+    case "CiliumClusterwideNetworkPolicy":
+      refuseInRules(document, refuse);
+      break;
+    case "NetworkPolicy":
+      refuseInNetworkPolicy(document.spec, refuse);
+      break;
+    case "ClusterNetworkPolicy":
+    case "AdminNetworkPolicy":
+    case "BaselineAdminNetworkPolicy":
+      refuseInTiered(document, refuse);
+      break;
+    case "CiliumCIDRGroup":
+    case "VisibilityPolicy":
+      break;
+    default:
+      document satisfies never;
+  }
   return problems.map((problem) => locateProblem(problem, document.source));
 }
 
-function refuseInRules(document: CiliumDocument, features: ApplyFeatures, refuse: Refuse): void {
-  for (const { path, rule } of document.rules) refuseInRule(rule, features, within(path, refuse));
-}
-
 function within(path: FieldPath, refuse: Refuse): Refuse {
-  return (inner, what) => refuse([...path, ...inner], what);
+  return (inner, name) => refuse([...path, ...inner], name);
 }
 
-function refuseInRule(rule: CiliumRule, features: ApplyFeatures, refuse: Refuse): void {
-  if (rule.nodeSelector) refuse(["nodeSelector"], "host policies are");
+function refuseInNetworkPolicy(spec: NetworkPolicySpec, refuse: Refuse): void {
+  for (const [i, { ports }] of (spec.egress ?? []).entries()) {
+    for (const [j, { port }] of (ports ?? []).entries()) {
+      if (typeof port === "string") {
+        refuse(["spec", "egress", i, "ports", j, "port"], "namedPorts");
+      }
+    }
+  }
+}
+
+function refuseInTiered({ spec, kind }: TieredDocument, refuse: Refuse): void {
+  refuse(kind === "ClusterNetworkPolicy" ? ["spec", "tier"] : ["spec"], "tiers");
+  const portsField = kind === "ClusterNetworkPolicy" ? "protocols" : "ports";
+  for (const [i, { peers, ports }] of spec.egress.entries()) {
+    const report = within(["spec", "egress", i], refuse);
+    for (const [j, { nodes, domainNames }] of peers.entries()) {
+      // Without a condition it is every node, and nodes are known without their labels.
+      const chooses = Object.keys(nodes ?? {}).length > 0;
+      if (chooses) report(["to", j, "nodes"], "nodes");
+      if (domainNames) report(["to", j, "domainNames"], "fqdns");
+    }
+    for (const [j, { port }] of (ports ?? []).entries()) {
+      if (typeof port === "string") report([portsField, j], "namedPorts");
+    }
+  }
+}
+
+function refuseInRules(document: CiliumDocument, refuse: Refuse): void {
+  for (const { path, rule } of document.rules) refuseInRule(rule, within(path, refuse));
+}
+
+function refuseInRule(rule: CiliumRule, refuse: Refuse): void {
+  if (rule.nodeSelector) refuse(["nodeSelector"], "hostRules");
   for (const direction of ["ingress", "ingressDeny", "egress", "egressDeny"] as const) {
     for (const [index, item] of (rule[direction] ?? []).entries()) {
       const report = within([direction, index], refuse);
@@ -61,7 +95,7 @@ function refuseInRule(rule: CiliumRule, features: ApplyFeatures, refuse: Refuse)
       refuseAuthentication(item, report);
       const egress = direction.startsWith("egress");
       for (const [j, ports] of (item.toPorts ?? []).entries()) {
-        refuseInPorts(ports, egress && !features.peerNamedPorts, within(["toPorts", j], report));
+        refuseInPorts(ports, egress, within(["toPorts", j], report));
       }
     }
   }
@@ -69,31 +103,18 @@ function refuseInRule(rule: CiliumRule, features: ApplyFeatures, refuse: Refuse)
 
 type AnyItem = Omit<Partial<IngressRule & EgressRule>, "toPorts" | "authentication">;
 
+const REFUSED_PEERS = [
+  ["fromNodes", "nodes"],
+  ["toNodes", "nodes"],
+  ["fromGroups", "groups"],
+  ["toGroups", "groups"],
+  ["toFQDNs", "fqdns"],
+] as const;
+
 /** An empty list is enforced: it selects nobody. */
 function refusePeers(item: AnyItem, refuse: Refuse): void {
-  const lists = {
-    fromNodes: "node selectors are",
-    toNodes: "node selectors are",
-    fromGroups: "cloud groups are",
-    toGroups: "cloud groups are",
-    toServices: "service peers are",
-    toFQDNs: "DNS name peers are",
-  } as const;
-  for (const field of [
-    "fromNodes",
-    "toNodes",
-    "fromGroups",
-    "toGroups",
-    "toServices",
-    "toFQDNs",
-  ] as const) {
-    if (item[field]?.length) refuse([field], lists[field]);
-  }
-  for (const field of ["fromCIDRSet", "toCIDRSet"] as const) {
-    for (const [index, set] of (item[field] ?? []).entries()) {
-      if (set.cidrGroupRef !== undefined) refuse([field, index, "cidrGroupRef"], "CIDR groups are");
-      if (set.cidrGroupSelector) refuse([field, index, "cidrGroupSelector"], "CIDR groups are");
-    }
+  for (const [field, name] of REFUSED_PEERS) {
+    if (item[field]?.length) refuse([field], name);
   }
 }
 
@@ -102,31 +123,37 @@ function refuseAuthentication(
   refuse: Refuse,
 ): void {
   const mode = item.authentication?.mode ?? "disabled";
-  if (mode !== "disabled") refuse(["authentication", "mode"], "mutual authentication is");
+  if (mode !== "disabled") refuse(["authentication", "mode"], "authentication");
 }
 
-function refuseInPorts(portRule: Partial<PortRule>, namedPorts: boolean, refuse: Refuse): void {
+function refuseInPorts(portRule: Partial<PortRule>, egress: boolean, refuse: Refuse): void {
   for (const [index, port] of (portRule.ports ?? []).entries()) {
-    refusePort(port, namedPorts, within(["ports", index], refuse));
+    refusePort(port, egress, within(["ports", index], refuse));
   }
-  if (portRule.terminatingTLS) refuse(["terminatingTLS"], "TLS interception is");
-  if (portRule.originatingTLS) refuse(["originatingTLS"], "TLS interception is");
-  if (portRule.serverNames) refuse(["serverNames"], "TLS server names are");
-  if (portRule.listener) refuse(["listener"], "custom listeners are");
-  const { rules } = portRule;
-  const kind = rules && l7KindOf(rules);
-  if (kind === "dns") refuse(["rules", "dns"], "DNS rules are");
-  if (kind === "kafka") refuse(["rules", "kafka"], "Kafka rules are");
-  for (const [i, rule] of (rules?.http ?? []).entries()) {
+  if (portRule.terminatingTLS) refuse(["terminatingTLS"], "tls");
+  if (portRule.originatingTLS) refuse(["originatingTLS"], "tls");
+  if (portRule.serverNames) refuse(["serverNames"], "serverNames");
+  if (portRule.listener) refuse(["listener"], "listeners");
+  refuseInL7(portRule.rules ?? {}, within(["rules"], refuse));
+}
+
+function refuseInL7(rules: L7RuleBlock, refuse: Refuse): void {
+  if (rules.dns?.length) refuse(["dns"], "dns");
+  if (rules.kafka?.length) refuse(["kafka"], "kafka");
+  for (const [i, rule] of (rules.http ?? []).entries()) {
     for (const [j, match] of (rule.headerMatches ?? []).entries()) {
-      if (match.secret) refuse(["rules", "http", i, "headerMatches", j, "secret"], "secrets are");
+      const report = within(["http", i, "headerMatches", j], refuse);
+      if (match.secret) report(["secret"], "secrets");
+      if ((match.mismatch ?? "LOG") !== "LOG") report(["mismatch"], "headerActions");
     }
   }
 }
 
-function refusePort(port: PortProtocol, namedPorts: boolean, refuse: Refuse): void {
-  if (port.protocol && isExtendedProtocol(port.protocol)) {
-    refuse(["protocol"], `protocol ${port.protocol} is`);
-  }
-  if (namedPorts && isServiceName(port.port ?? "")) refuse(["port"], "named ports on egress are");
+function refusePort(
+  { port = "", protocol = "ANY" }: PortProtocol,
+  egress: boolean,
+  refuse: Refuse,
+) {
+  if (isExtendedProtocol(protocol)) refuse(["protocol"], "extendedProtocols");
+  if (egress && isServiceName(port)) refuse(["port"], "namedPorts");
 }

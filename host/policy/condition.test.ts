@@ -30,11 +30,11 @@ test("each missing plugin of a policy once, with what becomes of the traffic", (
   );
   const conditions = policyConditions(repository, states);
   expect(conditions.map(({ type, message }) => `${type}: ${message}`)).toEqual([
-    "PluginUnknown: CiliumNetworkPolicy default/a: plugin memcached is not installed; the traffic it is for is denied",
+    "PluginUnknown: CiliumNetworkPolicy default/a: plugin memcached is not installed, or no version of it is active; the traffic it is for is denied",
     "PluginVersionMissing: CiliumNetworkPolicy default/b: this version of plugin redis@9.9.9 is not installed; the traffic it is for is denied",
     "PluginUnavailable: CiliumNetworkPolicy default/c: plugin broken cannot be used: the signature is of a revoked key; the traffic it is for passes unseen",
-    "PluginUnknown: CiliumNetworkPolicy default/d: plugin l7-http is not installed; the traffic it is for is denied",
-    "PluginUnknown: VisibilityPolicy default/e: plugin memcached is not installed; the traffic it is for passes unseen",
+    "PluginUnknown: CiliumNetworkPolicy default/d: plugin l7-http is not installed, or no version of it is active; the traffic it is for is denied",
+    "PluginUnknown: VisibilityPolicy default/e: plugin memcached is not installed, or no version of it is active; the traffic it is for passes unseen",
   ]);
   expect(conditions[0]).toMatchObject({
     policy: { kind: "CiliumNetworkPolicy", namespace: "default", name: "a" },

@@ -1,10 +1,13 @@
 /**
  * What keeps an accepted policy from being in force as written: a plugin it names is not there, not
- * in the version it names, or cannot be used. As data, for `status` and for the list of policies.
+ * in the version it names, or cannot be used; a group or service it refers to is not there. As
+ * data, for `status` and for the list of policies.
  */
 import { type PolicyKind, policyKeyText } from "./document.ts";
 import { formatPluginReference, type PluginReference } from "./plugin-reference.ts";
+import { formatPath } from "./problem.ts";
 import type { PolicyRepository, StoredPolicy } from "./repository.ts";
+import { type Reference, referencesOf } from "./translate/reference.ts";
 import type { L7Rules } from "./types.ts";
 
 /** What the agent knows of a plugin now. */
@@ -21,19 +24,52 @@ export type PluginStates = (reference: PluginReference) => PluginState;
 
 export interface PolicyCondition {
   policy: { kind: PolicyKind; namespace: string; name: string };
-  type: "PluginUnknown" | "PluginVersionMissing" | "PluginUnavailable";
-  /** `NAME` or `NAME@VERSION`, as the policy has it. */
-  plugin: string;
+  type:
+    | "PluginUnknown"
+    | "PluginVersionMissing"
+    | "PluginUnavailable"
+    | "PolicyMapFull"
+    | MissingType;
+  /** `NAME` or `NAME@VERSION`, as the policy has it; absent if it is not about a plugin. */
+  plugin?: string;
   /** A sentence for people: what is wrong, and what becomes of the traffic. */
   message: string;
 }
+
+type MissingType = "CIDRGroupMissing" | "ServiceMissing";
 
 /** In the order of the policies, each plugin of a policy once; empty when all is well. */
 export function policyConditions(
   repository: PolicyRepository,
   plugins: PluginStates,
 ): PolicyCondition[] {
-  return repository.list().flatMap((stored) => conditionsOf(stored, plugins));
+  return repository
+    .list()
+    .flatMap((stored) => [
+      ...conditionsOf(stored, plugins),
+      ...missingReferences(stored, repository),
+    ]);
+}
+
+const MISSING: Readonly<Record<Reference["kind"], MissingType>> = {
+  "cidr-group": "CIDRGroupMissing",
+  service: "ServiceMissing",
+};
+
+function missingReferences(
+  { document }: StoredPolicy,
+  { sources }: PolicyRepository,
+): PolicyCondition[] {
+  const { kind, namespace, name } = document;
+  return referencesOf(document, sources)
+    .filter(({ found }) => !found)
+    .map((reference) => ({
+      policy: { kind, namespace, name },
+      type: MISSING[reference.kind],
+      message:
+        `${policyKeyText(document)}: ${formatPath(reference.path)}: there is no ` +
+        `${reference.text}; it selects nobody`,
+    }));
 }
 
 function conditionsOf({ document, rules }: StoredPolicy, plugins: PluginStates): PolicyCondition[] {
@@ -71,7 +107,10 @@ function missing(
     case "ready":
       return undefined;
     case "unknown":
-      return { type: "PluginUnknown", what: "plugin % is not installed" };
+      return {
+        type: "PluginUnknown",
+        what: "plugin % is not installed, or no version of it is active",
+      };
     case "version-missing":
       return { type: "PluginVersionMissing", what: "this version of plugin % is not installed" };
     case "unavailable":

@@ -1,5 +1,4 @@
 import { describe, expect, test } from "vitest";
-import { validateForApply } from "./apply.ts";
 import { parsePolicyFile } from "./document.ts";
 
 const deps = {
@@ -99,6 +98,7 @@ describe("parsePolicyFile()", () => {
       "spec.ingress[0].fromCIDRSet[0]: exactly one of cidr, cidrGroupRef or cidrGroupSelector must be set",
     ],
     ["41 ports", ports(`{ports: [${many}]}`), `${P}.ports: too many ports, the max is 40`],
+    ["empty port", ports('{ports: [{port: ""}]}'), `${P}.ports[0].port: port must be specified`],
     ["no port", ports("{ports: [{protocol: TCP}]}"), `${P}.ports[0].port: port must be specified`],
     ["no ports", ports("{}"), `${P}.ports: port must be specified`],
     [
@@ -364,80 +364,5 @@ describe("parsePolicyFile()", () => {
       ["CiliumNetworkPolicy", "default", "p"],
       ["NetworkPolicy", "prod", "k"],
     ]);
-  });
-});
-
-describe("validateForApply()", () => {
-  test.each<[string, string, string]>([
-    ["node selectors", ingress("{fromNodes: [{}]}"), "spec.ingress[0].fromNodes"],
-    ["groups", egress("{toGroups: [{aws: {region: r}}]}"), "spec.egress[0].toGroups"],
-    [
-      "services",
-      egress("{toServices: [{k8sService: {serviceName: s}}]}"),
-      "spec.egress[0].toServices",
-    ],
-    ["FQDNs", egress("{toFQDNs: [{matchPattern: '*.a'}]}"), "spec.egress[0].toFQDNs"],
-    [
-      "CIDR groups",
-      ingress("{fromCIDRSet: [{cidrGroupRef: g}]}"),
-      "spec.ingress[0].fromCIDRSet[0].cidrGroupRef",
-    ],
-    [
-      "authentication",
-      ingress("{fromEndpoints: [{}], authentication: {mode: required}}"),
-      "spec.ingress[0].authentication.mode",
-    ],
-    ["host policies", ccnp("nodeSelector: {}\ningress: [{}]"), "spec.nodeSelector"],
-    [
-      "DNS rules",
-      egress('{toPorts: [{ports: [{port: "53"}], rules: {dns: [{matchPattern: "*"}]}}]}'),
-      "spec.egress[0].toPorts[0].rules.dns",
-    ],
-    [
-      "Kafka rules",
-      ports('{ports: [{port: "1", protocol: TCP}], rules: {kafka: [{}]}}'),
-      `${P}.rules.kafka`,
-    ],
-    [
-      "server names",
-      ports('{ports: [{port: "1", protocol: TCP}], serverNames: [a]}'),
-      `${P}.serverNames`,
-    ],
-    [
-      "TLS",
-      ports('{ports: [{port: "1", protocol: TCP}], terminatingTLS: {secret: {name: s}}}'),
-      `${P}.terminatingTLS`,
-    ],
-    ["protocols", ports("{ports: [{protocol: GRE}]}"), `${P}.ports[0].protocol`],
-    [
-      "header secrets",
-      ports(
-        '{ports: [{port: "1", protocol: TCP}], rules: {http: [{headerMatches: [{name: a, secret: {name: s}}]}]}}',
-      ),
-      `${P}.rules.http[0].headerMatches[0].secret`,
-    ],
-    [
-      "named ports of peers",
-      egress("{toPorts: [{ports: [{port: http}]}]}"),
-      "spec.egress[0].toPorts[0].ports[0].port",
-    ],
-    [
-      "fields of specs",
-      "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {name: p}\nspecs:\n- {endpointSelector: {}, egress: [{toFQDNs: [{matchName: a}]}]}",
-      "specs[0].egress[0].toFQDNs",
-    ],
-  ])("refuses %s", (_, text, path) => {
-    const { documents, errors } = parsePolicyFile(text, "f.yaml", deps);
-    expect(errors).toEqual([]);
-    const problems = documents.flatMap((document) => validateForApply(document));
-    expect(problems.map((problem) => problem.path)).toEqual([path]);
-    expect(problems[0]?.message).toMatch(/not enforced by this version$/);
-    expect(problems[0]?.line).toBeGreaterThan(1);
-  });
-
-  test("accepts what selects nobody and what asks for nothing", () => {
-    const text = egress("{toFQDNs: [], toServices: [], authentication: {mode: disabled}}");
-    const { documents } = parsePolicyFile(text, "f.yaml", deps);
-    expect(documents.flatMap((document) => validateForApply(document))).toEqual([]);
   });
 });

@@ -2,31 +2,18 @@
  * Policy files: YAML text to typed policy documents, or every error in it. A document is what the
  * user wrote, checked but not yet translated; translate/ gives it its meaning.
  */
-import type { z } from "zod";
-import { checkPatterns, type PatternCheck } from "./pattern-check.ts";
-import { checkPlugins, type PluginLookup } from "./plugin-check.ts";
-import {
-  type FieldPath,
-  type FieldProblem,
-  formatPath,
-  type PolicyProblem,
-  problemsOf,
-  suggestion,
-} from "./problem.ts";
-import {
-  type CiliumRule,
-  ciliumNetworkPolicySchema,
-  clusterwideNetworkPolicySchema,
-} from "./schema/cilium.ts";
+import { adviceOn } from "./advice.ts";
+import { KINDS, parseObject } from "./kinds.ts";
+import type { PatternCheck } from "./pattern-check.ts";
+import type { PluginLookup } from "./plugin-check.ts";
+import { type FieldPath, type FieldProblem, formatPath, type PolicyProblem } from "./problem.ts";
+import type { CiliumRule } from "./schema/cilium.ts";
+import type { TieredSpec } from "./schema/cluster-policy.ts";
 import { fieldsOf, itemsOf } from "./schema/field.ts";
-import { type L7Settings, l7SettingsOf } from "./schema/metadata.ts";
-import { type NetworkPolicySpec, networkPolicySchema } from "./schema/network-policy.ts";
-import {
-  VISIBILITY_API_VERSION,
-  type VisibilitySpec,
-  visibilityPolicySchema,
-} from "./schema/visibility.ts";
-import type { PolicyOrigin } from "./types.ts";
+import type { L7Settings } from "./schema/metadata.ts";
+import type { NetworkPolicySpec } from "./schema/network-policy.ts";
+import type { VisibilitySpec } from "./schema/visibility.ts";
+import type { CidrGroup } from "./sources.ts";
 import { type Position, readYaml, type YamlDocument } from "./yaml-file.ts";
 
 export interface PolicyFileDeps {
@@ -36,9 +23,11 @@ export interface PolicyFileDeps {
   checkPattern: PatternCheck;
   /** Of namespaced documents that name none; `default` if absent. */
   defaultNamespace?: string;
+  /** Ports may be left out, which means all of them (the agent's `--extended-ip-protocols`). */
+  extendedProtocols?: boolean;
 }
 
-interface DocumentBase {
+export interface DocumentBase {
   name: string;
   /** "" for clusterwide policies. */
   namespace: string;
@@ -75,16 +64,25 @@ export interface VisibilityDocument extends DocumentBase {
   spec: VisibilitySpec;
 }
 
-export type PolicyDocument = CiliumDocument | NetworkPolicyDocument | VisibilityDocument;
-export type PolicyKind = PolicyOrigin["kind"];
+export interface TieredDocument extends DocumentBase {
+  kind: "ClusterNetworkPolicy" | "AdminNetworkPolicy" | "BaselineAdminNetworkPolicy";
+  spec: TieredSpec;
+}
 
-const API_VERSIONS: Readonly<Record<PolicyKind, string>> = {
-  CiliumNetworkPolicy: "cilium.io/v2",
-  CiliumClusterwideNetworkPolicy: "cilium.io/v2",
-  NetworkPolicy: "networking.k8s.io/v1",
-  VisibilityPolicy: VISIBILITY_API_VERSION,
-};
-const KINDS = Object.keys(API_VERSIONS);
+/** No policy itself; policies refer to it by name or labels. */
+export interface CidrGroupDocument extends DocumentBase {
+  kind: "CiliumCIDRGroup";
+  group: CidrGroup;
+}
+
+/** A document that says what is allowed, denied or shown. */
+export type RuleDocument =
+  | CiliumDocument
+  | NetworkPolicyDocument
+  | TieredDocument
+  | VisibilityDocument;
+export type PolicyDocument = RuleDocument | CidrGroupDocument;
+export type PolicyKind = PolicyDocument["kind"];
 
 /**
  * What a file holds. With any error there are no documents, so that nothing of the file can be
@@ -118,7 +116,10 @@ export function parsePolicyFile(
     for (const object of objectsOf(document)) {
       const source = { file, document: index, path: object.path, locate: document.locate };
       const result = parseObject(object.value, source, deps);
-      if (result.document) documents.push(result.document);
+      if (result.document) {
+        documents.push(result.document);
+        result.warnings.push(...adviceOn(result.document));
+      }
       errors.push(...result.problems.map((problem) => locateProblem(problem, source)));
       warnings.push(...result.warnings.map((warning) => locateProblem(warning, source)));
     }
@@ -138,108 +139,6 @@ function objectsOf(document: YamlDocument): { value: unknown; path: FieldPath }[
   const isList = kind === "List" || KINDS.some((name) => kind === `${name}List`);
   if (!isList || !Array.isArray(fields.items)) return [{ value: document.value, path: [] }];
   return itemsOf(fields.items).map((value, index) => ({ value, path: ["items", index] }));
-}
-
-interface ParsedObject {
-  document?: PolicyDocument;
-  problems: FieldProblem[];
-  warnings: FieldProblem[];
-}
-
-function parseObject(value: unknown, source: DocumentSource, deps: PolicyFileDeps): ParsedObject {
-  const kind = fieldsOf(value).kind;
-  switch (kind) {
-    case "CiliumNetworkPolicy":
-      return read(ciliumNetworkPolicySchema, value, deps, (object) => ({
-        ...metadataOf(object.metadata, deps, source, value),
-        kind,
-        rules: rulesOf(object),
-        l7: l7SettingsOf(object.metadata),
-      }));
-    case "CiliumClusterwideNetworkPolicy":
-      return read(clusterwideNetworkPolicySchema, value, deps, (object) => ({
-        ...metadataOf(object.metadata, deps, source, value),
-        namespace: "",
-        kind,
-        rules: rulesOf(object),
-        l7: l7SettingsOf(object.metadata),
-      }));
-    case "NetworkPolicy":
-      return read(networkPolicySchema, value, deps, ({ metadata, spec }) => ({
-        ...metadataOf(metadata, deps, source, value),
-        kind,
-        spec,
-      }));
-    case "VisibilityPolicy":
-      return read(visibilityPolicySchema, value, deps, ({ metadata, spec }) => ({
-        ...metadataOf(metadata, deps, source, value),
-        kind,
-        spec,
-      }));
-    default:
-      return { problems: [unknownKind(value, kind)], warnings: [] };
-  }
-}
-
-function read<T>(
-  schema: z.ZodType<T>,
-  value: unknown,
-  deps: PolicyFileDeps,
-  build: (object: T) => PolicyDocument,
-): ParsedObject {
-  const result = schema.safeParse(value);
-  const { plugins, checkPattern } = deps;
-  const found = plugins
-    ? checkPlugins(value, { plugins, checkPattern })
-    : { problems: [], warnings: [] };
-  const problems = [...checkPatterns(value, checkPattern), ...found.problems];
-  const { warnings } = found;
-  if (!result.success)
-    problems.unshift(...problemsOf(schema, value, result.error).map(nameMissing));
-  if (!result.success || problems.length > 0) return { problems, warnings };
-  return { document: build(result.data), problems, warnings };
-
-  function nameMissing(problem: FieldProblem): FieldProblem {
-    if (formatPath(problem.path) !== "metadata.name" || problem.message !== "is required") {
-      return problem;
-    }
-    return { ...problem, message: `${String(fieldsOf(value).kind)} must have name` };
-  }
-}
-
-function metadataOf(
-  metadata: { name: string; namespace?: string | undefined; uid?: string | undefined },
-  deps: PolicyFileDeps,
-  source: DocumentSource,
-  object: unknown,
-): DocumentBase {
-  const namespace = metadata.namespace ?? deps.defaultNamespace ?? "default";
-  return { name: metadata.name, namespace, uid: metadata.uid ?? "", object, source };
-}
-
-function rulesOf(object: {
-  spec?: CiliumRule | undefined;
-  specs?: CiliumRule[] | undefined;
-}): CiliumDocument["rules"] {
-  const specs = (object.specs ?? []).map((rule, index) => ({ path: ["specs", index], rule }));
-  return object.spec ? [{ path: ["spec"], rule: object.spec }, ...specs] : specs;
-}
-
-function unknownKind(value: unknown, kind: unknown): FieldProblem {
-  const expected = `one of ${KINDS.join(", ")}, List`;
-  if (typeof kind !== "string") {
-    const isObject = typeof value === "object" && value !== null && !Array.isArray(value);
-    return {
-      path: isObject ? ["kind"] : [],
-      message: isObject ? "is required" : "must be an object",
-      expected,
-    };
-  }
-  if (kind.endsWith("List")) {
-    return { path: ["items"], message: "is required", expected: "a list of policies" };
-  }
-  const message = `unsupported kind ${JSON.stringify(kind)}${suggestion(kind, KINDS)}`;
-  return { path: ["kind"], message, expected };
 }
 
 function emptyFile(file: string): PolicyProblem {

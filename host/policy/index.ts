@@ -1,5 +1,5 @@
 /** What the rest of the host uses of the policy language. */
-export { type ApplyFeatures, validateForApply } from "./apply.ts";
+export { validateForApply } from "./apply.ts";
 export {
   type PluginState,
   type PluginStates,
@@ -22,6 +22,7 @@ export {
   parsePluginReference,
 } from "./plugin-reference.ts";
 export type { FieldPath, PolicyProblem } from "./problem.ts";
+export type { ApplyFeatures } from "./refusal.ts";
 export {
   cidrPrefixesOf,
   PolicyRefusedError,
@@ -33,5 +34,6 @@ export { PolicyConflictError, type ResolveOptions, resolvePolicy } from "./resol
 export { flattenRule, manifestKey } from "./rule-fields.ts";
 export { ruleSchemaOf } from "./rule-schema.ts";
 export { SelectorCache } from "./selector-cache.ts";
+export { type CidrGroup, NO_SOURCES, type PolicySources, type ServiceInfo } from "./sources.ts";
 export { watchesOnly } from "./translate/l7.ts";
 export type * from "./types.ts";

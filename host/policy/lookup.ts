@@ -2,6 +2,7 @@
  * The kernel's policy look-up over resolved entries, in plain steps: for tests and for explaining
  * a decision. Order and tie-breaks are those of struct policy_value in bpf/abi/abi.h.
  */
+import { CLASS, classOf } from "./resolve/level.ts";
 import type { Direction } from "./rule.ts";
 import type { PolicyOrigin, ResolvedEntry } from "./types.ts";
 
@@ -38,7 +39,8 @@ export function createLookup(
     const own = longest(byPeer.get(`${packet.direction} ${packet.identity}`) ?? [], packet);
     const any = longest(byPeer.get(`${packet.direction} 0`) ?? [], packet);
     const entry = choose(own, any);
-    if (!entry) return { verdict: "drop", match: "none" };
+    if (!entry || classOf(entry.precedence) === CLASS.none)
+      return { verdict: "drop", match: "none" };
     const allowed = entry.l7 ? "redirect" : "allow";
     return { verdict: entry.deny ? "deny" : allowed, match: matchOf(entry), entry };
   };

@@ -49,8 +49,15 @@ const NESTED = manifest("nested", {
     },
   },
 });
-const BROKEN = manifest("broken", { fields: {}, schema: { not: { required: ["a"] } } });
-const INSTALLED = [REDIS, NESTED, BROKEN];
+const BROKEN = manifest("broken", {
+  fields: {},
+  schema: { properties: { a: { type: "string", format: "date" } } },
+});
+const ENDLESS = manifest("endless", {
+  fields: { a: field("literal") },
+  schema: { $ref: "#/$defs/a", $defs: { a: { $ref: "#/$defs/a" } } },
+});
+const INSTALLED = [REDIS, NESTED, BROKEN, ENDLESS];
 
 const plugins = ({ name, version }: PluginReference) =>
   INSTALLED.find((one) => one.name === name && (version ?? one.version) === one.version);
@@ -129,14 +136,21 @@ test.each<[string, string, string[]]>([
   [
     "too many",
     "l7proto: nested, l7: [{command: GET, keys: [a, b, c]}]",
-    [`${RULES}.l7[0].keys: must be at most 2`],
+    [`${RULES}.l7[0].keys: must have at most 2 items`],
   ],
   ["null", "l7proto: redis, l7: [{command: }]", [`${RULES}.l7[0].command: has no value`]],
   [
     "a schema that cannot be read",
     "l7proto: broken, l7: [{a: b}]",
     [
-      `${RULES}.l7: Cannot read the rule schema of plugin broken: not is not supported in Zod (except { not: {} } for never)`,
+      `${RULES}.l7: Cannot read the rule schema of plugin broken: properties.a: format is not checked; use pattern`,
+    ],
+  ],
+  [
+    "a schema that leads to itself",
+    "l7proto: endless, l7: [{a: b}]",
+    [
+      `${RULES}.l7: Cannot read the rule schema of plugin endless: ["$defs"].a: a reference leads to itself`,
     ],
   ],
 ])("%s", (_, rules, errors) => {
@@ -152,7 +166,7 @@ test.each<[string, string, string]>([
   [
     "an unknown plugin",
     policy("l7proto: memcached, l7: [{anything: [{goes: 1}]}]"),
-    `${RULES}.l7proto: plugin memcached is not installed: until then ${DENIED}`,
+    `${RULES}.l7proto: plugin memcached is not installed, or no version of it is active: until then ${DENIED}`,
   ],
   [
     "another version",
@@ -162,17 +176,17 @@ test.each<[string, string, string]>([
   [
     "HTTP without its plugin",
     policy("http: [{path: /}]"),
-    `${RULES}.http: plugin l7-http is not installed: until then ${DENIED}`,
+    `${RULES}.http: plugin l7-http is not installed, or no version of it is active: until then ${DENIED}`,
   ],
   [
     "one whose failure is open",
     policy("l7proto: memcached", "{name: p, annotations: {imker.io/l7-failure: open}}"),
-    `${RULES}.l7proto: plugin memcached is not installed: until then what these rules govern passes unseen`,
+    `${RULES}.l7proto: plugin memcached is not installed, or no version of it is active: until then what these rules govern passes unseen`,
   ],
   [
     "visibility",
     'apiVersion: imker.io/v1alpha1\nkind: VisibilityPolicy\nmetadata: {name: v}\nspec: {endpoint: a, ports: [{port: "1"}], plugin: memcached}',
-    "spec.plugin: plugin memcached is not installed: until then nothing is reported",
+    "spec.plugin: plugin memcached is not installed, or no version of it is active: until then nothing is reported",
   ],
 ])("warns of %s, and takes the policy", (_, text, warning) => {
   expect(read(text)).toEqual({ documents: 1, errors: [], warnings: [warning] });

@@ -3,7 +3,6 @@
  * values the plugin's schema refuses, patterns that do not compile. A plugin that is not installed
  * is a warning: the policy may come first. The plugin's own `compile` has the last word, later.
  */
-import type { z } from "zod";
 import type { Manifest } from "../../runtime/contract/manifest.ts";
 import { l7BlocksOf } from "./l7-blocks.ts";
 import { type PatternCheck, patternProblem } from "./pattern-check.ts";
@@ -12,15 +11,9 @@ import {
   type PluginReference,
   parsePluginReference,
 } from "./plugin-reference.ts";
-import {
-  type FieldPath,
-  type FieldProblem,
-  formatPath,
-  problemsOf,
-  suggestion,
-} from "./problem.ts";
+import { type FieldPath, type FieldProblem, formatPath, suggestion } from "./problem.ts";
 import { flattenRule, manifestKey } from "./rule-fields.ts";
-import { ruleSchemaOf } from "./rule-schema.ts";
+import { type RuleSchema, ruleSchemaOf } from "./rule-schema.ts";
 import { fieldsOf, isRecord, itemsOf, textOf } from "./schema/field.ts";
 import { l7KindOf } from "./schema/l7.ts";
 import { ANNOTATION } from "./schema/metadata.ts";
@@ -87,10 +80,15 @@ function manifestOf(
   if (manifest) return manifest;
   const active = reference.version === undefined ? undefined : plugins({ name: reference.name });
   const known = active ? ` (active is ${active.version})` : "";
+  const named = `plugin ${formatPluginReference(reference)}`;
+  const missing =
+    reference.version === undefined
+      ? `${named} is not installed, or no version of it is active`
+      : `${named} is not installed${known}`;
   warnings.push({
     path,
-    message: `plugin ${formatPluginReference(reference)} is not installed${known}: until then ${until}`,
-    expected: "an installed plugin",
+    message: `${missing}: until then ${until}`,
+    expected: "a plugin that serves",
   });
   return undefined;
 }
@@ -102,7 +100,7 @@ function checkRules(
   { checkPattern }: PluginCheck,
   { problems }: PluginFindings,
 ): void {
-  let schema: z.ZodType | undefined;
+  let schema: RuleSchema | undefined;
   try {
     schema = ruleSchemaOf(manifest);
   } catch (error) {
@@ -122,13 +120,13 @@ function checkRules(
 function ruleProblems(
   rule: Record<string, unknown>,
   manifest: Manifest,
-  schema: z.ZodType | undefined,
+  schema: RuleSchema | undefined,
   checkPattern: PatternCheck,
 ): FieldProblem[] {
   const { fields, problems: shapeless } = flattenRule(rule);
   // Reported already, by the schema of the file.
   if (shapeless.length > 0) return [];
-  const problems = schema ? schemaProblems(schema, rule) : textProblems(rule);
+  const problems = schema ? schema.problemsOf(rule) : textProblems(rule);
   const known = Object.keys(manifest.rules.fields);
   for (const { key, value, path } of fields) {
     const name = manifestKey(key);
@@ -143,11 +141,6 @@ function ruleProblems(
     problems.push({ path, message, expected: `one of ${known.join(", ")}` });
   }
   return problems;
-}
-
-function schemaProblems(schema: z.ZodType, rule: Record<string, unknown>): FieldProblem[] {
-  const result = schema.safeParse(rule);
-  return result.success ? [] : problemsOf(schema, rule, result.error);
 }
 
 /** Without a schema a rule is a map of strings. */

@@ -153,7 +153,8 @@ function valueAt(root: unknown, path: FieldPath): unknown {
   return value;
 }
 
-function kindOf(value: unknown): string {
+/** Such as `a list`, for messages. */
+export function kindOf(value: unknown): string {
   if (value === null) return "null";
   if (value === undefined) return "absent";
   return an(Array.isArray(value) ? "array" : typeof value);

@@ -4,17 +4,22 @@
  */
 import { formatPrefix, type Prefix, parseCidrLabelKey } from "../identity/cidr.ts";
 import { DEFAULT_CLUSTER, SOURCE_CIDR } from "../identity/label.ts";
-import { type ApplyFeatures, validateForApply } from "./apply.ts";
-import { documentKey, type PolicyDocument } from "./document.ts";
+import { validateForApply } from "./apply.ts";
+import { type CidrGroupDocument, documentKey, type PolicyDocument } from "./document.ts";
 import type { PolicyProblem } from "./problem.ts";
+import type { ApplyFeatures } from "./refusal.ts";
 import type { Rule } from "./rule.ts";
 import type { Selector } from "./selector.ts";
+import { type CidrGroup, NO_SOURCES, type PolicySources } from "./sources.ts";
 import { translate } from "./translate/index.ts";
+import { refersToOthers } from "./translate/reference.ts";
 
 export interface PolicyRepositoryOptions {
   /** Name of the local cluster; `default` if absent. */
   cluster?: string;
   features?: ApplyFeatures;
+  /** What policies refer to, beside the groups that were applied themselves. */
+  sources?: PolicySources;
 }
 
 export interface StoredPolicy {
@@ -39,12 +44,21 @@ export class PolicyRefusedError extends Error {
 export class PolicyRepository {
   readonly #cluster: string;
   readonly #features: ApplyFeatures;
+  readonly #others: PolicySources;
   readonly #policies = new Map<string, StoredPolicy>();
+  /** Applied groups by name. */
+  readonly #groups = new Map<string, CidrGroup>();
   #revision = 1;
+  /** Groups and services as policies see them; of two groups of one name the applied one counts. */
+  readonly sources: PolicySources = {
+    cidrGroups: () => this.#cidrGroups(),
+    services: () => this.#others.services(),
+  };
 
   constructor(options: PolicyRepositoryOptions = {}) {
     this.#cluster = options.cluster ?? DEFAULT_CLUSTER;
     this.#features = options.features ?? {};
+    this.#others = options.sources ?? NO_SOURCES;
   }
 
   get revision(): number {
@@ -61,16 +75,13 @@ export class PolicyRepository {
 
   /** All of them under one revision, or none. @throws PolicyRefusedError */
   upsertAll(documents: readonly PolicyDocument[]): number {
-    const revision = this.#revision + 1;
-    const stored = documents.map((document): StoredPolicy => {
-      const problems = validateForApply(document, this.#features);
-      if (problems.length > 0) throw new PolicyRefusedError(document, problems);
-      const rules = translate(document, { cluster: this.#cluster, revision });
-      return { document, revision, rules };
-    });
-    for (const policy of stored) this.#policies.set(documentKey(policy.document), policy);
-    this.#revision = revision;
-    return revision;
+    for (const document of documents) this.#refuse(document);
+    this.#revision++;
+    // Policies may refer to groups that come with them.
+    for (const document of documents) this.#put(document, this.#revision);
+    for (const document of documents) this.#translate(document, this.#revision);
+    if (documents.some(isGroup)) this.#translateReferring(this.#revision);
+    return this.#revision;
   }
 
   /**
@@ -78,10 +89,10 @@ export class PolicyRepository {
    * own becomes at least that. @throws PolicyRefusedError
    */
   restore(document: PolicyDocument, revision: number): void {
-    const problems = validateForApply(document, this.#features);
-    if (problems.length > 0) throw new PolicyRefusedError(document, problems);
-    const rules = translate(document, { cluster: this.#cluster, revision });
-    this.#policies.set(documentKey(document), { document, revision, rules });
+    this.#refuse(document);
+    this.#put(document, revision);
+    this.#translate(document, revision);
+    if (isGroup(document)) this.#translateReferring();
     this.startAt(revision);
   }
 
@@ -90,11 +101,62 @@ export class PolicyRepository {
     this.#revision = Math.max(this.#revision, revision);
   }
 
+  /**
+   * Groups or services have changed: translates again what refers to them. The revision rises, and
+   * the answer is true, if that makes a difference.
+   */
+  sourcesChanged(): boolean {
+    const changed = this.#translateReferring(this.#revision + 1);
+    if (changed) this.#revision++;
+    return changed;
+  }
+
+  #refuse(document: PolicyDocument): void {
+    const problems = validateForApply(document, this.#features);
+    if (problems.length > 0) throw new PolicyRefusedError(document, problems);
+  }
+
+  #put(document: PolicyDocument, revision: number): void {
+    this.#policies.set(documentKey(document), { document, revision, rules: [] });
+    if (isGroup(document)) this.#groups.set(document.name, document.group);
+  }
+
+  #translate(document: PolicyDocument, revision: number): void {
+    const options = { cluster: this.#cluster, revision, sources: this.sources };
+    const rules = translate(document, options);
+    this.#policies.set(documentKey(document), { document, revision, rules });
+  }
+
+  /** Of those that come to something else, with this revision or the one they had. */
+  #translateReferring(revision?: number): boolean {
+    let changed = false;
+    for (const { document, rules, revision: before } of [...this.#policies.values()]) {
+      if (!refersToOthers(document)) continue;
+      const options = { cluster: this.#cluster, revision: before, sources: this.sources };
+      if (peersText(translate(document, options)) === peersText(rules)) continue;
+      this.#translate(document, revision ?? before);
+      changed = true;
+    }
+    return changed;
+  }
+
+  *#cidrGroups(): Generator<CidrGroup> {
+    yield* this.#groups.values();
+    for (const group of this.#others.cidrGroups()) {
+      if (!this.#groups.has(group.name)) yield group;
+    }
+  }
+
   /** False if there is none; the revision rises only if there was one. */
   delete(key: Pick<PolicyDocument, "kind" | "namespace" | "name">): boolean {
     const deleted = this.#policies.delete(documentKey(key));
-    if (deleted) this.#revision++;
-    return deleted;
+    if (!deleted) return false;
+    this.#revision++;
+    if (key.kind === "CiliumCIDRGroup") {
+      this.#groups.delete(key.name);
+      this.#translateReferring(this.#revision);
+    }
+    return true;
   }
 
   get(key: Pick<PolicyDocument, "kind" | "namespace" | "name">): StoredPolicy | undefined {
@@ -116,11 +178,27 @@ export class PolicyRepository {
    * and only then apply here.
    */
   clone(): PolicyRepository {
-    const copy = new PolicyRepository({ cluster: this.#cluster, features: this.#features });
+    const copy = new PolicyRepository({
+      cluster: this.#cluster,
+      features: this.#features,
+      sources: this.#others,
+    });
     for (const [key, policy] of this.#policies) copy.#policies.set(key, policy);
+    for (const [name, group] of this.#groups) copy.#groups.set(name, group);
     copy.#revision = this.#revision;
     return copy;
   }
+}
+
+function isGroup(document: PolicyDocument): document is CidrGroupDocument {
+  return document.kind === "CiliumCIDRGroup";
+}
+
+/** Equal for rules that differ in nothing but their revision: references are about peers only. */
+function peersText(rules: readonly Rule[]): string {
+  return JSON.stringify(
+    rules.map(({ items }) => items.map(({ peers }) => peers.map(({ key }) => key))),
+  );
 }
 
 /**

@@ -1,9 +1,12 @@
 /**
  * Which identities each selector selects. Selections are computed once, on first use, and kept up
- * to date when identities come and go, so a change costs what it selects and not the whole set.
+ * to date when identities come and go, so a change costs what it selects and not the whole set; and
+ * it says which selections changed, so that nothing else is worked out again.
  */
 import { RESERVED_IDENTITIES } from "../identity/reserved.ts";
+import type { SelectionChanges } from "./resolve/direction-policy.ts";
 import { type Candidate, type Selector, selects, toCandidate } from "./selector.ts";
+import { labelTexts, requiredTexts, SelectorIndex } from "./selector-index.ts";
 import type { Identity } from "./types.ts";
 
 interface Selection {
@@ -13,10 +16,12 @@ interface Selection {
 
 export class SelectorCache {
   readonly #candidates = new Map<number, Candidate>();
-  /** `key` and `key=value` of every label, whatever its source, to the identities that have it. */
   readonly #byLabel = new Map<string, Set<Candidate>>();
   readonly #world = new Set<Candidate>();
   readonly #selections = new Map<string, Selection>();
+  readonly #index = new SelectorIndex<Selection>();
+  /** At most one number for each identity and selection. */
+  #changes = new Map<string, Set<number>>();
 
   /** The reserved identities are always there. */
   constructor(identities: Iterable<Identity> = []) {
@@ -27,31 +32,28 @@ export class SelectorCache {
   /** Number 0 is every identity in a policy map, so it is never selected by labels. */
   upsert(identity: Identity): void {
     if (identity.id === 0) return;
-    this.remove(identity.id);
+    this.#forget(identity.id);
     const candidate = toCandidate(identity);
     this.#candidates.set(candidate.id, candidate);
     if (candidate.isWorld) this.#world.add(candidate);
-    for (const text of indexTexts(candidate)) {
+    for (const text of labelTexts(candidate)) {
       const sharing = this.#byLabel.get(text);
       if (sharing) sharing.add(candidate);
       else this.#byLabel.set(text, new Set([candidate]));
     }
-    for (const selection of this.#selections.values()) {
-      if (selects(selection.selector, candidate)) selection.identities.add(candidate.id);
+    for (const selection of this.#index.likely(candidate)) {
+      if (!selection.identities.has(candidate.id) && selects(selection.selector, candidate)) {
+        selection.identities.add(candidate.id);
+        this.#note(selection, candidate.id);
+      }
     }
   }
 
+  /** A reserved identity loses only what was added to it. */
   remove(id: number): void {
-    const candidate = this.#candidates.get(id);
-    if (!candidate) return;
-    this.#candidates.delete(id);
-    this.#world.delete(candidate);
-    for (const text of indexTexts(candidate)) {
-      const sharing = this.#byLabel.get(text);
-      sharing?.delete(candidate);
-      if (sharing?.size === 0) this.#byLabel.delete(text);
-    }
-    for (const selection of this.#selections.values()) selection.identities.delete(id);
+    this.#forget(id);
+    const reserved = RESERVED_IDENTITIES.find((identity) => identity.id === id);
+    if (reserved) this.upsert(reserved);
   }
 
   /** Live: later changes of identities show in the returned set. */
@@ -62,45 +64,60 @@ export class SelectorCache {
     for (const candidate of this.#likely(selector)) {
       if (selects(selector, candidate)) identities.add(candidate.id);
     }
-    this.#selections.set(selector.key, { selector, identities });
+    const selection = { selector, identities };
+    this.#selections.set(selector.key, selection);
+    this.#index.add(selection, this.#identitiesWith);
     return identities;
+  }
+
+  /**
+   * Identities that came into or went out of a selection since the last call, by the selector's
+   * key. One that did both may be among them.
+   */
+  takeChanges(): SelectionChanges {
+    const changes = this.#changes;
+    this.#changes = new Map();
+    return changes;
   }
 
   /** Drops selections that no policy uses any more. */
   retain(keys: ReadonlySet<string>): void {
-    for (const key of this.#selections.keys()) {
-      if (!keys.has(key)) this.#selections.delete(key);
+    for (const [key, selection] of this.#selections) {
+      if (keys.has(key)) continue;
+      this.#selections.delete(key);
+      this.#index.delete(selection);
+      this.#changes.delete(key);
     }
   }
+
+  #forget(id: number): void {
+    const candidate = this.#candidates.get(id);
+    if (!candidate) return;
+    this.#candidates.delete(id);
+    this.#world.delete(candidate);
+    for (const text of labelTexts(candidate)) {
+      const sharing = this.#byLabel.get(text);
+      sharing?.delete(candidate);
+      if (sharing?.size === 0) this.#byLabel.delete(text);
+    }
+    for (const selection of this.#index.likely(candidate)) {
+      if (selection.identities.delete(id)) this.#note(selection, id);
+    }
+  }
+
+  #note({ selector: { key } }: Selection, id: number): void {
+    const ids = this.#changes.get(key);
+    if (ids) ids.add(id);
+    else this.#changes.set(key, new Set([id]));
+  }
+
+  readonly #identitiesWith = (text: string): number => this.#byLabel.get(text)?.size ?? 0;
 
   /** A superset of the selected, as small as the index can say. */
   #likely(selector: Selector): Iterable<Candidate> {
     if (selector.kind === "cidr") return this.#world;
-    if (selector.kind === "any") return this.#candidates.values();
-    let best: Iterable<Candidate> = this.#candidates.values();
-    let bestSize = this.#candidates.size;
-    for (const requirement of selector.requirements) {
-      if (requirement.source === "cidr") continue;
-      if (requirement.operator !== "In" && requirement.operator !== "Exists") continue;
-      const texts =
-        requirement.operator === "Exists"
-          ? [requirement.key]
-          : requirement.values.map((value) => `${requirement.key}=${value}`);
-      const sets = texts.map((text) => this.#byLabel.get(text) ?? new Set<Candidate>());
-      const size = sets.reduce((sum, set) => sum + set.size, 0);
-      if (size >= bestSize) continue;
-      bestSize = size;
-      best = sets.flatMap((set) => [...set]);
-    }
-    return best;
+    const texts = requiredTexts(selector, this.#identitiesWith);
+    if (texts === undefined) return this.#candidates.values();
+    return texts.flatMap((text) => [...(this.#byLabel.get(text) ?? [])]);
   }
-}
-
-function indexTexts(candidate: Candidate): Set<string> {
-  const texts = new Set<string>();
-  for (const label of candidate.labels) {
-    texts.add(label.key);
-    texts.add(`${label.key}=${label.value}`);
-  }
-  return texts;
 }

@@ -18,9 +18,11 @@ export interface Identity {
   labels: readonly Label[];
 }
 
-/** The endpoint whose policy is computed. */
+/** The endpoint, or the node, whose policy is computed. */
 export interface PolicySubject {
   endpoint: number;
+  /** `node`: the node itself; its identity is that of the host with the node's labels. */
+  scope?: "endpoint" | "node";
   identity: Identity;
   namespace: string;
   /** Of the pod in its namespace; a visibility policy may name it. */
@@ -35,6 +37,9 @@ export interface PolicyOrigin {
     | "CiliumNetworkPolicy"
     | "CiliumClusterwideNetworkPolicy"
     | "NetworkPolicy"
+    | "ClusterNetworkPolicy"
+    | "AdminNetworkPolicy"
+    | "BaselineAdminNetworkPolicy"
     | "VisibilityPolicy";
   name: string;
   namespace: string;
@@ -71,6 +76,7 @@ export interface ResolvedEntry {
   port: number;
   /** Bits of `port` that count: 16 one port, 0 all ports. */
   portPrefix: number;
+  /** Of class 0 (low byte) if nothing decides here: a narrower entry than one that would. */
   precedence: number;
   deny: boolean;
   /** Set: hand over to the proxy with these rules. */

@@ -64,7 +64,12 @@ function readDocuments(text: string): { documents: YamlDocument[]; errors: YamlE
   };
   const documents: YamlDocument[] = [];
   const errors: YamlError[] = [];
-  const parsed = parseAllDocuments(text, { lineCounter, prettyErrors: false, merge: true });
+  const parsed = parseAllDocuments(text, {
+    lineCounter,
+    prettyErrors: false,
+    merge: true,
+    logLevel: "error",
+  });
   if (!Array.isArray(parsed)) return { documents, errors };
   for (const document of parsed) {
     if (document.errors.length === 0 && isEmpty(document.contents)) continue;

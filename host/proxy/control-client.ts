@@ -99,6 +99,11 @@ export class ProxyControl {
     await this.#request({ kind: "reevaluate", endpoints }, timeoutMs);
   }
 
+  /** Connections of addresses that have another identity now end. */
+  async relabelled(addresses: string[], timeoutMs: number): Promise<void> {
+    await this.#request({ kind: "reevaluate", endpoints: [], relabelled: addresses }, timeoutMs);
+  }
+
   async status(timeoutMs: number): Promise<ProxyStatus> {
     const reply = await this.#request({ kind: "status" }, timeoutMs);
     if (reply.status === undefined) throw new ProxyControlError("Cannot read the proxy's status");

@@ -91,6 +91,11 @@ export class ProxySupervisor {
     if (endpoints.length > 0) await this.#control?.reevaluate(endpoints, CONFIRM_TIMEOUT_MS);
   }
 
+  /** As `reevaluate`, for addresses that have another identity now. */
+  async relabelled(addresses: string[]): Promise<void> {
+    if (addresses.length > 0) await this.#control?.relabelled(addresses, CONFIRM_TIMEOUT_MS);
+  }
+
   async status(): Promise<ProxyStatus | undefined> {
     return this.#control?.status(CONFIRM_TIMEOUT_MS).catch(() => undefined);
   }

@@ -14,6 +14,8 @@ export class Numbering {
   readonly #numbers = new Map<string, number>();
   readonly #contents = new Map<number, string>();
   #last = 0;
+  /** Given out by `reserve`, not durable yet. */
+  #reserved: { key: string; value: string }[] = [];
 
   /** @param prefix Folder of the store that holds this kind, such as `rule-sets`. */
   constructor(store: Store, prefix: string) {
@@ -27,14 +29,27 @@ export class Numbering {
 
   /** The number of `content`, 1 or higher; a new one is durable before it is returned. */
   numberOf(content: string): number {
+    const number = this.reserve(content);
+    this.flush();
+    return number;
+  }
+
+  /** The same, but a new number must not be used for anything that lasts before `flush`. */
+  reserve(content: string): number {
     const known = this.#numbers.get(content);
     if (known !== undefined) return known;
     if (this.#last >= NUMBER_MAX) throw new Error(`Cannot number ${this.#prefix}: none is left`);
     const number = this.#last + 1;
     const key = createHash("sha256").update(content).digest("hex");
-    this.#store.put(this.#prefix + key, JSON.stringify({ number, content }));
+    this.#reserved.push({ key: this.#prefix + key, value: JSON.stringify({ number, content }) });
     this.#remember(number, content);
     return number;
+  }
+
+  /** Makes what was reserved durable, all of it or none; to be tried again if it throws. */
+  flush(): void {
+    this.#store.putAll(this.#reserved);
+    this.#reserved = [];
   }
 
   contentOf(number: number): string | undefined {

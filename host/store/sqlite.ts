@@ -7,6 +7,21 @@ import { dirname } from "node:path";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import type { Store, StoreRow } from "./store.ts";
 
+/**
+ * A connection with the settings that every table of the agent needs. Folders are made; the file is
+ * 0600. FULL syncs the journal at each commit; NORMAL would lose the last ones with the power.
+ */
+export function openDatabase(file: string): DatabaseSync {
+  if (file !== ":memory:") mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+  const database = new DatabaseSync(file);
+  if (file !== ":memory:") chmodSync(file, 0o600);
+  database.exec(`
+    PRAGMA busy_timeout = 5000;
+    PRAGMA journal_mode = WAL;
+    PRAGMA synchronous = FULL;`);
+  return database;
+}
+
 export class SqliteStore implements Store {
   readonly #database: DatabaseSync;
   readonly #get: StatementSync;
@@ -18,13 +33,8 @@ export class SqliteStore implements Store {
 
   /** @param file Path of the database, or ":memory:". Folders are made; the file is 0600. */
   constructor(file: string) {
-    if (file !== ":memory:") mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
-    this.#database = new DatabaseSync(file);
-    if (file !== ":memory:") chmodSync(file, 0o600);
+    this.#database = openDatabase(file);
     this.#database.exec(`
-      PRAGMA journal_mode = WAL;
-      PRAGMA synchronous = FULL;
-      PRAGMA busy_timeout = 5000;
       CREATE TABLE IF NOT EXISTS rows (
         key TEXT PRIMARY KEY, value TEXT NOT NULL, version INTEGER NOT NULL
       ) WITHOUT ROWID;`);
@@ -63,6 +73,18 @@ export class SqliteStore implements Store {
 
   put(key: string, value: string): void {
     this.#put.run(key, value);
+  }
+
+  putAll(rows: readonly Pick<StoreRow, "key" | "value">[]): void {
+    if (rows.length === 0) return;
+    this.#database.exec("BEGIN IMMEDIATE");
+    try {
+      for (const { key, value } of rows) this.put(key, value);
+      this.#database.exec("COMMIT");
+    } catch (error) {
+      this.#database.exec("ROLLBACK");
+      throw error;
+    }
   }
 
   delete(key: string): void {

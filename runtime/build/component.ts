@@ -31,8 +31,12 @@ export async function wrapComponent(
   core: Uint8Array,
   quick = false,
 ): Promise<Uint8Array> {
+  return await wrapNamed(root, nameExports(core, quick));
+}
+
+/** Wraps a core module whose exports carry the contract's names already. */
+export async function wrapNamed(root: string, binary: Uint8Array): Promise<Uint8Array> {
   const witSource = readFileSync(join(root, WIT), "utf8");
-  const binary = nameExports(core, quick);
   const embedded = await componentEmbed({
     binary,
     witSource,

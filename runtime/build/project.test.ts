@@ -22,6 +22,15 @@ test("a new project builds and passes all its tests", { timeout: 120_000 }, asyn
   expect(report.ok).toBe(true);
 });
 
+test("a new project in full TypeScript does too", { timeout: 300_000 }, async () => {
+  const project = join(folder, "full");
+  createProject(ROOT, "full", project, "typescript");
+  const report = await testPlugin(ROOT, project, { seed: 1, mutations: 3 });
+  expect(report.vectors.findings).toEqual([]);
+  expect(report.types).toEqual({ ok: true, output: "" });
+  expect(report.unit?.ok).toBe(true);
+});
+
 test("the same source gives the same bytes in another folder", { timeout: 60_000 }, async () => {
   const projects = [join(folder, "a"), join(folder, "deep/er/b")];
   const digests: string[] = [];

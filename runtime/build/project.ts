@@ -1,5 +1,5 @@
 /**
- * A plugin's project folder, anywhere on the machine: made as a copy of the toy plugin, and linked
+ * A plugin's project folder, anywhere on the machine: made as a copy of an example, and linked
  * to this installation, so that `imker/sdk/…` and `imker/testkit` mean its SDK and its kit to Node,
  * TypeScript and vitest alike. The links are local (`node_modules`), so moving either side only
  * needs them made again, which every `imker plugin` command does.
@@ -19,8 +19,21 @@ import { readPluginManifest } from "./build.ts";
 import { BuildError } from "./compile.ts";
 import { keysSource } from "./keys.ts";
 
-const EXAMPLE = "examples/plugins/line";
-const COPIED = ["plugin.ts", "plugin.test.ts", "vectors.md"];
+/** What a project begins as, by the manifest's `language`. */
+const EXAMPLES = {
+  portable: {
+    folder: "examples/plugins/line",
+    copied: ["plugin.ts", "plugin.test.ts", "vectors.md"],
+  },
+  typescript: {
+    folder: "examples/plugins/memcached",
+    copied: ["plugin.ts", "commands.ts", "replies.ts", "plugin.test.ts", "vectors.md"],
+  },
+};
+
+/** What a plugin may be written in. */
+export type Language = keyof typeof EXAMPLES;
+
 /** Linked unless the project has its own. */
 const BORROWED = ["vitest", "typescript", "@types/node"];
 
@@ -30,8 +43,14 @@ const BORROWED = ["vitest", "typescript", "@types/node"];
  * @returns the files made, relative to the folder.
  * @throws BuildError when the name is none or a file is in the way.
  */
-export function createProject(root: string, name: string, folder: string): string[] {
-  const example = readPluginManifest(join(root, EXAMPLE));
+export function createProject(
+  root: string,
+  name: string,
+  folder: string,
+  language: Language = "portable",
+): string[] {
+  const from = EXAMPLES[language];
+  const example = readPluginManifest(join(root, from.folder));
   const description = `${name}: what it speaks, in a sentence.`;
   const parsed = manifestSchema.safeParse({ ...example, name, description });
   if (!parsed.success) {
@@ -47,7 +66,7 @@ export function createProject(root: string, name: string, folder: string): strin
     ".gitignore": "node_modules/\n*.wasm\n",
     "README.md": readme(name),
   };
-  for (const file of COPIED) files[file] = readFileSync(join(root, EXAMPLE, file), "utf8");
+  for (const file of from.copied) files[file] = readFileSync(join(root, from.folder, file), "utf8");
   const names = Object.keys(files).sort();
   for (const file of names) {
     if (existsSync(join(folder, file))) {
@@ -123,7 +142,7 @@ imker plugin dev       # rebuild and reload into the running agent with every ch
 \`\`\`
 
 \`plugin.json\` says what it is called, what its rules and records are and what a call may cost.
-\`plugin.ts\` is the parser. \`vectors.md\` is what both sides send and what must come of it; it
+\`plugin.ts\` is the parser, in what \`language\` in plugin.json says. \`vectors.md\` is what both sides send and what must come of it; it
 travels in the package. \`keys.ts\` is written from \`plugin.json\`.
 `;
 }

@@ -1,6 +1,7 @@
 /**
  * A case: one connection that a plugin judged, as a file that judges it again. Fuel, time and bytes
- * are all inputs, so an exact case always reproduces; one that lacks something says what.
+ * are all inputs, so an exact case always reproduces with the plugin that judged it; one that lacks
+ * something says what.
  */
 import { z } from "zod";
 
@@ -61,6 +62,11 @@ export const caseSchema = z
             direction,
             /** Base64 of what came since the last step of this direction. */
             bytes: z.base64(),
+            /**
+             * So many of them, the first, were passed or dropped without the plugin seeing them;
+             * nobody kept them, and zeros stand for them.
+             */
+            unseen: z.number().int().min(1).exactOptional(),
             end: z.enum(["open", "closed", "failed"]),
             /** Nanoseconds since 1970, decimal. */
             now: z.string().regex(/^\d{1,20}$/),

@@ -122,8 +122,11 @@ export type ControlRequest =
    * Answered when every worker has the state; rule sets no longer named are dropped once unused.
    */
   | { seq: number; kind: "state"; state: ProxyState }
-  /** Live connections of these endpoints look their verdict up again in the policy map. */
-  | { seq: number; kind: "reevaluate"; endpoints: number[] }
+  /**
+   * Live connections of these endpoints look their verdict up again in the policy map. Those of
+   * `relabelled` addresses end: identities chose their rules and their sandbox.
+   */
+  | { seq: number; kind: "reevaluate"; endpoints: number[]; relabelled?: string[] | undefined }
   | { seq: number; kind: "status" }
   | { seq: number; kind: "instances" }
   /** Stop accepting, serve open connections at most this long, then exit. */

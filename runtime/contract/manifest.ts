@@ -4,39 +4,60 @@
  */
 import { z } from "zod";
 
+/** A field of a record or a rule: shown to people and, of a rule, written by them. */
+const fieldName = z
+  .string()
+  .regex(/^[\x21-\x7e]{1,128}$/, "expected 1 to 128 printable characters");
+
 const recordShape = z
   .object({
     /** Names of the fields a record may carry, in the order of their `key` on the wire. */
-    fields: z.array(z.string().min(1)).max(256),
+    fields: z.array(fieldName).max(256),
     /**
      * One line for people: `{field}` is that field's value, a part in `[ ]` is left out when a
      * field in it is missing. Without it a flow shows `<Name> Fields: map[…]`, as Hubble does.
      */
     summary: z.string().max(256).optional(),
     /** Fields that hold secrets: masked wherever bytes or values are kept. */
-    sensitive: z.array(z.string().min(1)).max(256).optional(),
+    sensitive: z.array(fieldName).max(256).optional(),
   })
   .strict();
+
+/** Levels of objects and lists in a schema: the manifest is written out again by recursion. */
+const SCHEMA_DEPTH_MAX = 64;
+
+function nests(value: unknown, levels: number): boolean {
+  if (typeof value !== "object" || value === null) return true;
+  return levels > 0 && Object.values(value).every((inner) => nests(inner, levels - 1));
+}
 
 export const manifestSchema = z
   .object({
     /** Unique name; a policy asks for the plugin by it (`l7proto: NAME`). */
     name: z.string().regex(/^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$/),
-    version: z.string().regex(/^\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?$/),
+    version: z
+      .string()
+      .max(64)
+      .regex(/^\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?$/),
     /** The contract it was built for. */
     contract: z.literal("imker:l7@1.0.0"),
     description: z.string().max(256),
+    /**
+     * What `plugin.ts` is written in: the portable subset, compiled to machine-like code (default),
+     * or all of TypeScript, run by an interpreter inside the sandbox: larger and slower.
+     */
+    language: z.enum(["portable", "typescript"]).optional(),
     status: z.enum(["alpha", "beta", "stable"]),
     securityPosture: z.string().max(512),
     /** Which Hubble L7 message its records fill; `generic` becomes `<Name> Fields: map[…]`. */
     flow: z.enum(["http", "dns", "kafka", "generic"]),
     /** Imports of `imker:l7/host` it uses. */
-    capabilities: z.array(z.enum(["emit", "log", "match"])),
+    capabilities: z.array(z.enum(["emit", "log", "match"])).max(3),
     rules: z
       .object({
         /** Keys of a rule, with what they mean. A key that is not here is an error. */
         fields: z.record(
-          z.string(),
+          fieldName,
           z
             .object({
               description: z.string(),
@@ -49,7 +70,10 @@ export const manifestSchema = z
          * JSON Schema (2020-12) of one rule as the policy writes it, for nested values and for what
          * `fields` cannot say. Without it a rule is a map of the keys above to strings.
          */
-        schema: z.record(z.string(), z.unknown()).optional(),
+        schema: z
+          .record(z.string(), z.unknown())
+          .refine((schema) => nests(schema, SCHEMA_DEPTH_MAX), "nested too deep")
+          .optional(),
       })
       .strict(),
     records: z.object({ request: recordShape, response: recordShape }).strict(),

@@ -53,7 +53,10 @@ export interface CloseBody {
     | "no_plugin";
 }
 
-/** Body of `fault`: a plugin trapped, ran out of fuel or returned nonsense. */
+/**
+ * Body of `fault`: a plugin trapped, ran out of fuel or returned nonsense. Its frame names the
+ * connection whose bytes set it off, 0 if none did; a `case` of it comes before.
+ */
 export interface FaultBody {
   plugin: { name: string; version: string; digest: string };
   message: string;
@@ -80,6 +83,8 @@ export interface CaseBody {
     direction: "request" | "response";
     /** Base64. */
     bytes: string;
+    /** So many of `bytes`, the first, passed unseen; absent: none. */
+    unseen?: number;
     end: "open" | "closed" | "failed";
     /** Nanoseconds since 1970, decimal. */
     now: string;

@@ -51,8 +51,12 @@ export class PluginRuleError extends Error {
 
 /** `load` returned an error: the bytes are not what this plugin compiled; the instance is well. */
 export class PluginLoadError extends Error {
+  /** The plugin's own words. */
+  readonly detail: string;
+
   constructor(detail: string) {
     super(`Cannot load rule set: ${detail}`);
     this.name = "PluginLoadError";
+    this.detail = detail;
   }
 }

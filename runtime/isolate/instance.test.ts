@@ -191,6 +191,28 @@ describe("control calls", () => {
     instance.unload(1);
   });
 
+  test("injections outlive the post-return that gives their memory back", async () => {
+    const { instance } = await guest({
+      fields: `(data (i32.const 64) "onetwo")`,
+      onData: `(i32.store (i32.const 16) (i32.const 256)) (i32.store (i32.const 20) (i32.const 3))
+        (i32.store8 (i32.const 256) (i32.const 4)) (i32.store8 (i32.const 264) (i32.const 1))
+        (i32.store (i32.const 268) (i32.const 67)) (i32.store (i32.const 272) (i32.const 3))
+        (i32.store8 (i32.const 280) (i32.const 1)) (i64.store (i32.const 288) (i64.const 5))
+        (i32.store8 (i32.const 304) (i32.const 4)) (i32.store8 (i32.const 312) (i32.const 1))
+        (i32.store (i32.const 316) (i32.const 64)) (i32.store (i32.const 320) (i32.const 3))
+        (i32.const 16)`,
+      postOnData: "(memory.fill (i32.const 64) (i32.const 0) (i32.const 6))",
+    });
+    instance.onData(1, 0, new Uint8Array(5), 0, 5, 0, 0, 0);
+    const { kind, n, start, length, memory } = instance.operations;
+    const text = (index: number) => {
+      const from = start[index] ?? 0;
+      return Buffer.from(memory.slice(from, from + (length[index] ?? 0))).toString();
+    };
+    expect([...kind.subarray(0, 3)]).toEqual([4, 1, 4]);
+    expect([text(0), n[1], text(2)]).toEqual(["two", 5, "one"]);
+  });
+
   test("open() passes the facts", async () => {
     const { instance } = await guest({
       open: `(i32.add (i32.add (local.get $sourceIdentity) (local.get $destinationPort))

@@ -7,7 +7,13 @@ import { PluginFault, PluginLoadError, PluginRuleError } from "./errors.ts";
 import { contractFault, GuestMemory } from "./guest-memory.ts";
 import { postReturnName } from "./image.ts";
 import type { DataRange } from "./lift.ts";
-import { createOperations, createRecordView, liftFields, liftOperations } from "./lift.ts";
+import {
+  createOperations,
+  createRecordView,
+  keepInjections,
+  liftFields,
+  liftOperations,
+} from "./lift.ts";
 import { decodeText, Lowerer, liftBytes, liftString } from "./lower.ts";
 import { METERED_EXPORT } from "./meter.ts";
 import type {
@@ -106,6 +112,8 @@ class Instance implements PluginInstance {
   readonly #lowerer: Lowerer;
   readonly #record: RecordView;
   readonly #data: DataRange = { pointer: 0, length: 0 };
+  /** Injections of the last call of a plugin that has a post-return. */
+  #injected: Uint8Array = new Uint8Array();
   /** Fields the manifest names, by record kind. */
   readonly #keyCounts: readonly [number, number];
   /** Connection of the `onData` that runs; -1 outside. */
@@ -185,8 +193,11 @@ class Instance implements PluginInstance {
       memory.refresh();
       liftOperations(memory, result, this.operations);
       if (core.onDataPost !== undefined) {
+        this.#injected = keepInjections(this.operations, this.#injected);
         core.onDataPost(result);
-        if (memory.refresh()) this.operations.memory = memory.bytes;
+        if (memory.refresh() && this.operations.memory !== this.#injected) {
+          this.operations.memory = memory.bytes;
+        }
       }
       this.#running = false;
     } catch (error) {

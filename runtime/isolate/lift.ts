@@ -13,6 +13,8 @@ const OPERATION_BYTES = 24;
 const FIELD_BYTES = 24;
 /** Fields of one record, as many as a manifest can name. */
 export const FIELDS_MAX = 256;
+/** Bytes of a call's injections that outlive its post-return; a worker refuses more. */
+const INJECTED_BYTES_MAX = 65_536;
 const HIGH_SAFE = 0x1f_ffff;
 
 export function createOperations(memory: GuestMemory): Operations {
@@ -89,6 +91,31 @@ function liftInjection(memory: GuestMemory, at: number, into: Operations, index:
   into.direction[index] = direction;
   into.start[index] = start;
   into.length[index] = length;
+}
+
+/**
+ * Copies what a call injects out of guest memory into `kept`, because a post-return may give that
+ * memory back. A list that injects more than fits is left as it is: nobody carries it out.
+ * @returns the buffer to use next time, which `operations` may refer to until then.
+ */
+export function keepInjections(operations: Operations, kept: Uint8Array): Uint8Array {
+  let total = 0;
+  for (let index = 0; index < operations.count; index += 1) {
+    if (operations.kind[index] === OPERATION.inject) total += operations.length[index] ?? 0;
+  }
+  if (total === 0 || total > INJECTED_BYTES_MAX) return kept;
+  const target = kept.length >= total ? kept : new Uint8Array(Math.max(total, 2 * kept.length));
+  let at = 0;
+  for (let index = 0; index < operations.count; index += 1) {
+    if (operations.kind[index] !== OPERATION.inject) continue;
+    const start = operations.start[index] ?? 0;
+    const length = operations.length[index] ?? 0;
+    target.set(operations.memory.subarray(start, start + length), at);
+    operations.start[index] = at;
+    at += length;
+  }
+  operations.memory = target;
+  return target;
 }
 
 /** Where the `data` of the current call lies: what spans are relative to. */

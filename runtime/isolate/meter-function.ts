@@ -15,8 +15,10 @@ export const METER_FLAG = { none: 0, fuel: 1, memory: 2, stack: 3 } as const;
 
 /** Bytes a unit of memory.copy, fill and init moves, as a shift. */
 const BULK_SHIFT = 2;
-/** Elements a unit of the table instructions moves, as a shift. */
-const TABLE_SHIFT = 2;
+/** Units of an element that a table instruction moves, as a shift: a call into the engine each. */
+const ELEMENT_SHIFT = 6;
+/** A count above this fails whatever the table is (TABLE_ELEMENTS_MAX): not charged in full. */
+const ELEMENT_MASK = 0x7fff;
 /** Units of a page of memory.grow, as a shift: the kernel clears it at its first use, 16 faults. */
 const PAGE_SHIFT = 15;
 /** A delta above this fails whatever the limit (1,024 pages), so it is not charged in full. */
@@ -81,13 +83,13 @@ class Emitter {
     this.#chargedAgainst();
   }
 
-  /** With the pages of a memory.grow on the stack. */
-  chargePages(): void {
+  /** With a count on the stack: charges `(count & mask) << shift`, leaves the count. */
+  chargeEach(mask: number, shift: number): void {
     const { out } = this;
     out.u8(OP.localSet).u32(this.#scratch);
     this.#fuel();
-    out.u8(OP.localGet).u32(this.#scratch).u8(OP.i32Const).s32(PAGE_MASK).u8(0x71);
-    out.u8(OP.i32Const).s32(PAGE_SHIFT).u8(0x74, OP.i32Sub);
+    out.u8(OP.localGet).u32(this.#scratch).u8(OP.i32Const).s32(mask).u8(0x71);
+    out.u8(OP.i32Const).s32(shift).u8(0x74, OP.i32Sub);
     this.#chargedAgainst();
   }
 
@@ -186,10 +188,10 @@ function emitEvent(
       emitter.chargeCount(BULK_SHIFT);
       return event.at;
     case "table":
-      emitter.chargeCount(TABLE_SHIFT);
+      emitter.chargeEach(ELEMENT_MASK, ELEMENT_SHIFT);
       return event.at;
     case "grow":
-      emitter.chargePages();
+      emitter.chargeEach(PAGE_MASK, PAGE_SHIFT);
       return event.at;
     case "grown":
       emitter.noteRefusal();

@@ -19,20 +19,31 @@ const I32 = 0x7f;
 const I64 = 0x7e;
 const F64 = 0x7c;
 
-/** Most fuel one call may be given, whatever the manifest says: keeps i32 arithmetic exact. */
-export const FUEL_PER_CALL_MAX = 2 ** 30;
+/**
+ * Most fuel one call may be given, whatever the manifest says: about a quarter of a second, for as
+ * long as which nobody else on the worker is served. Also keeps i32 arithmetic exact.
+ */
+export const FUEL_PER_CALL_MAX = 2 ** 28;
 /**
  * Pages a memory may begin with. Nobody pays fuel for their first use, 30 us each: beyond this a
  * plugin grows its memory, and pays.
  */
 export const INITIAL_PAGES_MAX = 64;
+/**
+ * Places of all functions together that the meter adds code to. A module of as many bytes as a
+ * package may have could have twenty times that many, and take a gigabyte and ten seconds.
+ */
+const PLACES_MAX = 500_000;
 /** Units of a host import beside what its arguments add. */
 const IMPORT_COST = 32;
 /** Units for each field of an emitted record, as a shift; counts above the mask are a fault. */
 const EMIT_FIELD_SHIFT = 3;
 const EMIT_COUNT_MASK = 0xffff;
-/** Bytes a unit of `log` and `match` covers, as a shift. */
-const IMPORT_BYTES_SHIFT = 3;
+/** Bytes a unit of `log` covers, as a shift: most of its lines are left out. */
+const LOG_BYTES_SHIFT = 3;
+/** Units of a byte of `match`, as a shift: the host looks at each. Beyond 64 KiB it is a fault. */
+const MATCH_BYTE_SHIFT = 4;
+const MATCH_BYTES_MASK = 0x1_ffff;
 
 export interface MeterLimits {
   memoryPagesMax: number;
@@ -105,7 +116,14 @@ class Rewriter {
     this.#total = this.#fuel + 2;
     this.#flag = this.#fuel + 3;
     this.#stack = this.#fuel + 4;
-    this.#scans = module.bodies.map((_, index) => scanFunction(module, index));
+    let places = 0;
+    this.#scans = module.bodies.map((_, index) => {
+      const scan = scanFunction(module, index);
+      places += scan.events.length;
+      if (places <= PLACES_MAX) return scan;
+      const state = `more than ${PLACES_MAX} blocks and calls`;
+      throw new PluginImageError("limit", "core module", state);
+    });
   }
 
   run(exports: MeterExports): Uint8Array<ArrayBuffer> {
@@ -159,8 +177,11 @@ class Rewriter {
         if (name === "emit") {
           out.u8(OP.i32Const).s32(EMIT_COUNT_MASK).u8(0x71);
           out.u8(OP.i32Const).s32(EMIT_FIELD_SHIFT).u8(0x74);
+        } else if (name === "match") {
+          out.u8(OP.i32Const).s32(MATCH_BYTES_MASK).u8(0x71);
+          out.u8(OP.i32Const).s32(MATCH_BYTE_SHIFT).u8(0x74);
         } else {
-          out.u8(OP.i32Const).s32(IMPORT_BYTES_SHIFT).u8(OP.i32ShrU);
+          out.u8(OP.i32Const).s32(LOG_BYTES_SHIFT).u8(OP.i32ShrU);
         }
         out.u8(OP.i32Sub, OP.globalSet).u32(this.#fuel);
         this.#emitFuelCheck(out);

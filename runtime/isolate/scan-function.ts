@@ -7,6 +7,7 @@ import { ByteReader } from "./binary.ts";
 import type { CoreModule } from "./core-module.ts";
 import { functionType, LOCALS_MAX } from "./core-module.ts";
 import { PluginImageError } from "./errors.ts";
+import { extraCost } from "./instruction-cost.ts";
 import type { Instruction } from "./opcodes.ts";
 import { FC, OP, readInstruction, readValueType, stackEffect } from "./opcodes.ts";
 
@@ -175,7 +176,7 @@ class Scanner {
       return;
     }
     if (this.#block === undefined) return;
-    this.#block.cost += 1;
+    this.#block.cost += 1 + extraCost(op, instruction.index);
     if (op >= OP.br && op <= OP.return) this.#branch(instruction, at);
     else if (op === OP.unreachable) this.#block = undefined;
     else if (op === OP.call || op === OP.callIndirect) this.#call(instruction, at);

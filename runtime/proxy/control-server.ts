@@ -11,6 +11,7 @@ import type { ControlReply, ControlRequest } from "../contract/control.ts";
 /** A request line longer than this is not an agent's. */
 const REQUEST_CHARS_MAX = 256 << 20;
 const CLIENTS_MAX = 16;
+const ADDRESS_CHARS_MAX = 45;
 
 const requestSchema = z.discriminatedUnion("kind", [
   z.object({ seq: z.number(), kind: z.literal("hello"), protocol: z.number() }),
@@ -19,6 +20,7 @@ const requestSchema = z.discriminatedUnion("kind", [
     seq: z.number(),
     kind: z.literal("reevaluate"),
     endpoints: z.array(z.number().int().min(1).max(65_535)),
+    relabelled: z.array(z.string().max(ADDRESS_CHARS_MAX)).optional(),
   }),
   z.object({ seq: z.number(), kind: z.literal("status") }),
   z.object({ seq: z.number(), kind: z.literal("instances") }),

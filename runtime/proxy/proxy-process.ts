@@ -127,7 +127,11 @@ export class ProxyProcess {
         await this.#apply(parseState(request.state));
         return {};
       case "reevaluate":
-        await this.#deps.workers.request({ kind: "reevaluate", endpoints: request.endpoints });
+        await this.#deps.workers.request({
+          kind: "reevaluate",
+          endpoints: request.endpoints,
+          relabelled: request.relabelled ?? [],
+        });
         return {};
       case "status":
         return { status: await this.#status() };

@@ -105,7 +105,7 @@ export class StateHistory {
       .map(({ digest, compiled, patterns }) => {
         for (const { source } of patterns) this.#deps.createMatcher(source);
         const bytes = Uint8Array.from(Buffer.from(compiled, "base64"));
-        return { ruleSet: id, digest, compiled: bytes, patterns };
+        return { ruleSet: id, digest, compiled: bytes.buffer, patterns };
       });
   }
 }

@@ -5,7 +5,8 @@
  */
 import type { PluginPackage } from "../contract/package.ts";
 import { instantiate, PluginFault } from "../isolate/index.ts";
-import type { PluginImage } from "../isolate/types.ts";
+import type { PluginImage, PluginInstance } from "../isolate/types.ts";
+import { compilePattern } from "../regex/index.ts";
 import { VectorRunner } from "../testkit/run-vector.ts";
 import { readVectors } from "../testkit/vectors.ts";
 
@@ -20,7 +21,15 @@ const PIECE_BYTES = 16_384;
  */
 export function warmUp(image: PluginImage, { vectors }: Pick<PluginPackage, "vectors">): void {
   const until = performance.now() + WARM_UP_MS_MAX;
-  const runner = new VectorRunner(image.manifest, (imports) => instantiate(image, imports));
+  const inTime = <T>(value: T): T => {
+    if (performance.now() >= until) throw new Error("Cannot go on warming up: the time is over");
+    return value;
+  };
+  const runner = new VectorRunner(
+    image.manifest,
+    (imports) => timed(instantiate(image, imports), inTime),
+    (source) => compilePattern(inTime(source)),
+  );
   const runs = readVectors(vectors);
   let ran = runs.length > 0;
   while (ran) {
@@ -36,4 +45,13 @@ export function warmUp(image: PluginImage, { vectors }: Pick<PluginPackage, "vec
       }
     }
   }
+}
+
+/** The instance, whose calls ask for the time first: a single vector may be long. */
+function timed(instance: PluginInstance, inTime: <T>(value: T) => T): PluginInstance {
+  const onData = instance.onData.bind(instance);
+  const compile = instance.compile.bind(instance);
+  instance.onData = (connection, ...call) => onData(inTime(connection), ...call);
+  instance.compile = (rules) => compile(inTime(rules));
+  return instance;
 }

@@ -21,7 +21,7 @@ import {
   STAGES_MAX,
   Stage,
 } from "./plugin.ts";
-import { RecordWriter } from "./record.ts";
+import { RECORDS_FULL, RecordWriter } from "./record.ts";
 import { RuleList } from "./rule-list.ts";
 
 /** A read of 16 KiB and what the other parameters need; a larger one makes it grow. */
@@ -42,11 +42,11 @@ export class Guest {
   private readonly freeRuleSets: i32[] = [];
   private readonly result: i32;
 
-  constructor(memory: Memory, host: Host, plugin: Plugin) {
+  constructor(memory: Memory, host: Host, plugin: Plugin, recordsFull: i32 = RECORDS_FULL) {
     this.memory = memory;
     this.plugin = plugin;
     this.parameters = new CallBuffer(memory, PARAMETER_BYTES_START);
-    this.call = new Call(new Output(memory), new RecordWriter(memory, host));
+    this.call = new Call(new Output(memory), new RecordWriter(memory, host, recordsFull));
     this.result = memory.allocate(RESULT_BYTES);
     memory.fill(this.result, 0, RESULT_BYTES);
   }

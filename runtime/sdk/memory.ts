@@ -5,7 +5,7 @@
  * single machine instructions. Reads and writes outside the memory throw here as they trap there.
  */
 
-const MEMORY_BYTES_START = 1 << 20;
+const MEMORY_BYTES_START = 1 << 16;
 const MEMORY_BYTES_MAX = 1 << 28;
 /** Every block is preceded by its size class, so that `release` knows it. */
 const HEADER_BYTES = 16;
@@ -76,9 +76,11 @@ export class Memory {
 
   /** Address of the first `byte` in `from`..`end`-1; `end` when there is none. */
   find(from: i32, end: i32, byte: i32): i32 {
-    let at = from;
-    while (at < end && this.view.getUint8(at) !== byte) at++;
-    return at;
+    if (from >= end) return from;
+    // Reads what it must not, as a loop would, so that it throws.
+    this.view.getUint8(end - 1);
+    const found = this.bytes.subarray(from, end).indexOf(byte & 0xff);
+    return found < 0 ? end : from + found;
   }
 
   /** Address of the first control character (0..31 or 127) in `from`..`end`-1, else `end`. */

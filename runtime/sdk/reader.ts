@@ -19,13 +19,22 @@ export class Reader {
   /** Address of the next byte. */
   at: i32;
   /** Address behind the last byte. */
-  readonly end: i32;
+  end: i32;
   private readonly memory: Memory;
 
   constructor(memory: Memory, start: i32, end: i32) {
     this.memory = memory;
     this.at = start;
     this.end = end;
+  }
+
+  /** Begins anew, on another range: one reader of the plugin's serves every message. */
+  reset(start: i32, end: i32): void {
+    this.at = start;
+    this.end = end;
+    this.ok = true;
+    this.short = false;
+    this.length = 0;
   }
 
   /** Bytes left. */

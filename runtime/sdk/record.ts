@@ -21,7 +21,8 @@ export const ERROR: i32 = 2;
 export const RECORD_FIELDS_MAX: i32 = 64;
 /** Records of one call at most (the contract's limit). */
 export const RECORDS_MAX: i32 = 64;
-const RECORDS_RESERVED: i32 = 4;
+/** Records after which a call is full, unless it is to be shorter. */
+export const RECORDS_FULL: i32 = RECORDS_MAX - 4;
 
 const FIELD_BYTES: i32 = 24;
 const SPAN: i32 = 0;
@@ -32,13 +33,16 @@ export class RecordWriter {
   private readonly memory: Memory;
   private readonly host: Host;
   private readonly fields: i32;
+  private readonly recordsFull: i32;
   private count: i32 = 0;
   private emitted: i32 = 0;
   private connection: i32 = 0;
 
-  constructor(memory: Memory, host: Host) {
+  /** `recordsFull`: records after which `full()`, at most RECORDS_FULL. */
+  constructor(memory: Memory, host: Host, recordsFull: i32) {
     this.memory = memory;
     this.host = host;
+    this.recordsFull = recordsFull;
     this.fields = memory.allocate(FIELD_BYTES * RECORD_FIELDS_MAX);
     memory.fill(this.fields, 0, FIELD_BYTES * RECORD_FIELDS_MAX);
   }
@@ -52,7 +56,7 @@ export class RecordWriter {
 
   /** Whether a plugin should report no further message in this call (see `Output.full`). */
   full(): bool {
-    return this.emitted >= RECORDS_MAX - RECORDS_RESERVED;
+    return this.emitted >= this.recordsFull;
   }
 
   /** Bytes of the current input, by offset from its start: the cheapest value. */

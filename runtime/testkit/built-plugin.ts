@@ -24,7 +24,15 @@ import { readManifest } from "./run-vector.ts";
 /** Root of the tree. */
 export const ROOT: string = fileURLToPath(new URL("../..", import.meta.url));
 
-const SOURCES = ["runtime/sdk", "runtime/build", "runtime/build/assembly", "plugins/wire"];
+const SOURCES = [
+  "runtime/sdk",
+  "runtime/build",
+  "runtime/build/assembly",
+  "runtime/build/typescript",
+  "runtime/build/typescript/guest",
+  "runtime/testkit",
+  "plugins/wire",
+];
 
 /** A build that takes longer was killed: its lock is void. */
 const BUILD_MS_MAX = 120_000;

@@ -61,6 +61,55 @@ test("an exact case reproduces, natively too", () => {
   });
 });
 
+const http = await openPlugin(ROOT, `${ROOT}plugins/l7-http`);
+
+/** A body passes, most of it unseen; the request behind it is denied. */
+const BEHIND_A_BODY: Case = {
+  ...DENIED,
+  plugin: { name: "l7-http", version: "0.1.0", digest: http.digest },
+  stages: [{ point: "ingress", rules: [{ path: "/ok" }] }],
+  steps: [
+    {
+      direction: "request",
+      bytes: base64("POST /ok HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nab"),
+      ...{ end: "open", now: "1795633200000000000" },
+    },
+    {
+      direction: "request",
+      bytes: base64(`${"\0".repeat(7)}GET /no HTTP/1.1\r\nHost: a\r\n\r\n`),
+      unseen: 7,
+      ...{ end: "open", now: "1795633200000001000" },
+    },
+  ],
+  observed: {
+    records: [
+      expect.stringMatching(/^request 0 forwarded .*path=\/ok/) as unknown as string,
+      expect.stringMatching(/^request 1 denied by stage 0 .*path=\/no/) as unknown as string,
+    ],
+  },
+};
+
+test("bytes that passed unseen do not count: the case stays exact", () => {
+  const { observed: _, ...judged } = BEHIND_A_BODY;
+  const { result } = runCase(BEHIND_A_BODY, http);
+  expect(result).toMatchObject(BEHIND_A_BODY.observed);
+  const { records } = result as { records: string[] };
+  const report = runCase(readCase(JSON.stringify({ ...judged, observed: { records } })), http);
+  expect(report).toMatchObject({ reproduces: true, exact: true, partial: [], unseen: 7 });
+  expect(caseVector(BEHIND_A_BODY, result, "x")).toContain("Zeros stand for 7 bytes");
+});
+
+test("a plugin that looks at bytes that were not kept makes the case partial", () => {
+  const steps = DENIED.steps.map((step, index) => (index === 0 ? { ...step, unseen: 5 } : step));
+  const report = runCase({ ...DENIED, steps }, plugin);
+  expect(report).toMatchObject({
+    exact: false,
+    partial: ["this plugin looks at some of 5 bytes that were not kept"],
+  });
+  const beyond = DENIED.steps.map((step) => ({ ...step, unseen: 1e6 }));
+  expect(runCase({ ...DENIED, steps: beyond }, plugin).exact).toBe(false);
+});
+
 test("what comes out differently is said", () => {
   const observed = { ...DENIED.observed, close: "denied" as const };
   const report = runCase({ ...DENIED, observed }, plugin);

@@ -1,4 +1,8 @@
-/** Judges a case again, and says whether it comes out as it was observed; makes a vector of it. */
+/**
+ * Judges a case again, and says whether it comes out as it was observed; makes a vector of it. A
+ * plugin that is shown bytes that nobody kept judges something else than was observed: for it the
+ * case is not exact, whatever it was for the one before.
+ */
 import type { Case } from "../contract/case.ts";
 import { WHOLE } from "./cuts.ts";
 import { differences, type Result } from "./outcome-diff.ts";
@@ -13,6 +17,8 @@ export interface CaseReport {
   exact: boolean;
   /** Why it is not exact. */
   partial: string[];
+  /** Bytes of the case that were not kept, because the plugin did not see them. */
+  unseen: number;
   /** The plugin that ran is the one that was observed. */
   samePlugin: boolean;
   result: Result;
@@ -25,13 +31,21 @@ export interface CaseReport {
 /** Runs a case on a plugin. */
 export function runCase(recorded: Case, plugin: RunnablePlugin): CaseReport {
   const traffic = trafficOf(recorded);
-  const result = plugin.wasm.run(traffic, WHOLE);
+  let looks = false;
+  const unseenShown = (): void => {
+    looks = true;
+  };
+  const result = plugin.wasm.run({ ...traffic, unseenShown }, WHOLE);
   const native = plugin.native?.run(traffic, WHOLE);
   const found = differences(observedResult(recorded, result), result);
+  const unseen = unseenBytes(recorded);
+  const partial = [...recorded.partial];
+  if (looks) partial.push(`this plugin looks at some of ${unseen} bytes that were not kept`);
   return {
     reproduces: found.length === 0,
-    exact: recorded.exact,
-    partial: recorded.partial,
+    exact: partial.length === 0,
+    partial,
+    unseen,
     samePlugin: plugin.digest === recorded.plugin.digest,
     result,
     differences: found,
@@ -42,12 +56,18 @@ export function runCase(recorded: Case, plugin: RunnablePlugin): CaseReport {
 /** The case as a vector for `vectors.md`, with what the plugin makes of it now. */
 export function caseVector(recorded: Case, result: Result, name: string): string {
   const { plugin, partial } = recorded;
+  const unseen = unseenBytes(recorded);
   const notes = [`From a connection judged by ${plugin.name} ${plugin.version}.`];
   if (partial.length > 0) notes.push(`Not all of it was recorded: ${partial.join("; ")}.`);
+  if (unseen > 0) notes.push(`Zeros stand for ${unseen} bytes that passed unseen.`);
   if ("failure" in result) {
     notes.push(`It ended with: ${result.failure}. Write what must come of it instead.`);
   }
   return vectorText(name, notes, trafficOf(recorded), result);
+}
+
+function unseenBytes({ steps }: Case): number {
+  return steps.reduce((sum, step) => sum + (step.unseen ?? 0), 0);
 }
 
 function trafficOf({ stages, facts, steps }: Case): Runnable {
@@ -62,9 +82,9 @@ function trafficOf({ stages, facts, steps }: Case): Runnable {
     steps: steps.flatMap((step): VectorStep[] => {
       const now = BigInt(step.now);
       const bytes = Buffer.from(step.bytes, "base64");
-      const { direction, end } = step;
+      const { direction, end, unseen = 0 } = step;
       return [
-        ...(bytes.length > 0 ? [{ kind: direction, bytes, now }] : []),
+        ...(bytes.length > 0 ? [{ kind: direction, bytes, unseen, now }] : []),
         ...(end === "open" ? [] : [{ kind: "end" as const, direction, how: end, now }]),
       ];
     }),

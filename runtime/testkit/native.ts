@@ -1,9 +1,9 @@
 /**
- * Runs a plugin's source natively behind the same interface as its component: lowers parameters
+ * Runs a plugin's source as JavaScript behind the interface of its component: lowers parameters
  * into the emulated memory and lifts results from it, by the same layouts, so that a test can run
  * against either and a mistake in a layout shows in both. Not metered: `fuelUsed` is 0.
  */
-import { PluginRuleError } from "../isolate/errors.ts";
+import { PluginLoadError, PluginRuleError } from "../isolate/errors.ts";
 import type {
   HostImports,
   InstanceFacts,
@@ -27,12 +27,16 @@ const RULE_FIELD_BYTES = 28;
 /** What every plugin's `plugin.ts` exports. */
 export type CreatePlugin = (memory: Memory, host: Host) => Plugin;
 
-/** A plugin instance in this process, without a sandbox. For tests only. */
+/**
+ * A plugin instance in this process, without a sandbox: for tests, and inside one where an
+ * interpreter runs it. `recordsFull`: records after which a call is full.
+ */
 export function instantiateNative(
   createPlugin: CreatePlugin,
   imports: HostImports,
+  recordsFull?: number,
 ): PluginInstance {
-  return new NativeInstance(createPlugin, imports);
+  return new NativeInstance(createPlugin, imports, recordsFull);
 }
 
 class NativeInstance implements PluginInstance {
@@ -64,7 +68,7 @@ class NativeInstance implements PluginInstance {
   };
   #data = 0;
 
-  constructor(createPlugin: CreatePlugin, imports: HostImports) {
+  constructor(createPlugin: CreatePlugin, imports: HostImports, recordsFull?: number) {
     const memory = this.#memory;
     const host = new Host({
       emit: (connection, kind, verdict, stage, exchange, fields, count) => {
@@ -76,7 +80,7 @@ class NativeInstance implements PluginInstance {
       match: (handle, bytes, length) =>
         imports.match(handle >>> 0, memory.bytes.subarray(bytes, bytes + length)),
     });
-    this.#guest = new Guest(memory, host, createPlugin(memory, host));
+    this.#guest = new Guest(memory, host, createPlugin(memory, host), recordsFull);
   }
 
   get memoryBytes(): number {
@@ -106,7 +110,7 @@ class NativeInstance implements PluginInstance {
   load(compiled: Uint8Array): number {
     const at = this.#lower(compiled);
     const result = this.#guest.load(at, compiled.length);
-    if (this.#memory.u8(result) === 1) throw new Error(this.#liftText(result + 4));
+    if (this.#memory.u8(result) === 1) throw new PluginLoadError(this.#liftText(result + 4));
     return this.#memory.i32(result + 4);
   }
 

@@ -12,7 +12,13 @@ const CALLS_MAX = 100_000;
 
 /** Something a peer does, at a time (nanoseconds since 1970). `set-stages` is the host's. */
 export type Step =
-  | { kind: "request" | "response"; bytes: Uint8Array; now?: bigint }
+  | {
+      kind: "request" | "response";
+      bytes: Uint8Array;
+      /** So many of them, the first, only stand for others that nobody kept. */
+      unseen?: number;
+      now?: bigint;
+    }
   | { kind: "end"; direction: "request" | "response"; how: "closed" | "failed"; now?: bigint }
   | { kind: "stages"; stages: readonly { point: number; ruleSet: number }[] };
 
@@ -41,13 +47,20 @@ export class PeerPair {
   calls = 0;
   readonly #instance: PluginInstance;
   readonly #connection: number;
+  readonly #unseenShown: () => void;
   #nowHigh = 0;
   #nowLow = 0;
   readonly #ways = [new Way(), new Way()] as const;
 
-  constructor(instance: PluginInstance, connection: number) {
+  /** @param unseenShown Told when bytes are shown that only stand for others. */
+  constructor(
+    instance: PluginInstance,
+    connection: number,
+    unseenShown: (() => void) | undefined = undefined,
+  ) {
     this.#instance = instance;
     this.#connection = connection;
+    this.#unseenShown = unseenShown ?? (() => {});
   }
 
   /** What has reached a side: `request` is what upstream received. */
@@ -67,11 +80,11 @@ export class PeerPair {
     } else if (step.kind === "end") {
       this.#end(DIRECTION[step.direction], END[step.how]);
     } else {
-      const { bytes } = step;
+      const { bytes, unseen = 0 } = step;
       let at = 0;
       for (let index = 0; at < bytes.length && this.closed === undefined; index++) {
         const end = typeof cut === "number" ? at + cut : (cut[index] ?? bytes.length);
-        this.#arrive(DIRECTION[step.kind], bytes.subarray(at, end));
+        this.#arrive(DIRECTION[step.kind], bytes.subarray(at, end), unseen - at);
         at = end;
       }
     }
@@ -81,7 +94,8 @@ export class PeerPair {
     return direction === DIRECTION.request ? this.#ways[0] : this.#ways[1];
   }
 
-  #arrive(direction: number, bytes: Uint8Array): void {
+  /** @param unseen So many of the bytes, the first, only stand for others; may be negative. */
+  #arrive(direction: number, bytes: Uint8Array, unseen: number): void {
     const way = this.#way(direction);
     if (way.ended) throw new OperationError("Cannot add bytes: the direction has ended");
     let piece = bytes;
@@ -93,6 +107,7 @@ export class PeerPair {
     if (passed > 0) way.received.push(piece.slice(0, passed));
     piece = piece.subarray(passed);
     if (piece.length === 0) return;
+    if (dropped + passed < unseen) this.#unseenShown();
     way.held = Buffer.concat([way.held, piece]);
     if (way.held.length >= way.need) this.#call(direction, END.open);
   }

@@ -6,7 +6,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Manifest, manifestSchema } from "../contract/manifest.ts";
 import type { HostImports, InstanceFacts, PluginInstance, PluginRule } from "../isolate/types.ts";
-import { compilePattern, createMatcher } from "../regex/index.ts";
+import { compilePattern, createMatcher, type Matcher } from "../regex/index.ts";
 import { type Cut, PeerPair } from "./peer-pair.ts";
 import { RecordLog } from "./record-log.ts";
 import type { Vector, VectorRules, VectorStep } from "./vectors.ts";
@@ -24,6 +24,8 @@ export type Runnable = Pick<Vector, "stages" | "steps"> & {
   facts?: Omit<InstanceFacts, "stages">;
   /** Of each stage; without it the first is egress, the second ingress. */
   points?: readonly number[];
+  /** Called when the plugin is shown bytes that only stand for others that nobody kept. */
+  unseenShown?: () => void;
 };
 
 const FACTS: Omit<InstanceFacts, "stages"> = {
@@ -45,6 +47,7 @@ export function prepareRules(
   manifest: Manifest,
   rules: VectorRules,
   handleOf: (source: string) => number,
+  compile: typeof compilePattern = compilePattern,
 ): PluginRule[] {
   return rules.map((rule) =>
     Object.entries(rule).map(([key, value]): PluginRule[number] => {
@@ -52,7 +55,7 @@ export function prepareRules(
       const name = key.replace(/#\d+$/, "");
       const match = manifest.rules.fields[name.replaceAll(/\.\d+(?=\.|$)/g, ".N")]?.match;
       if (match !== "regex") return { key: name, value, pattern: { kind: "literal" } };
-      const compiled = compilePattern(value);
+      const compiled = compile(value);
       if (compiled.kind === "automaton") {
         return { key: name, value, pattern: { kind: "automaton", table: compiled.table } };
       }
@@ -66,15 +69,22 @@ export class VectorRunner {
   readonly instance: PluginInstance;
   readonly #manifest: Manifest;
   readonly #log: RecordLog;
-  readonly #sources: string[] = [];
+  readonly #compilePattern: typeof compilePattern;
+  /** Of the handles 1, 2, …: made once, a plugin asks often. */
+  readonly #matchers: Matcher[] = [];
   readonly #ruleSets = new Map<string, number>();
 
-  constructor(manifest: Manifest, instantiate: (imports: HostImports) => PluginInstance) {
+  constructor(
+    manifest: Manifest,
+    instantiate: (imports: HostImports) => PluginInstance,
+    patterns: typeof compilePattern = compilePattern,
+  ) {
     this.#manifest = manifest;
-    this.#log = new RecordLog(manifest, (handle, bytes) => {
-      const source = this.#sources[handle - 1];
-      return source !== undefined && createMatcher(source)(bytes);
-    });
+    this.#compilePattern = patterns;
+    this.#log = new RecordLog(
+      manifest,
+      (handle, bytes) => this.#matchers[handle - 1]?.(bytes) ?? false,
+    );
     this.instance = instantiate(this.#log);
   }
 
@@ -85,7 +95,7 @@ export class VectorRunner {
       ...(vector.facts ?? FACTS),
       stages: this.#stages(vector.stages, vector.points),
     });
-    const pair = new PeerPair(this.instance, connection);
+    const pair = new PeerPair(this.instance, connection, vector.unseenShown);
     vector.steps.forEach((step, index) => {
       pair.take(this.#step(step), typeof cut === "function" ? cut(index) : cut);
     });
@@ -103,7 +113,8 @@ export class VectorRunner {
     const key = JSON.stringify(rules);
     const known = this.#ruleSets.get(key);
     if (known !== undefined) return known;
-    const prepared = prepareRules(this.#manifest, rules, (source) => this.#sources.push(source));
+    const handleOf = (source: string): number => this.#matchers.push(createMatcher(source));
+    const prepared = prepareRules(this.#manifest, rules, handleOf, this.#compilePattern);
     const handle = this.instance.load(this.instance.compile(prepared));
     this.#ruleSets.set(key, handle);
     return handle;

@@ -12,8 +12,14 @@
  *     close finished                why the plugin closes; no line, it does not
  *
  * In a text `\` at the end leaves CR LF out; \r \n \t \\ \xHH are bytes; {a*5} is aaaaa.
+ *
+ * Vectors travel in packages, and a proxy reads them before it knows the plugin: what they may grow
+ * to is bounded, and reading takes time in proportion to that.
  */
 import type { Step } from "./peer-pair.ts";
+
+/** Bytes that all texts of a file may come to, with what repeats and `same` stand for. */
+const TEXT_BYTES_MAX = 16 << 20;
 
 /** Rules of one stage, as a policy gives them. */
 export type VectorRules = readonly Record<string, string>[];
@@ -33,33 +39,55 @@ export interface Vector {
   close: string | undefined;
 }
 
-/** Every vector of a Markdown text. Throws on a line it does not know. */
+/** Every vector of a Markdown text. Throws on a line it does not know, or one that is too long. */
 export function readVectors(markdown: string): Vector[] {
   const vectors: Vector[] = [];
+  const room = new Room();
   let heading = "";
   let block: string[] | undefined;
   for (const line of markdown.split("\n")) {
     if (line.startsWith("#")) heading = line.replace(/^#+ */, "");
     else if (line === "```vector") block = [];
     else if (line === "```" && block !== undefined) {
-      vectors.push(readBlock(heading, block));
+      vectors.push(readBlock(heading, block, room));
       block = undefined;
     } else if (block !== undefined && line.trim() !== "") block.push(line);
   }
   return vectors;
 }
 
+/** Characters of a wrong line that are shown. */
+const LINE_SHOWN_MAX = 200;
+
+/** What texts may still grow by. */
+class Room {
+  #left = TEXT_BYTES_MAX;
+
+  take(bytes: number): void {
+    this.#left -= bytes;
+    if (this.#left < 0) throw new Error(`more than ${TEXT_BYTES_MAX >> 20} MiB of text in all`);
+  }
+}
+
+/** Bytes of one side that follow each other, joined when the block ends. */
+interface Pieces {
+  kind: "request" | "response";
+  pieces: Buffer[];
+}
+
 interface Draft {
+  room: Room;
   stages: VectorRules[];
-  steps: VectorStep[];
+  steps: (Exclude<VectorStep, { bytes: Uint8Array }> | Pieces)[];
   upstream: string[];
   client: string[];
   records: string[];
   close: string | undefined;
 }
 
-function readBlock(name: string, lines: readonly string[]): Vector {
+function readBlock(name: string, lines: readonly string[], room: Room): Vector {
   const draft: Draft = {
+    room,
     stages: [],
     steps: [],
     upstream: [],
@@ -72,15 +100,20 @@ function readBlock(name: string, lines: readonly string[]): Vector {
       readLine(line, draft);
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause);
-      throw new Error(`Cannot read vector "${name}": ${line}: ${reason}`, { cause });
+      const start = line.length > LINE_SHOWN_MAX ? `${line.slice(0, LINE_SHOWN_MAX)}…` : line;
+      throw new Error(`Cannot read vector "${name}": ${start}: ${reason}`, { cause });
     }
   }
+  const steps = draft.steps.map(
+    (step): VectorStep =>
+      "pieces" in step ? { kind: step.kind, bytes: Buffer.concat(step.pieces) } : step,
+  );
   return {
     name,
     stages: draft.stages,
-    steps: draft.steps,
-    upstream: expected(draft.upstream, draft.steps, "request"),
-    client: expected(draft.client, draft.steps, "response"),
+    steps,
+    upstream: expected(draft.upstream, steps, "request", room),
+    client: expected(draft.client, steps, "response", room),
     records: draft.records,
     close: draft.close,
   };
@@ -96,7 +129,7 @@ function readLine(line: string, draft: Draft): void {
       break;
     case ">":
     case "<":
-      addBytes(draft.steps, word === ">" ? "request" : "response", decodeText(text));
+      addBytes(draft.steps, word === ">" ? "request" : "response", decodeText(text, draft.room));
       break;
     case ">.":
     case "<.": {
@@ -124,31 +157,43 @@ function readLine(line: string, draft: Draft): void {
   }
 }
 
-function addBytes(steps: VectorStep[], kind: "request" | "response", text: string): void {
+function addBytes(steps: Draft["steps"], kind: "request" | "response", text: string): void {
   const bytes = Buffer.from(text, "latin1");
   const last = steps.at(-1);
-  if (last?.kind === kind) last.bytes = Buffer.concat([last.bytes, bytes]);
-  else steps.push({ kind, bytes });
+  if (last !== undefined && "pieces" in last && last.kind === kind) last.pieces.push(bytes);
+  else steps.push({ kind, pieces: [bytes] });
 }
 
 function expected(
   lines: readonly string[],
   steps: readonly VectorStep[],
   sent: "request" | "response",
+  room: Room,
 ): string {
-  const same = () => steps.map((step) => (step.kind === sent ? latin1(step.bytes) : "")).join("");
-  return lines.map((line) => (line === "same" ? same() : decodeText(line))).join("");
+  const same = (): string => {
+    const texts = steps.map((step) => (step.kind === sent ? latin1(step.bytes) : ""));
+    room.take(texts.reduce((sum, text) => sum + text.length + 1, 0));
+    return texts.join("");
+  };
+  return lines.map((line) => (line === "same" ? same() : decodeText(line, room))).join("");
 }
 
 function latin1(bytes: Uint8Array): string {
   return Buffer.from(bytes).toString("latin1");
 }
 
-function decodeText(line: string): string {
-  const open = /(^|[^\\])(\\\\)*\\$/.test(line);
+function decodeText(line: string, room: Room): string {
+  let textEnd = line.length;
+  while (line[textEnd - 1] === "\\") textEnd--;
+  const open = (line.length - textEnd) % 2 === 1;
   const text = open ? line.slice(0, -1) : `${line}\\r\\n`;
-  const repeated = text.replaceAll(/\{(.+?)\*(\d+)\}/g, (_all, unit: string, count: string) =>
-    unit.repeat(Number(count)),
+  room.take(text.length);
+  const repeated = text.replaceAll(
+    /\{([^{}]{1,256}?)\*(\d{1,9})\}/g,
+    (_all, unit: string, count: string) => {
+      room.take(unit.length * Number(count));
+      return unit.repeat(Number(count));
+    },
   );
   return repeated.replaceAll(/\\(x[0-9a-fA-F]{2}|.)/g, (_all, mark: string) => {
     if (mark.startsWith("x")) return String.fromCharCode(Number.parseInt(mark.slice(1), 16));

@@ -99,6 +99,7 @@ export class Admission {
       canary: undefined,
       left: [0, 0],
       unanswered: 0,
+      refused: undefined,
       recording: undefined,
       retiring: false,
     };

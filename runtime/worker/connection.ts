@@ -57,8 +57,10 @@ export interface Connection {
   canary: TrialRun | undefined;
   /** Bytes that the last call left unconsumed, by direction. */
   readonly left: [number, number];
-  /** Requests reported and not denied, less responses reported. */
+  /** Requests reported as forwarded, less responses reported to such. */
   unanswered: number;
+  /** Exchanges of requests reported as denied or as errors: a response to one answers no other. */
+  refused: Set<number> | undefined;
   /** What is kept of it; undefined, as nearly always: nothing. */
   recording: ConnectionRecording | undefined;
   /** Its version is being replaced: to be closed at the next message boundary. */

@@ -41,7 +41,7 @@ export class Connections {
       pool: deps.pool,
       counters: deps.counters,
       writeRecord: (record, serial) => deps.records.record(record, serial),
-      reportFault: (image, error) => this.#reportFault(image, error, 0, 0),
+      reportFault: (image, error) => this.#reportFault(image, error, { closed: 0, unseen: 0 }),
       goUnseen: (connection) => this.passRest(connection),
       reportClosed: (connection, reason) => this.#reportClosed(connection, reason),
     });
@@ -137,8 +137,11 @@ export class Connections {
     this.#deps.records.event(FRAME.close, serial, body);
   }
 
-  /** The instance is poisoned: it goes; its connections meet their failure policy, no others do. */
-  fault(pooled: PooledInstance, error: unknown): void {
+  /**
+   * The instance is poisoned: it goes; its connections meet their failure policy, no others do.
+   * @param culprit The connection whose bytes set it off; undefined: none did.
+   */
+  fault(pooled: PooledInstance, error: unknown, culprit?: Connection): void {
     if (pooled.role === "tap") {
       this.taps.fault(pooled, error);
       return;
@@ -150,7 +153,8 @@ export class Connections {
     pooled.connections.clear();
     pooled.tally.faults++;
     counters.faults++;
-    this.#reportFault(pooled.image, error, closed, connections.length - closed);
+    const unseen = connections.length - closed;
+    this.#reportFault(pooled.image, error, { closed, unseen, culprit });
     for (const run of new Set(connections.map(({ canary }) => canary))) {
       run?.faulted(messageOf(error));
     }
@@ -169,16 +173,25 @@ export class Connections {
   /** No instance of the version could be started, or it does not take a connection. */
   startFault(image: PluginImage, error: unknown): void {
     this.#deps.counters.faults++;
-    this.#reportFault(image, error, 0, 0);
+    this.#reportFault(image, error, { closed: 0, unseen: 0 });
   }
 
-  #reportFault(image: PluginImage, error: unknown, connections: number, unseen: number): void {
+  #reportFault(
+    image: PluginImage,
+    error: unknown,
+    {
+      closed,
+      unseen,
+      culprit,
+    }: { closed: number; unseen: number; culprit?: Connection | undefined },
+  ): void {
     const { name, version } = image.manifest;
     const message =
       unseen === 0 ? messageOf(error) : `${messageOf(error)}; ${unseen} connections go on unseen`;
     const plugin = { name, version, digest: image.digest };
-    const body: FaultBody = { plugin, message, connections };
-    this.#deps.records.event(FRAME.fault, 0, body);
+    const body: FaultBody = { plugin, message, connections: closed };
+    // No connection has serial 0.
+    this.#deps.records.event(FRAME.fault, culprit?.serial ?? 0, body);
     this.#deps.log("error", `Cannot go on with plugin ${name} ${version}: ${message}`, name);
   }
 }

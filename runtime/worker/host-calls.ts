@@ -3,12 +3,15 @@
  * then, and go where the instance's role says.
  */
 import { RECORD_KIND, RECORD_VERDICT } from "../contract/records.ts";
-import type { HostImports, PluginImage } from "../isolate/types.ts";
+import type { HostImports, PluginImage, RecordView } from "../isolate/types.ts";
 import type { Connection } from "./connection.ts";
 import type { PluginLog } from "./plugin-log.ts";
 import type { RecordWriter } from "./record-writer.ts";
 import type { Matcher } from "./rule-store.ts";
 import type { Taps } from "./taps.ts";
+
+/** Refused exchanges of a connection; the oldest goes, its response counts as another's then. */
+const REFUSED_MAX = 256;
 
 export interface HostCallsDeps {
   records: RecordWriter;
@@ -41,8 +44,7 @@ export class HostCalls {
         if (connection === undefined || connection.handle !== record.connection) {
           throw new Error("record for a connection that is not being served");
         }
-        if (record.kind === RECORD_KIND.response) connection.unanswered--;
-        else if (record.verdict === RECORD_VERDICT.forwarded) connection.unanswered++;
+        count(connection, record);
         if (connection.tap !== undefined) taps().recorded(connection.tap, record);
         if (connection.recording !== undefined) connection.recording.noteRecord(record);
         records.record(record, connection.serial);
@@ -53,5 +55,20 @@ export class HostCalls {
       },
       match,
     };
+  }
+}
+
+/** A plugin need not report a response to what it refused, but may, as its own refusal is one. */
+function count(connection: Connection, { kind, verdict, exchange }: RecordView): void {
+  if (kind === RECORD_KIND.response) {
+    if (connection.refused?.delete(exchange) !== true) connection.unanswered--;
+  } else if (verdict === RECORD_VERDICT.forwarded) connection.unanswered++;
+  else {
+    connection.refused ??= new Set();
+    connection.refused.add(exchange);
+    const [oldest] = connection.refused;
+    if (connection.refused.size > REFUSED_MAX && oldest !== undefined) {
+      connection.refused.delete(oldest);
+    }
   }
 }

@@ -58,7 +58,7 @@ function stateOf(rules: readonly VectorRules[], images: PluginImage[], trial: Tr
         patterns.push({ handle, source });
         return handle;
       });
-      const compiled = instance.compile(prepared).slice();
+      const compiled = instance.compile(prepared).slice().buffer as ArrayBuffer;
       return { ruleSet: FIRST_RULE_SET + index, digest: image.digest, compiled, patterns };
     });
   });

@@ -1,9 +1,9 @@
 /**
  * Plugin instances by tenant: one for each plugin version, role and pair of identities (and, for an
  * identity that stands for many machines, a bucket of peer addresses), so bytes of two tenants
- * never share a sandbox, and an instance that only watches never fails one that serves. Bounded;
- * idle ones are let go, those of versions that serve no more at once; a key whose instances keep
- * failing is refused for a time that doubles.
+ * never share a sandbox, and an instance that only watches never fails one that serves. Bounded in
+ * number and memory; idle ones are let go, those of versions that serve no more at once; a key
+ * whose instances keep failing is refused for a time that doubles.
  */
 import type { InstanceStatus } from "../contract/control.ts";
 import type { InstanceStage, PluginImage, PluginInstance } from "../isolate/types.ts";
@@ -44,6 +44,8 @@ export class PooledInstance {
   readonly #loaded = new Map<number, number>();
   readonly #rules: RuleStore;
   idleSinceMs = 0;
+  /** Of linear memory, when it was last looked at. */
+  memoryBytes = 0;
 
   constructor(
     made: { key: string; role: Role; image: PluginImage; nowMs: number; tally: VersionTally },
@@ -78,7 +80,7 @@ export class PooledInstance {
     if (known !== undefined) return known;
     const form = this.#rules.form(id, this.image.digest);
     if (form === undefined) throw new Error(`Cannot load rule set ${id}: it is not there`);
-    const handle = this.instance.load(form.compiled);
+    const handle = this.instance.load(new Uint8Array(form.compiled));
     this.#loaded.set(id, handle);
     return handle;
   }
@@ -107,11 +109,14 @@ export interface InstancePoolDeps {
   instantiate: (image: PluginImage) => PluginInstance;
   tallies: VersionTallies;
   instancesMax: number;
+  /** Linear memory of all instances together. */
+  memoryBytesMax: number;
 }
 
 export class InstancePool {
   readonly #deps: InstancePoolDeps;
   readonly #instances = new Map<string, PooledInstance>();
+  #memoryBytes = 0;
   readonly #faults = new Map<
     string,
     { lastMs: number; refuseUntilMs: number; backoffMs: number }
@@ -141,12 +146,32 @@ export class InstancePool {
     if (found !== undefined) return found;
     const fault = this.#faults.get(key);
     if (fault !== undefined && nowMs < fault.refuseUntilMs) return "backing_off";
-    if (this.#instances.size >= this.#deps.instancesMax && !this.#evictIdle()) {
-      return "instances_full";
+    const { instancesMax, memoryBytesMax } = this.#deps;
+    while (this.#instances.size >= instancesMax || this.#memoryBytes >= memoryBytesMax) {
+      if (!this.#evictIdle()) return "instances_full";
     }
     const pooled = this.#make(key, image, role, nowMs);
     this.#instances.set(key, pooled);
+    this.note(pooled);
     return pooled;
+  }
+
+  /** It has run: its memory may have grown. */
+  note(pooled: PooledInstance): void {
+    const bytes = pooled.instance.memoryBytes;
+    if (bytes === pooled.memoryBytes || this.#instances.get(pooled.key) !== pooled) return;
+    this.#memoryBytes += bytes - pooled.memoryBytes;
+    pooled.memoryBytes = bytes;
+  }
+
+  /** With more memory in use than there may be: the instance that has most, to be discarded. */
+  overweight(): PooledInstance | undefined {
+    if (this.#memoryBytes <= this.#deps.memoryBytesMax) return undefined;
+    let most: PooledInstance | undefined;
+    for (const pooled of this.#instances.values()) {
+      if (pooled.memoryBytes > (most?.memoryBytes ?? 0)) most = pooled;
+    }
+    return most;
   }
 
   /** A connection left it; a version that gets no more has its instance go with the last one. */
@@ -182,6 +207,7 @@ export class InstancePool {
   #remove(pooled: PooledInstance): void {
     if (this.#instances.get(pooled.key) !== pooled) return;
     this.#instances.delete(pooled.key);
+    this.#memoryBytes -= pooled.memoryBytes;
     pooled.tally.fuelGone += pooled.instance.fuelUsed;
   }
 

@@ -31,13 +31,14 @@ export interface WorkerConfig {
   listeners: StaticListener[];
   connectionsMax: number;
   instancesMax: number;
+  memoryBytesMax: number;
 }
 
 export type WorkerRequest =
   | { kind: "state"; change: StateChange }
   /** Opens the listeners and, with a datapath, puts them into its socket map. */
   | { kind: "listen" }
-  | { kind: "reevaluate"; endpoints: number[] }
+  | { kind: "reevaluate"; endpoints: number[]; relabelled: string[] }
   | { kind: "status" }
   | { kind: "instances" }
   /** Stops accepting; an `idle` notice follows when no connection is left. */

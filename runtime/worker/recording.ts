@@ -88,6 +88,7 @@ export class ConnectionRecording implements EffectSink {
       this.#steps.push({
         direction: DIRECTIONS[way],
         bytes: Buffer.from(whole).toString("base64"),
+        ...(unseen === 0 ? {} : { unseen }),
         end: ENDS[Math.min(end, ENDS.length - 1)] ?? "failed",
         now: String((BigInt(nowHigh) << 32n) | BigInt(nowLow)),
       });

@@ -4,7 +4,7 @@
  * first byte, is closed.
  */
 import type { FailurePolicy, RuleMode } from "../contract/control.ts";
-import { type Connection, POINT, type PolicySide, stageSides } from "./connection.ts";
+import { type Connection, POINT, type PolicySide, printAddress, stageSides } from "./connection.ts";
 import type { Connections } from "./connections.ts";
 import type { WorkerCounters } from "./counters.ts";
 import type { PolicyLookup } from "./policy.ts";
@@ -50,13 +50,18 @@ export class Reevaluation {
     this.#deps = deps;
   }
 
-  run(endpoints: readonly number[]): void {
+  /** `relabelled`: addresses with another identity than their connections have. */
+  run(endpoints: readonly number[], relabelled: readonly string[] = []): void {
     const { connections, counters } = this.#deps;
     const wanted = new Set(endpoints);
+    const ended = new Set(relabelled);
     for (const connection of connections.all()) {
-      if (!connection.sides.some((side) => wanted.has(side.endpoint))) continue;
-      const sides = this.#sidesNow(connection);
-      if (sides !== undefined && this.#adopt(connection, sides)) continue;
+      const isRelabelled = ended.size > 0 && hasAddress(connection, ended);
+      if (!isRelabelled) {
+        if (!connection.sides.some((side) => wanted.has(side.endpoint))) continue;
+        const sides = this.#sidesNow(connection);
+        if (sides !== undefined && this.#adopt(connection, sides)) continue;
+      }
       counters.policy_closed++;
       connections.close(connection, "policy", true);
     }
@@ -128,6 +133,11 @@ export class Reevaluation {
     }
     return true;
   }
+}
+
+function hasAddress({ facts }: Connection, addresses: ReadonlySet<string>): boolean {
+  const { sourceAddress, destinationAddress } = facts;
+  return [sourceAddress, destinationAddress].some((one) => addresses.has(printAddress(one)));
 }
 
 /** No L7 rules any more. */

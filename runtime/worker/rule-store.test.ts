@@ -27,7 +27,7 @@ function store(): RuleStore {
     ruleSets,
     forms: ruleSets.flatMap(({ id }) =>
       ["old", "new", "redis"].map((digest) => ({
-        ...{ ruleSet: id, digest, compiled: new Uint8Array(), patterns: [] },
+        ...{ ruleSet: id, digest, compiled: new ArrayBuffer(0), patterns: [] },
       })),
     ),
     keepPlugins: ["old", "new", "redis"],

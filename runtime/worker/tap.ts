@@ -10,6 +10,7 @@ import type { Connection } from "./connection.ts";
 import type { PooledInstance } from "./instance-pool.ts";
 import type { Judge } from "./judge.ts";
 import type { EffectSink, OperationBatch } from "./operation-batch.ts";
+import { RepeatedCalls } from "./repeated-calls.ts";
 import type { TrialRun } from "./trial.ts";
 
 /** How far a version is in one direction. */
@@ -116,6 +117,7 @@ export class Tap implements EffectSink {
   /** A close operation came. */
   closed = false;
   readonly #ways = [new Way(), new Way()] as const;
+  readonly #repeated = new RepeatedCalls();
   #way: Way = this.#ways[0];
   #direction = 0;
 
@@ -202,7 +204,9 @@ export class Tap implements EffectSink {
     const end = Math.min(call.end, END.failed);
     let at = from;
     let left = length;
+    this.#repeated.begin();
     do {
+      if (left !== length) this.#repeated.check(instance);
       this.pooled.calls++;
       this.#way.need = 0;
       instance.onData(this.handle, this.#direction, bytes, at, left, end, now[0], now[1]);

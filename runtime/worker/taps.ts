@@ -241,6 +241,7 @@ export class Taps {
       return;
     }
     this.current = undefined;
+    this.#deps.pool.note(pooled);
     const calls = pooled.calls - callsBefore;
     pooled.tally.calls += calls;
     pooled.tally.bytes += input.length;

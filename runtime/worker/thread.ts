@@ -77,6 +77,7 @@ class WorkerThread {
       instantiate,
       policy: this.#policy,
       instancesMax: config.instancesMax,
+      memoryBytesMax: config.memoryBytesMax,
       random: Math.random,
       log: (level, message, plugin) => this.#log(level, message, plugin),
     });
@@ -122,7 +123,7 @@ class WorkerThread {
           ports: openListeners(this.#engine, this.#addon, this.#config),
         };
       case "reevaluate":
-        this.#worker.reevaluate(request.endpoints);
+        this.#worker.reevaluate(request.endpoints, request.relabelled);
         return { kind: "done", seq };
       case "status":
         return { kind: "done", seq, status: this.#worker.status() };

@@ -28,6 +28,7 @@ import type { PolicyLookup } from "./policy.ts";
 import { RecordWriter } from "./record-writer.ts";
 import { Recorder } from "./recorder.ts";
 import { Reevaluation } from "./reevaluate.ts";
+import { RepeatedCalls } from "./repeated-calls.ts";
 import { Retirement } from "./retirement.ts";
 import type { RuleStore, StateChange } from "./rule-store.ts";
 import { Trials } from "./trial.ts";
@@ -44,6 +45,8 @@ export interface WorkerDeps {
   /** Undefined without a datapath: then reevaluating changes nothing. */
   policy: PolicyLookup | undefined;
   instancesMax: number;
+  /** Linear memory of all instances. */
+  memoryBytesMax: number;
   /** 0 to 1; which connections trials take. */
   random: () => number;
   log: (level: "debug" | "info" | "warn" | "error", message: string, plugin?: string) => void;
@@ -66,6 +69,7 @@ export class Worker {
   readonly #host: HostCalls;
   readonly #retirement: Retirement;
   readonly #reevaluation: Reevaluation | undefined;
+  readonly #repeated = new RepeatedCalls();
   /** A call of the event in course inserted bytes toward the side that opened. */
   #answered = false;
   #nowHigh = 0;
@@ -99,6 +103,7 @@ export class Worker {
       tallies: this.#tallies,
       instantiate: (image) => deps.instantiate(image, this.#host.importsOf(image)),
       instancesMax: deps.instancesMax,
+      memoryBytesMax: deps.memoryBytesMax,
     });
     this.#pool = pool;
     const recorder = new Recorder({ rules, records, counters });
@@ -154,14 +159,15 @@ export class Worker {
     if (count > 0) this.#batch.flush(true);
     this.#retirement.look(this.#nowMs);
     this.#connections.taps.run();
+    this.#lighten();
     if (this.#nowMs - this.#sweptMs >= SWEEP_MS) this.#sweep();
     if (this.#batch.count > 0) this.#batch.flush(false);
     this.#records.flush(false);
   }
 
-  /** Live connections of these endpoints ask for their verdict again. */
-  reevaluate(endpoints: readonly number[]): void {
-    this.#reevaluation?.run(endpoints);
+  /** Live connections of these endpoints ask for their verdict again; of addresses they end. */
+  reevaluate(endpoints: readonly number[], relabelled: readonly string[] = []): void {
+    this.#reevaluation?.run(endpoints, relabelled);
     this.#settle();
   }
 
@@ -321,14 +327,17 @@ export class Worker {
     tally.bytes += left;
     this.#answered = false;
     this.#host.current = connection;
+    this.#repeated.begin();
     do {
-      if (left !== event.length) this.#batch.makeRoom();
+      const again = left !== event.length;
+      if (again) this.#batch.makeRoom();
       this.counters.plugin_calls++;
       tally.calls++;
       pooled.calls++;
       const first = this.#batch.count;
       let wrong: string | undefined;
       try {
+        if (again) this.#repeated.check(instance);
         instance.onData(
           connection.handle,
           direction,
@@ -346,7 +355,7 @@ export class Worker {
       if (wrong !== undefined) {
         this.#host.current = undefined;
         if (recording !== undefined) this.#recorder.failed(connection, wrong);
-        this.#connections.fault(pooled, wrong);
+        this.#connections.fault(pooled, wrong, connection);
         return -1;
       }
       if (recording !== undefined) recording.called(direction, this.#batch, first);
@@ -356,6 +365,7 @@ export class Worker {
       left -= result.consumed;
     } while (result.again);
     this.#host.current = undefined;
+    this.#pool.note(pooled);
     return left;
   }
 
@@ -364,6 +374,14 @@ export class Worker {
     const reason = end === EVENT_END.unreachable ? "unreachable" : "reset";
     const orderly = direction === DIRECTION.response && answered;
     this.#connections.close(connection, reason, !orderly);
+  }
+
+  /** Plugins together hold too much memory: the instances that hold most go. */
+  #lighten(): void {
+    for (let most = this.#pool.overweight(); most; most = this.#pool.overweight()) {
+      const held = `${most.memoryBytes >> 20} MiB, the most of all`;
+      this.#connections.fault(most, `memory: too much is in use on this worker; it held ${held}`);
+    }
   }
 
   #sweep(): void {

@@ -31,6 +31,13 @@ const WEB: Endpoint = {
   netns: "/run/netns/web",
   state: "ready",
   policyRevision: 3,
+  policyAuditMode: false,
+};
+
+const NONE = { ipv4Tcp: 0, ipv4Other: 0, ipv6Tcp: 0, ipv6Other: 0 };
+const NO_CONNECTIONS = {
+  ...{ capacity: 1, alive: NONE, deleted: NONE },
+  ...{ passes: 1, lastPassMs: 0, intervalSeconds: 60 },
 };
 
 function find(reference: string): Endpoint {
@@ -135,7 +142,9 @@ export class StillAgent {
         list: () => [WEB],
         get: find,
         create: async (spec) => ({ ...WEB, name: spec.name, namespace: spec.namespace }),
+        relabel: async (reference) => find(reference),
         delete: async (reference) => find(reference),
+        configure: (reference, { policyAuditMode }) => ({ ...find(reference), policyAuditMode }),
       },
       policies: {
         list: async () => [],
@@ -143,9 +152,8 @@ export class StillAgent {
         apply: async (files) => judge(files),
         delete: async (kind, namespace, name) => ({ kind, namespace, name, revision: 4 }),
       },
-      identities: () => [{ id: 1001, labels: ["k8s:app=web"], endpoints: 1 }],
+      identities: () => [{ id: 1001, kind: "cluster", labels: ["k8s:app=web"], endpoints: 1 }],
       flows: (query, signal) => this.#flows(query.follow, signal),
-      kernel: { policy: () => [], ct: () => [], ipcache: () => [] },
       prefilter: {
         status: () => {
           throw new Error("the still agent has no prefilter");
@@ -154,6 +162,11 @@ export class StillAgent {
         delete: (prefixes) => ({ added: 0, deleted: prefixes.length, prefixes: 0 }),
         load: async () => ({ added: 0, deleted: 0, prefixes: 0 }),
         text: () => ["192.0.2.0/24\n"],
+      },
+      kernel: {
+        ...{ policy: () => [], ct: () => [], ipcache: () => [] },
+        ...{ lookupPolicy: () => undefined, lookupCt: () => undefined, lookupIpcache: () => 1 },
+        collectCt: async () => NO_CONNECTIONS,
       },
       upgradeProxy: async () => {
         throw new Error("the still agent has no proxy");

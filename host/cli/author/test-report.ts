@@ -10,8 +10,8 @@ export function testReportText(report: PluginTestReport): string {
     `✓ build    ${report.plugin}, ${report.bytes} bytes, ${report.digest}`,
     ...toolLines("types", report.types),
     vectorLine(report.vectors),
-    ...toolLines("unit", report.unit),
     ...report.vectors.findings.flatMap(findingLines),
+    ...toolLines("unit", report.unit),
   ];
   return `${lines.join("\n")}\n`;
 }

@@ -5,9 +5,10 @@ import { type Command, InvalidArgumentError, Option } from "commander";
 import { AGENT_DEFAULTS, type AgentOptions, type TcpApiOptions } from "../../options.ts";
 import { globalOption } from "../context.ts";
 import { CliError, EXIT } from "../errors.ts";
+import { addIdentityOptions, type IdentityFlags, identityOptions } from "./agent-identity.ts";
+import { addPrefilterOptions, type PrefilterFlags, prefilterOptions } from "./agent-prefilter.ts";
 
 const WORKERS_MAX = 64;
-const MILLISECONDS_MAX = 3_600_000;
 export const WORKERS_DEFAULT = Math.min(availableParallelism(), WORKERS_MAX);
 
 export function parseWorkers(text: string): number {
@@ -18,19 +19,24 @@ export function parseWorkers(text: string): number {
   return workers;
 }
 
-function parseMilliseconds(text: string): number {
-  const milliseconds = Number(text);
-  if (!Number.isInteger(milliseconds) || milliseconds < 0 || milliseconds > MILLISECONDS_MAX) {
-    throw new InvalidArgumentError(`expected a number from 0 to ${MILLISECONDS_MAX}`);
-  }
-  return milliseconds;
-}
+/** Options that a command line gives in another form. */
+type OwnForm =
+  | "devices"
+  | "policyDir"
+  | "tcpApi"
+  | "clusterState"
+  | "cluster"
+  | "identity"
+  | "prefilter";
 
-type Flags = Omit<AgentOptions, "devices" | "prefilterDevices" | "policyDir" | "tcpApi"> & {
+type Flags = Omit<AgentOptions, OwnForm> & {
+  clusterName: string;
   device: string[];
-  prefilterDevice: string[];
+  clusterState?: string;
   policyDir?: string;
-} & TcpApiFlags;
+} & TcpApiFlags &
+  IdentityFlags &
+  PrefilterFlags;
 
 interface TcpApiFlags {
   apiListen?: { host: string; port: number };
@@ -39,30 +45,33 @@ interface TcpApiFlags {
 }
 
 export function addAgentCommand(program: Command): void {
-  program
+  const agent = program
     .command("agent")
     .description("run the agent in the foreground; it starts and watches the proxy")
     .option("--run-dir <path>", "sockets and logs", AGENT_DEFAULTS.runDir)
     .option("--state-dir <path>", "database and proxy state", AGENT_DEFAULTS.stateDir)
     .option("--bpffs <path>", "where maps and links are pinned", AGENT_DEFAULTS.bpffs)
     .option("--node <name>", "name of this node in flows", hostname())
-    .option("--cluster <name>", "name of the cluster in labels", AGENT_DEFAULTS.cluster)
+    .option("--cluster-name <name>", "name of the cluster in labels", AGENT_DEFAULTS.cluster)
     .option("--ipv4-pool <cidr>", "pod addresses", AGENT_DEFAULTS.ipv4Pool)
     .option("--ipv6-pool <cidr>", "pod addresses", AGENT_DEFAULTS.ipv6Pool)
     .option("--device <interface>", "interface to the outside; repeat", collect, [])
-    .option(
-      "--prefilter-device <interface>",
-      "interface with the prefilter; repeat; default: those of --device",
-      collect,
-      [],
-    )
-    .option(
-      "--prefilter-event-ms <n>",
-      "at most one drop event of the prefilter in this time, on each CPU",
-      parseMilliseconds,
-      1,
-    )
+    .option("--policy-audit-mode", "let pass what L3/L4 policy denies, and tell of it")
+    .option("--host-firewall", "track the node's own connections before it has a policy")
     .option("--policy-dir <path>", "keep the policy files of this folder in force")
+    .addOption(
+      new Option("--enable-policy <mode>", "whether endpoints without a policy are open")
+        .choices(["default", "always", "never"])
+        .default("default"),
+    )
+    .option(
+      "--endpoint-lockdown-on-policy-overflow",
+      "close an endpoint whose policy does not fit into its map, instead of keeping the last one",
+      false,
+    )
+    .option("--cluster-state <path>", "file or folder with namespaces, services, nodes, groups")
+    .option("--node-selector-labels", "tell nodes apart by their labels", false)
+    .option("--extended-ip-protocols", "police VRRP, IGMP, GRE, IPIP, IPV6, ESP, AH", false)
     .option("--api-listen <host:port>", "serve the API over TCP too, with TLS", parseListen)
     .option("--api-tls-cert <file>", "certificate of the API over TCP, with its chain (PEM)")
     .option("--api-tls-key <file>", "key of that certificate (PEM)")
@@ -76,22 +85,25 @@ export function addAgentCommand(program: Command): void {
       new Option("--log-level <level>", "what is logged")
         .choices(["debug", "info", "warn", "error"])
         .default("info"),
-    )
-    .action(async (flags: Flags, command: Command) => {
-      const { device, prefilterDevice, policyDir, apiListen, apiTlsCert, apiTlsKey, ...rest } =
-        flags;
-      const tcpApi = tcpApiOptions({ apiListen, apiTlsCert, apiTlsKey });
-      // Loading the agent takes a while; the other commands must not pay for it.
-      const { runAgent } = await import("../../main.ts");
-      await runAgent({
-        ...rest,
-        devices: device,
-        prefilterDevices: prefilterDevice,
-        policyDir,
-        tcpApi,
-        socket: globalOption(command, "socket") ?? join(rest.runDir, "admin.sock"),
-      });
+    );
+  addPrefilterOptions(addIdentityOptions(agent)).action(async (flags: Flags, command: Command) => {
+    const { device, policyDir, clusterState, clusterName, ...others } = flags;
+    const { apiListen, apiTlsCert, apiTlsKey, ...rest } = others;
+    const tcpApi = tcpApiOptions({ apiListen, apiTlsCert, apiTlsKey });
+    // Loading the agent takes a while; the other commands must not pay for it.
+    const { runAgent } = await import("../../main.ts");
+    await runAgent({
+      ...rest,
+      cluster: clusterName,
+      identity: identityOptions(flags),
+      devices: device,
+      prefilter: prefilterOptions(flags),
+      policyDir,
+      clusterState,
+      tcpApi,
+      socket: globalOption(command, "socket") ?? join(rest.runDir, "admin.sock"),
     });
+  });
 }
 
 /** `HOST:PORT`; an IPv6 address stands in brackets. */

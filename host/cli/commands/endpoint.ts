@@ -49,7 +49,58 @@ export function addEndpointCommands(program: Command, context: CliContext): void
         context.print(command, gone, (one) => `endpoint ${one.namespace}/${one.name} deleted\n`);
       });
     });
+  addConfig(endpoint, context);
+  addLabel(endpoint, context);
   addExec(endpoint, context);
+}
+
+function addConfig(endpoint: Command, context: CliContext): void {
+  endpoint
+    .command("config")
+    .description("change an option of an endpoint; it ends with the agent")
+    .argument("<endpoint>", "id, name, or namespace/name")
+    .argument("<option>", "PolicyAuditMode=Enabled or PolicyAuditMode=Disabled", parseAuditMode)
+    .action(async (...given: [string, boolean, unknown, Command]) => {
+      const [reference, policyAuditMode, , command] = given;
+      await context.withClient(command, async (client) => {
+        const path = endpointPath(reference).replace("/v1/endpoints/", "/v1/endpoint-options/");
+        context.print(
+          command,
+          await client.call<Endpoint>("PUT", path, { policyAuditMode }),
+          details,
+        );
+      });
+    });
+}
+
+function parseAuditMode(text: string): boolean {
+  const [, value] = /^PolicyAuditMode=(Enabled|Disabled)$/i.exec(text) ?? [];
+  if (value === undefined)
+    throw new InvalidArgumentError("expected PolicyAuditMode=Enabled or PolicyAuditMode=Disabled");
+  return value.toLowerCase() === "enabled";
+}
+
+function addLabel(endpoint: Command, context: CliContext): void {
+  endpoint
+    .command("label")
+    .description("change labels, and with them the identity; ends when that is in force")
+    .argument("<endpoint>", "id, name, or namespace/name")
+    .argument("<change...>", "key=value sets a label, key- takes it away")
+    .action(async (reference: string, words: string[], _options: unknown, command: Command) => {
+      const labels = Object.fromEntries(words.map(labelChange));
+      await context.withClient(command, async (client) => {
+        const one = await client.call<Endpoint>("PATCH", endpointPath(reference), { labels });
+        context.print(command, one, details);
+      });
+    });
+}
+
+/** As kubectl has it. */
+function labelChange(word: string): [key: string, value: string | null] {
+  const at = word.indexOf("=");
+  if (at > 0) return [word.slice(0, at), word.slice(at + 1)];
+  if (at < 0 && word.length > 1 && word.endsWith("-")) return [word.slice(0, -1), null];
+  throw new CliError(EXIT.user, `Cannot read "${word}": expected key=value or key-`);
 }
 
 function addAdd(endpoint: Command, context: CliContext): void {
@@ -156,6 +207,7 @@ function details(one: Endpoint): string {
     ["addresses", `${one.ipv4} ${one.ipv6}`],
     ["namespace", one.netns],
     ["state", `${one.state}, policy revision ${one.policyRevision}`],
+    ["audit mode", one.policyAuditMode ? "on: L3/L4 denials pass" : "off"],
   ];
   return lines.map(([name, value]) => `${name.padEnd(10)} ${value}\n`).join("");
 }

@@ -5,7 +5,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import { type CliContext, wantsJson } from "../context.ts";
 import { CliError, EXIT } from "../errors.ts";
 import { addPluginEvidenceCommands } from "./plugin-evidence.ts";
@@ -44,17 +44,27 @@ async function forAuthor<T>(action: () => Promise<T>): Promise<T> {
   }
 }
 
+interface NewOptions {
+  dir?: string;
+  language: "portable" | "typescript";
+}
+
 function addNew(plugin: Command, context: CliContext): void {
   plugin
     .command("new")
     .description("start a plugin: a project folder that builds, with vectors and tests")
     .argument("<name>", "what policies will call it: l7proto: NAME")
     .option("--dir <folder>", "where (default: ./NAME)")
-    .action(async (name: string, options: { dir?: string }, command: Command) => {
+    .addOption(
+      new Option("--language <language>", "the fast subset, or all of TypeScript, interpreted")
+        .choices(["portable", "typescript"])
+        .default("portable"),
+    )
+    .action(async (name: string, options: NewOptions, command: Command) => {
       const folder = resolve(options.dir ?? name);
       const files = await forAuthor(async () => {
         const { createProject } = await import("../../../runtime/build/project.ts");
-        return createProject(ROOT, name, folder);
+        return createProject(ROOT, name, folder, options.language);
       });
       context.print(command, { name, folder, files }, () =>
         [
@@ -80,13 +90,13 @@ function addBuild(plugin: Command, context: CliContext): void {
         const { linkProject } = await import("../../../runtime/build/project.ts");
         const { digestOf } = await import("../../../runtime/contract/package.ts");
         linkProject(ROOT, folder);
-        refreshKeys(folder);
+        const written = refreshKeys(folder) ? ["keys.ts"] : [];
         const built = await buildPlugin(ROOT, folder);
         const { name, version, capabilities } = built.manifest;
         const file = options.output ?? join(folder, `${name}-${version}.wasm`);
         writeFileSync(file, built.file);
         const digest = digestOf(built.file);
-        return { name, version, file, bytes: built.file.length, digest, capabilities };
+        return { name, version, file, bytes: built.file.length, digest, capabilities, written };
       });
       context.print(command, result, (one) =>
         [
@@ -95,6 +105,7 @@ function addBuild(plugin: Command, context: CliContext): void {
           `size          ${one.bytes} bytes`,
           `digest        ${one.digest}`,
           `capabilities  ${one.capabilities.join(", ") || "none"}`,
+          ...one.written.map((name) => `written       ${name} from plugin.json`),
           "",
         ].join("\n"),
       );

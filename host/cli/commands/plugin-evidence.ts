@@ -167,8 +167,10 @@ function caseText(report: CaseReport): string {
   const kind = report.exact ? "exact" : `partial (${report.partial.join("; ")})`;
   const whose = report.samePlugin ? "" : ", on another version of the plugin";
   const says = report.reproduces ? "reproduces" : "does not reproduce";
+  const zeros = `  zeros stand for ${report.unseen} bytes that passed unseen`;
   return [
     `${report.reproduces ? "✓" : "✗"} ${says}; the case is ${kind}${whose}`,
+    ...(report.unseen > 0 ? [zeros] : []),
     ...report.differences.map((line) => `  ${line}`),
     ...report.nativeDifferences.map((line) => `  source and sandbox differ: ${line}`),
     "",

@@ -81,6 +81,8 @@ const COMMANDS: readonly (readonly [string, RegExp, unknown?])[] = [
   ["plugin logs shop-pay", /^$/],
   ["plugin export shop-pay 1.1.0 DIR/layout", /layout:shop-pay-1\.1\.0\n$/],
   ["plugin import DIR/layout", /^plugin +shop-pay 1\.1\.0/],
+  ["plugin export shop-pay 1.1.0 DIR/layout.tar", /layout\.tar:shop-pay-1\.1\.0\n$/],
+  ["plugin import DIR/layout.tar", /^plugin +shop-pay 1\.1\.0/],
   ["key revoke shop", /^key +shop \(revoked\)\n/],
   ["plugin get shop-pay 1.0.0", /used as +active\nflag +key-revoked\n$/],
   ["key remove shop", /^key shop removed\n$/],
@@ -110,6 +112,7 @@ const WRONG: readonly (readonly [string, number, RegExp])[] = [
   ["plugin get ..", EXIT.user, /it is no name/],
   ["plugin get none", EXIT.user, /Cannot find plugin none/],
   ["plugin import DIR/keys", EXIT.user, /oci-layout: ENOENT/],
+  ["plugin import DIR/none.tar", EXIT.user, /oci-layout: no such file/],
   ["plugin list --socket DIR/none.sock", EXIT.unreachable, /Cannot reach the agent/],
 ];
 

@@ -185,24 +185,24 @@ function addLayout(plugin: Command, context: CliContext): void {
     .description("add a version to an OCI image layout")
     .argument("<name>")
     .argument("<version>")
-    .argument("<folder>", "the layout; made if it is not there")
-    .action(async (name: string, version: string, folder: string, _: unknown, command: Command) => {
+    .argument("<layout>", "a folder, or FILE.tar; made if it is not there")
+    .action(async (name: string, version: string, layout: string, _: unknown, command: Command) => {
       const { exportPackage } = await import("../../plugin/oci-layout.ts");
       await context.withClient(command, async (client) => {
         const file = await client.download(pluginPath(name, "versions", version, "package"));
-        const what = `Cannot export to ${folder}`;
-        const reference = locally(what, () => exportPackage(folder, file));
-        context.print(command, { folder, reference }, () => `${folder}:${reference}\n`);
+        const what = `Cannot export to ${layout}`;
+        const reference = locally(what, () => exportPackage(layout, file));
+        context.print(command, { layout, reference }, () => `${layout}:${reference}\n`);
       });
     });
   plugin
     .command("import")
     .description("install every plugin of an OCI image layout")
-    .argument("<folder>", "the layout")
+    .argument("<layout>", "a folder, or FILE.tar")
     .option("--grant <list>", "what they may import (default: emit,log,match)")
-    .action(async (folder: string, options: { grant?: string }, command: Command) => {
+    .action(async (layout: string, options: { grant?: string }, command: Command) => {
       const { importPackages } = await import("../../plugin/oci-layout.ts");
-      const files = locally(`Cannot import ${folder}`, () => importPackages(folder));
+      const files = locally(`Cannot import ${layout}`, () => importPackages(layout));
       await context.withClient(command, async (client) => {
         const views: VersionView[] = [];
         for (const file of files) views.push(await upload(client, file, options.grant));

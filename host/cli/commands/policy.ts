@@ -1,6 +1,7 @@
 /** `imker policy …`: the policies of this node. */
 import type { Command } from "commander";
 import type { ApplyResult, PolicyFile, PolicyView } from "../../admin/types.ts";
+import type { FieldRow } from "../../policy/fields.ts";
 import { type CliContext, table } from "../context.ts";
 import { CliError, EXIT } from "../errors.ts";
 import { readPolicyInput } from "../policy-input.ts";
@@ -27,15 +28,37 @@ export function addPolicyCommands(program: Command, context: CliContext): void {
     .command("validate")
     .description("check policy files without applying them, by the agent if one is reachable")
     .argument("<path...>", "YAML files, folders of them, or - for stdin")
-    .action(async (paths: string[], _options: unknown, command: Command) => {
-      const result = await validate(context, command, readPolicyInput(paths));
+    .option("--for-apply", "refuse what apply would refuse; without it, that is a warning")
+    .action(async (paths: string[], options: { forApply?: boolean }, command: Command) => {
+      const files = readPolicyInput(paths);
+      const result = await validate(context, command, files, options.forApply === true);
       context.print(command, result, (value) =>
         value.applied.map((one) => `${displayName(one)} is valid\n`).join(""),
       );
       reportProblems(context, command, result);
     });
+  addFields(policy, context);
   addGet(policy, context);
   addDelete(policy, context);
+}
+
+function addFields(policy: Command, context: CliContext): void {
+  policy
+    .command("fields")
+    .description("every field of the policy languages and whether it is enforced; needs no agent")
+    .option("--markdown", "as the tables of docs/policy-support.md")
+    .action(async (options: { markdown?: boolean }, command: Command) => {
+      const { supportedFields, supportedFieldsMarkdown } = await import("../policy-fields.ts");
+      if (options.markdown) context.out(supportedFieldsMarkdown());
+      else context.print(command, supportedFields(), fieldTable);
+    });
+}
+
+function fieldTable(rows: FieldRow[]): string {
+  return table(
+    ["KIND", "FIELD", "STATE"],
+    rows.map(({ kinds, path, support }) => [kinds[0] ?? "", path, support]),
+  );
 }
 
 function addGet(policy: Command, context: CliContext): void {
@@ -84,13 +107,15 @@ async function validate(
   context: CliContext,
   command: Command,
   files: PolicyFile[],
+  forApply: boolean,
 ): Promise<ApplyResult> {
   try {
-    return await sendPolicies(context, command, "/v1/policies/validate", files);
+    const path = `/v1/policies/validate${forApply ? "?forApply=true" : ""}`;
+    return await sendPolicies(context, command, path, files);
   } catch (error) {
     if (!(error instanceof CliError) || error.code !== EXIT.unreachable) throw error;
     // Loading the policy language takes a while; the other commands must not pay for it.
     const { validateLocally } = await import("../local-validate.ts");
-    return validateLocally(files);
+    return validateLocally(files, forApply);
   }
 }

@@ -1,7 +1,8 @@
-/** `imker status` and `imker identity list`. */
+/** `imker status`: what runs, what is in force, what does not work as it should. */
 import type { Command } from "commander";
-import type { AgentStatus, IdentityView } from "../../admin/types.ts";
-import { type CliContext, table } from "../context.ts";
+import type { AgentStatus } from "../../admin/types.ts";
+import { countAll } from "../../agent/ct-collector.ts";
+import type { CliContext } from "../context.ts";
 
 export function addStatusCommands(program: Command, context: CliContext): void {
   program
@@ -10,22 +11,6 @@ export function addStatusCommands(program: Command, context: CliContext): void {
     .action(async (_options: unknown, command: Command) => {
       await context.withClient(command, async (client) => {
         context.print(command, await client.call<AgentStatus>("GET", "/v1/status"), statusText);
-      });
-    });
-  program
-    .command("identity")
-    .description("security identities")
-    .command("list")
-    .description("identities this node knows")
-    .action(async (_options: unknown, command: Command) => {
-      await context.withClient(command, async (client) => {
-        const all = await client.call<IdentityView[]>("GET", "/v1/identities");
-        context.print(command, all, (rows) =>
-          table(
-            ["IDENTITY", "ENDPOINTS", "LABELS"],
-            rows.map((row) => [row.id, row.endpoints, row.labels.join(",")]),
-          ),
-        );
       });
     });
 }
@@ -42,6 +27,7 @@ function statusText(status: AgentStatus): string {
         `${proxy.workers} workers, revision ${proxy.revision}, ` +
         `${proxy.connections} connections, ${proxy.instances} plugin instances`,
     `memory    agent ${mebibytes(agent.rss)}, proxy ${proxy ? mebibytes(proxy.rss) : "-"}`,
+    conntrackText(status),
     ...status.features.map(
       (one) => `feature   ${one.name}: ${one.available ? "yes" : `no (${one.detail})`}`,
     ),
@@ -50,6 +36,12 @@ function statusText(status: AgentStatus): string {
       : status.degraded.map((text) => `degraded  ${text}`)),
   ];
   return `${lines.join("\n")}\n`;
+}
+
+function conntrackText({ conntrack: { alive, deleted, capacity } }: AgentStatus): string {
+  const known = countAll(alive);
+  const share = ((100 * known) / capacity).toFixed(1);
+  return `conntrack ${known} of ${capacity} (${share} %), ${countAll(deleted)} expired and collected`;
 }
 
 function mebibytes(bytes: number): string {

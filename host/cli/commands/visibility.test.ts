@@ -15,6 +15,8 @@ function apply(files: PolicyFile[]) {
   const { documents, errors, warnings } = readPolicyFiles(files, {
     parsing: { checkPattern: () => undefined, plugins: () => undefined },
     checkRules: () => {},
+    features: {},
+    forApply: true,
   });
   const applied = documents.map(({ kind, namespace, name, object }) => {
     const source = "api";

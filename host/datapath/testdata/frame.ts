@@ -3,8 +3,28 @@ import { isIPv6 } from "node:net";
 import { readAddress, writeAddress } from "../address.ts";
 
 const ETHERNET_BYTES = 14;
-export const PROTOCOL = { icmp: 1, tcp: 6, udp: 17, gre: 47, icmpv6: 58, sctp: 132 } as const;
+const FRAGMENT_HEADER = 44;
+export const PROTOCOL = {
+  icmp: 1,
+  igmp: 2,
+  ipip: 4,
+  tcp: 6,
+  udp: 17,
+  ipv6: 41,
+  gre: 47,
+  esp: 50,
+  ah: 51,
+  icmpv6: 58,
+  ospf: 89,
+  vrrp: 112,
+  sctp: 132,
+} as const;
 export const FLAG = { fin: 1, syn: 2, rst: 4, ack: 16 } as const;
+
+interface Extension {
+  number: number;
+  bytes: Uint8Array;
+}
 
 export interface FrameSpec {
   source: string;
@@ -21,10 +41,10 @@ export interface FrameSpec {
   code?: number;
   payload?: Uint8Array;
   hops?: number;
-  /** IPv4: flags and offset as in the header. */
-  fragment?: number;
+  /** A piece of a datagram: `offset` in bytes. What the piece holds is the transport as given. */
+  fragment?: { offset: number; more: boolean; id: number };
   /** IPv6 extension headers in order, each with its number; the first 8 or more bytes of each. */
-  extensions?: { number: number; bytes: Uint8Array }[];
+  extensions?: Extension[];
   ethertype?: number;
   /** Cuts the frame there. */
   length?: number;
@@ -71,7 +91,11 @@ function ipv4Header(spec: FrameSpec, protocol: number, length: number): Uint8Arr
   const view = new DataView(bytes.buffer);
   view.setUint8(0, 0x45);
   view.setUint16(2, 20 + length);
-  view.setUint16(6, spec.fragment ?? 0);
+  if (spec.fragment !== undefined) {
+    const { offset, more, id } = spec.fragment;
+    view.setUint16(4, id);
+    view.setUint16(6, (more ? 0x2000 : 0) | (offset >> 3));
+  }
   view.setUint8(8, spec.hops ?? 64);
   view.setUint8(9, protocol);
   bytes.set(addressBytes(spec.source), 12);
@@ -96,8 +120,20 @@ function concat(...parts: Uint8Array[]): Uint8Array {
   return new Uint8Array(Buffer.concat(parts));
 }
 
-function extensionHeaders(spec: FrameSpec, protocol: number): Uint8Array {
-  const headers = spec.extensions ?? [];
+function fragmentHeader({ offset, more, id }: NonNullable<FrameSpec["fragment"]>): Uint8Array {
+  const bytes = new Uint8Array(8);
+  const view = new DataView(bytes.buffer);
+  view.setUint16(2, offset | (more ? 1 : 0));
+  view.setUint32(4, id);
+  return bytes;
+}
+
+function extensionsOf({ extensions = [], fragment }: FrameSpec): Extension[] {
+  const last = fragment && [{ number: FRAGMENT_HEADER, bytes: fragmentHeader(fragment) }];
+  return [...extensions, ...(last ?? [])];
+}
+
+function extensionHeaders(headers: readonly Extension[], protocol: number): Uint8Array {
   return concat(
     ...headers.map(({ bytes }, index) => {
       const copy = bytes.slice();
@@ -112,8 +148,9 @@ export function buildPacket(spec: FrameSpec): Uint8Array {
   const protocol = spec.protocol ?? PROTOCOL.tcp;
   const body = transport(spec, protocol);
   if (!isIPv6(spec.source)) return concat(ipv4Header(spec, protocol, body.length), body);
-  const extensions = extensionHeaders(spec, protocol);
-  const first = spec.extensions?.[0]?.number ?? protocol;
+  const headers = extensionsOf(spec);
+  const extensions = extensionHeaders(headers, protocol);
+  const first = headers[0]?.number ?? protocol;
   return concat(ipv6Header(spec, first, extensions.length + body.length), extensions, body);
 }
 

@@ -21,6 +21,8 @@ const targets: Record<string, object> = {
       datapath.readEvents(10_000, (event) => events.push(event));
       return events;
     },
+    /** JSON has no undefined. */
+    clearHostPolicy: () => datapath.setHostPolicy(undefined),
     /** As if the kernel had evicted every connection. */
     forgetCt: () => {
       const native = loadNative();

@@ -105,7 +105,8 @@ async function hammer(host: string, port: number, durationMs: number): Promise<s
   return `${served.filter((one) => one).length}/${tries.length}`;
 }
 
-function udp(host: string, port: number, text: string, timeoutMs: number): Promise<string> {
+function udp(request: Extract<PeerRequest, { kind: "udp" }>): Promise<string> {
+  const { host, port, localPort, text, timeoutMs } = request;
   const socket = createSocket(host.includes(":") ? "udp6" : "udp4");
   return new Promise((resolve) => {
     const finish = (answer: string): void => {
@@ -117,7 +118,7 @@ function udp(host: string, port: number, text: string, timeoutMs: number): Promi
       clearTimeout(timer);
       finish(String(answer));
     });
-    socket.send(text, port, host);
+    socket.bind(localPort ?? 0, () => socket.send(text, port, host));
   });
 }
 
@@ -136,7 +137,7 @@ function answer(request: PeerRequest): Promise<string> {
     case "hammer":
       return hammer(request.host, request.port, request.durationMs);
     case "udp":
-      return udp(request.host, request.port, request.text, request.timeoutMs);
+      return udp(request);
     default:
       throw request satisfies never;
   }

@@ -17,7 +17,14 @@ export type PeerRequest =
   | { kind: "exchange"; id: number; text: string; timeoutMs: number }
   | { kind: "close"; id: number; how: "fin" | "reset" }
   | { kind: "hammer"; host: string; port: number; durationMs: number }
-  | { kind: "udp"; host: string; port: number; text: string; timeoutMs: number };
+  | {
+      kind: "udp";
+      host: string;
+      port: number;
+      localPort: number | undefined;
+      text: string;
+      timeoutMs: number;
+    };
 
 const PATIENCE_MS = 3_000;
 /** Long enough for a SYN and an answer, shorter than its first retransmission. */
@@ -73,9 +80,15 @@ export class Peer {
     return { served, tried };
   }
 
-  udp(host: string, port: number, text: string, denied = false): Promise<string> {
+  /** One datagram and its answer. The same local port makes it one connection. */
+  udp(
+    host: string,
+    port: number,
+    text: string,
+    { denied = false, localPort }: { denied?: boolean; localPort?: number } = {},
+  ): Promise<string> {
     const timeoutMs = denied ? IMPATIENCE_MS : PATIENCE_MS;
-    return this.#ask({ kind: "udp", host, port, text, timeoutMs });
+    return this.#ask({ kind: "udp", host, port, localPort, text, timeoutMs });
   }
 
   kill(): Promise<void> {

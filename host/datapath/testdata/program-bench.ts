@@ -3,8 +3,16 @@
  * through a program: build, set up, run, look (BPF_PROG_TEST_RUN). What needs real sockets or
  * interfaces is in traffic.root.test.ts.
  */
-import { type BpfObject, loadNative, type Native, type RingBuffer } from "../../native/index.ts";
 import {
+  type BpfObject,
+  loadNative,
+  type Native,
+  type ProgramInfo,
+  type RingBuffer,
+} from "../../native/index.ts";
+import {
+  type ConfigRow,
+  decodeConfig,
   decodeCt,
   decodeEvent,
   encodeAddress,
@@ -13,10 +21,11 @@ import {
   encodeIpcacheKey,
   encodeIpcacheValue,
   encodeNumber,
-  LAYOUT,
 } from "../abi.ts";
+import { LAYOUT } from "../layout.ts";
 import { readRows } from "../maps.ts";
 import { writePolicy } from "../policy-map.ts";
+import { settingsFor } from "../settings.ts";
 import type { CtRow, DatapathEndpoint, DatapathEvent, PolicyMapEntry } from "../types.ts";
 
 const BUILD = new URL("../../../.build/bpf/", import.meta.url).pathname;
@@ -25,6 +34,7 @@ const SHARED = [
   "endpoints",
   "interfaces",
   "policies",
+  "fragments",
   "ct",
   "handoff",
   "listeners",
@@ -43,7 +53,9 @@ const CONTEXT_IFINDEX = 40;
 /** The programs look the interface up by number only, and lo is in every namespace. */
 export const IFINDEX = 1;
 
-export type ProgramName = "pod_egress" | "pod_ingress" | "netdev_ingress";
+export type ProgramName = "pod_egress" | "pod_ingress" | "netdev_ingress" | "netdev_egress";
+
+const NO_SETTINGS = decodeConfig(new Uint8Array(LAYOUT.config.size));
 
 export interface Run {
   result: number;
@@ -76,7 +88,15 @@ export class ProgramBench {
 
   /** Empty maps, a new epoch. */
   reset(): void {
-    for (const name of ["ipcache", "endpoints", "interfaces", "policies", "ct", "handoff"] as const)
+    for (const name of [
+      "ipcache",
+      "endpoints",
+      "interfaces",
+      "policies",
+      "fragments",
+      "ct",
+      "handoff",
+    ] as const)
       for (const { key } of readRows(this.native, this.map(name)))
         this.native.mapDelete(this.map(name), key);
     this.config(false);
@@ -84,9 +104,13 @@ export class ProgramBench {
   }
 
   /** Raises the epoch. */
-  config(traceEstablished: boolean): void {
+  config(traceEstablished: boolean, change: Partial<ConfigRow> = {}): void {
     this.#epoch++;
-    const row = { epoch: this.#epoch, worldIpv4: 9, worldIpv6: 10, traceEstablished };
+    const row = {
+      ...settingsFor({ worldIpv4: 9, worldIpv6: 10, traceEstablished }, NO_SETTINGS),
+      ...change,
+      epoch: this.#epoch,
+    };
     this.native.mapUpdate(this.map("settings"), encodeNumber(0), encodeConfig(row), 0);
   }
 
@@ -126,8 +150,7 @@ export class ProgramBench {
     view.setUint32(CONTEXT_IFINDEX, IFINDEX, true);
     const contextOut = new Uint8Array(CONTEXT_BYTES);
     const out = new Uint8Array(FRAME_BYTES_MAX);
-    const object = program === "netdev_ingress" ? this.#host : this.#pod;
-    const fd = object.programFd(program);
+    const fd = this.#object(program).programFd(program);
     const done = this.native.programTestRun(fd, frame, out, context, contextOut, repeat);
     const readCt = (): CtRow[] => this.ct();
     return {
@@ -140,6 +163,10 @@ export class ProgramBench {
       },
       nanoseconds: done.nanoseconds,
     };
+  }
+
+  info(program: ProgramName): ProgramInfo {
+    return this.native.programInfo(this.#object(program).programFd(program));
   }
 
   ct(): CtRow[] {
@@ -159,6 +186,10 @@ export class ProgramBench {
     this.#ring.close();
     this.#host.close();
     this.#pod.close();
+  }
+
+  #object(program: ProgramName): BpfObject {
+    return program.startsWith("netdev") ? this.#host : this.#pod;
   }
 
   #takeEvents(): DatapathEvent[] {

@@ -2,7 +2,7 @@
  * Two pods on one node, for single frames: A behind the interface that frames run on, B beside it.
  * The numbers a verdict is made of, and what tests say about a run.
  */
-import { LAYOUT } from "../abi.ts";
+import { LAYOUT } from "../layout.ts";
 import { readRows } from "../maps.ts";
 import type { DatapathEndpoint } from "../types.ts";
 import { buildFrame, FLAG, type FrameSpec, PROTOCOL } from "./frame.ts";
@@ -91,9 +91,29 @@ export class TwoPods {
     return run;
   }
 
+  /** No connections. */
+  forget(): void {
+    const map = this.bench.map("ct");
+    for (const { key } of readRows(this.bench.native, map)) this.bench.native.mapDelete(map, key);
+  }
+
   /** Moves all connections into the past. */
   expire(): void {
     this.bench.editCt((view) => view.setBigUint64(LAYOUT.ct_value.expires_ns, 1n, true));
+  }
+
+  /** Moves what first fragments have left into the past. */
+  expireFragments(): void {
+    const map = this.bench.map("fragments");
+    for (const { key, value } of readRows(this.bench.native, map)) {
+      new DataView(value.buffer).setBigUint64(LAYOUT.fragment_value.expires_ns, 1n, true);
+      this.bench.native.mapUpdate(map, key, value, 0);
+    }
+  }
+
+  /** Datagrams whose first fragment is known. */
+  fragments(): number {
+    return readRows(this.bench.native, this.bench.map("fragments")).length;
   }
 
   /** Rule sets of source and destination in each row that waits for the proxy. */

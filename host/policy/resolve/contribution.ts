@@ -1,6 +1,6 @@
 /**
- * What the rules of one subject contribute to one direction: this peer set, these ports, allow or
- * deny, with or without L7 rules. Named ports are looked up here, ranges become port keys.
+ * What the rules of one subject contribute to one direction: this peer set, these ports, allow,
+ * deny or pass, with or without L7 rules. Named ports are looked up here, ranges become port keys.
  */
 import {
   type Direction,
@@ -16,13 +16,12 @@ import type { Selector } from "../selector.ts";
 import type { SelectorCache } from "../selector-cache.ts";
 import type { PolicyOrigin, PolicySubject } from "../types.ts";
 import { refuseOtherParser } from "./conflict.ts";
+import { levelOf } from "./level.ts";
 import { ALL_PORTS, type PortKey, portRangeKeys } from "./port-key.ts";
-
-/** Tiers, higher first; the order in which levels decide. All policies of today are `normal`. */
-export const LEVEL = { default: 0, normal: 1 } as const;
 
 export interface Contribution {
   key: PortKey;
+  /** Of level.ts: higher decides first. */
   level: number;
   /** `watch` decides nothing: what the others allow is handed over with its L7 rules. */
   verdict: RuleVerdict;
@@ -33,6 +32,11 @@ export interface Contribution {
 
 /** Contributions that share their peers. */
 export interface PeerGroup {
+  /** Equal for equal peers. */
+  key: string;
+  /** Of the selector whose selection this is, or a part of it. */
+  selector: string;
+  /** Live, unless it is a part. */
   identities: ReadonlySet<number>;
   contributions: Contribution[];
 }
@@ -40,7 +44,10 @@ export interface PeerGroup {
 export interface DirectionContributions {
   /** For any peer, known or not. */
   any: Contribution[];
+  /** By key, so that what comes of them does not depend on the order of the rules. */
   groups: PeerGroup[];
+  /** Peers' container ports count: another port of a peer changes the groups. */
+  namesPeerPorts: boolean;
 }
 
 export interface PortNames {
@@ -59,17 +66,19 @@ export function collect(
   const any: Contribution[] = [];
   const groups = new Map<string, PeerGroup>();
   const parsers = new Map<string, { l7: RuleL7; origin: PolicyOrigin }>();
+  let namesPeerPorts = false;
 
-  for (const { origin, items } of rules) {
-    for (const item of items) {
+  for (const rule of rules) {
+    for (const item of rule.items) {
       if (item.direction !== direction) continue;
-      for (const peer of item.peers) addItem(origin, item, peer);
+      for (const peer of item.peers) addItem(rule, item, peer);
     }
   }
-  return { any, groups: [...groups.values()] };
+  const sorted = [...groups.values()].sort((a, b) => (a.key < b.key ? -1 : 1));
+  return { any, groups: sorted, namesPeerPorts };
 
-  function addItem(origin: PolicyOrigin, item: RuleItem, peer: Selector): void {
-    const base = baseOf(origin, item);
+  function addItem(rule: Rule, item: RuleItem, peer: Selector): void {
+    const base = baseOf(rule, item);
     if (!item.ports) add(peer, { ...base, key: ALL_PORTS });
     for (const { matches, l7 } of item.ports ?? []) {
       for (const match of matches) {
@@ -82,20 +91,25 @@ export function collect(
     }
   }
 
-  function baseOf(origin: PolicyOrigin, { verdict }: RuleItem): Omit<Contribution, "key"> {
-    if (verdict === "watch") return { level: LEVEL.normal, verdict };
-    return { level: LEVEL.normal, verdict, origin };
+  function baseOf({ tier = "normal", origin }: Rule, item: RuleItem): Omit<Contribution, "key"> {
+    const { verdict, priority = 0 } = item;
+    const level = levelOf(tier, priority);
+    return verdict === "watch" ? { level, verdict } : { level, verdict, origin };
   }
 
   function add(peer: Selector, contribution: Contribution): void {
     rememberParser(peer, contribution);
     if (peer.kind === "any") any.push(contribution);
-    else groupOf(peer.key, () => cache.selection(peer)).contributions.push(contribution);
+    else {
+      const group = groupOf(peer.key, peer, () => cache.selection(peer));
+      group.contributions.push(contribution);
+    }
   }
 
   /** On egress a name means another port for every peer: one group for each port it comes to. */
   function addPeerNamed(peer: Selector, match: NamedPort, base: Omit<Contribution, "key">): void {
     const byKey = new Map<PortKey, Set<number>>();
+    namesPeerPorts = true;
     for (const identity of cache.selection(peer)) {
       for (const key of keysOf(match, names.namedPortsOf(identity))) {
         const identities = byKey.get(key);
@@ -106,23 +120,28 @@ export function collect(
     for (const [key, identities] of byKey) {
       const contribution = { ...base, key };
       rememberParser(peer, contribution);
-      const group = groupOf(`${peer.key} ${match.name} ${key}`, () => identities);
+      const part = `${peer.key} ${match.protocol} ${match.name} ${key}`;
+      const group = groupOf(part, peer, () => identities);
       group.contributions.push(contribution);
     }
   }
 
-  function groupOf(key: string, identities: () => ReadonlySet<number>): PeerGroup {
+  function groupOf(
+    key: string,
+    { key: selector }: Selector,
+    identities: () => ReadonlySet<number>,
+  ): PeerGroup {
     const known = groups.get(key);
     if (known) return known;
-    const group = { identities: identities(), contributions: [] };
+    const group = { key, selector, identities: identities(), contributions: [] };
     groups.set(key, group);
     return group;
   }
 
   /** Two parsers on one peer and port are an error even while no such peer is there. */
-  function rememberParser(peer: Selector, { key, l7, origin }: Contribution): void {
+  function rememberParser(peer: Selector, { key, level, l7, origin }: Contribution): void {
     if (!l7 || !origin) return;
-    const place = `${key} ${peer.key}`;
+    const place = `${level} ${key} ${peer.key}`;
     const known = parsers.get(place);
     if (known) refuseOtherParser(known, { l7, origin }, direction, key);
     // One that is pinned is what all others must agree with.

@@ -5,14 +5,18 @@
  *
  * - Keys of an identity are those of its own contributions, and those for any peer that lie inside
  *   them: whatever entry of the identity a packet finds, nothing narrower covers the packet.
- * - The outcome of such a key counts the contributions for any peer too, so it is never below what
- *   identity 0 says for the same packet.
+ * - The outcome of such a key counts the contributions for any peer too, so it must not lose
+ *   against what identity 0 says for the same packet. Without passes it never does: a level that
+ *   decides for any peer decides here too, or a higher one does. A pass can lower the level at
+ *   which the identity's key is decided; then its precedence is raised just above the other's.
  *
- * An entry is left out when the look-up gives the same without it.
+ * An entry is left out when the look-up gives the same without it. Where nothing decides and the
+ * look-up would find a broader entry that does, an entry of class `none` says so.
  */
 import type { Direction } from "../rule.ts";
 import type { PolicyOrigin } from "../types.ts";
 import type { Contribution } from "./contribution.ts";
+import { justAhead } from "./level.ts";
 import { decide, type Outcome } from "./outcome.ts";
 import { type PortKey, portKeyBits, selfAndBroader } from "./port-key.ts";
 
@@ -20,7 +24,7 @@ import { type PortKey, portKeyBits, selfAndBroader } from "./port-key.ts";
 export type EntrySet = ReadonlyMap<PortKey, Outcome>;
 
 /** Contributions by key. */
-type Cells = ReadonlyMap<PortKey, readonly Contribution[]>;
+export type Cells = ReadonlyMap<PortKey, readonly Contribution[]>;
 
 export function cellsOf(contributions: Iterable<Contribution>): Cells {
   const cells = new Map<PortKey, Contribution[]>();
@@ -57,15 +61,28 @@ export function buildEntries(input: {
     ]);
     const outcome = decide(covering, direction, key);
     if (!outcome) continue;
-    const without = choose(firstOf(entries, path), firstOf(anyEntries, path));
-    const needed =
-      without === undefined ||
-      without.deny !== outcome.deny ||
-      without.l7Key !== outcome.l7Key ||
-      (own.has(key) && !sameOrigins(without.origins, outcome.origins));
-    if (needed) entries.set(key, outcome);
+    const other = firstOf(anyEntries, path);
+    const without = choose(firstOf(entries, path), other);
+    if (isNeeded(outcome, without, own.has(key))) entries.set(key, ahead(outcome, other));
   }
   return entries;
+}
+
+/** `without`: what the look-up gives if there is no entry. `named`: policies name this very key. */
+function isNeeded(outcome: Outcome, without: Outcome | undefined, named: boolean): boolean {
+  if (without === undefined) return outcome.verdict !== "none";
+  return (
+    without.verdict !== outcome.verdict ||
+    without.l7Key !== outcome.l7Key ||
+    (named && !sameOrigins(without.origins, outcome.origins))
+  );
+}
+
+/** `other` is the entry of identity 0 that the same packets find; it is as broad or broader. */
+function ahead(outcome: Outcome, other: Found | undefined): Outcome {
+  const against = other?.outcome.precedence ?? 0;
+  if (outcome.precedence >= against) return outcome;
+  return { ...outcome, precedence: justAhead(outcome.precedence, against) };
 }
 
 /** Broad before narrow. */

@@ -101,7 +101,7 @@ const ruleFields = {
     .strictObject({
       value: textField(
         "at most 32 printable characters",
-        matching(/^[\x20-\x7e]{0,32}$/, "is not at most 32 printable characters"),
+        matching(/^\P{C}{0,32}$/u, "is not at most 32 printable characters"),
       ),
     })
     .optional(),

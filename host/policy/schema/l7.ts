@@ -51,11 +51,26 @@ function testFqdn(characters: RegExp) {
   };
 }
 
+/** In the order of their numbers, from 0; compared in lower case. */
+const KAFKA_API_KEYS: readonly string[] = [
+  ...["produce", "fetch", "offsets", "metadata", "leaderandisr", "stopreplica"],
+  ...["updatemetadata", "controlledshutdown", "offsetcommit", "offsetfetch", "findcoordinator"],
+  ...["joingroup", "heartbeat", "leavegroup", "syncgroup", "describegroups", "listgroups"],
+  ...["saslhandshake", "apiversions", "createtopics", "deletetopics", "deleterecords"],
+  ...["initproducerid", "offsetforleaderepoch", "addpartitionstotxn", "addoffsetstotxn"],
+  ...["endtxn", "writetxnmarkers", "txnoffsetcommit", "describeacls", "createacls"],
+  ...["deleteacls", "describeconfigs", "alterconfigs"],
+];
+
 const TOPIC = /^[a-zA-Z0-9._-]{0,255}$/;
 const kafkaRule = z
   .strictObject({
     role: z.enum(["produce", "consume"]).optional(),
-    apiKey: z.string().optional(),
+    apiKey: textField("the name of a Kafka request", (value) =>
+      value === "" || KAFKA_API_KEYS.includes(value.toLowerCase())
+        ? undefined
+        : `invalid Kafka APIKey: ${JSON.stringify(value)}`,
+    ).optional(),
     apiVersion: textField("a number", matching(/^[0-9]*$/, "is not a number")).optional(),
     clientID: z.string().optional(),
     topic: textField("a topic name", matching(TOPIC, "is not a topic name")).optional(),

@@ -5,7 +5,7 @@ import { z } from "zod";
 import { parsePrefix, prefixContains } from "../../identity/cidr.ts";
 import { acrossFields, itemsOf, textField, textOf } from "./field.ts";
 import { fqdnSchema } from "./l7.ts";
-import { endpointSelectorSchema } from "./selector.ts";
+import { dnsLabel, endpointSelectorSchema } from "./selector.ts";
 
 const PREFIX_EXPECTED = "an address prefix such as 10.0.0.0/8 or fd00::/8";
 
@@ -77,14 +77,25 @@ const awsGroup = z.strictObject({
     .optional(),
 });
 
-const service = z.strictObject({
-  k8sService: z
-    .strictObject({ serviceName: z.string().optional(), namespace: z.string().optional() })
-    .optional(),
-  k8sServiceSelector: z
-    .strictObject({ selector: endpointSelectorSchema, namespace: z.string().optional() })
-    .optional(),
-});
+/** Without a namespace, services of that name in any. */
+const SERVICE_FORMS = ["k8sService", "k8sServiceSelector"];
+const service = z
+  .strictObject({
+    k8sService: z
+      .strictObject({ serviceName: dnsLabel, namespace: dnsLabel.optional() })
+      .optional(),
+    k8sServiceSelector: z
+      .strictObject({ selector: endpointSelectorSchema, namespace: dnsLabel.optional() })
+      .optional(),
+  })
+  .check(
+    acrossFields((fields, report) => {
+      if (SERVICE_FORMS.filter((form) => fields[form] !== undefined).length === 1) return;
+      const expected = `one of ${SERVICE_FORMS.join(", ")}`;
+      report([], "exactly one of k8sService or k8sServiceSelector must be set", expected);
+    }),
+  );
+export type ServicePeer = z.infer<typeof service>;
 
 const endpoints = z.array(endpointSelectorSchema).optional();
 

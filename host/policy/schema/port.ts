@@ -17,7 +17,7 @@ const EXTENDED_PROTOCOLS = ["VRRP", "IGMP", "GRE", "IPIP", "IPV6", "ESP", "AH"] 
 export const PROTOCOLS = ["TCP", "UDP", "SCTP", ...EXTENDED_PROTOCOLS, "ANY"] as const;
 export type ProtocolName = (typeof PROTOCOLS)[number];
 
-const PORT_EXPECTED = 'a string: a number from 0 to 65535 such as "80", or a port name';
+export const PORT_EXPECTED = 'a string: a number from 0 to 65535 such as "80", or a port name';
 
 /** Digits only: hex such as 0x10 is a name, octal such as 010 is refused. */
 export function parsePortNumber(port: string): number | undefined {
@@ -52,8 +52,8 @@ const portProtocol = z
   .check(
     acrossFields((fields, report) => {
       const extended = isExtendedProtocol(textOf(fields.protocol));
+      // Whether it may be missing is an option of the agent: ../missing-ports.ts.
       const missing = fields.port === undefined || fields.port === "";
-      if (missing && !extended) report(["port"], "port must be specified", PORT_EXPECTED);
       if (!missing && extended && fields.port !== "0") {
         report(["port"], "port must be empty or 0", "no port");
       }

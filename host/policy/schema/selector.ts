@@ -70,6 +70,9 @@ function createSelectorSchema(key: typeof sourcedKey) {
   });
 }
 
+/** Labels of an object, as Kubernetes has them. */
+export const labelMapSchema = z.record(plainKey, labelValue);
+
 /** Keys may name a source. */
 export const endpointSelectorSchema = createSelectorSchema(sourcedKey);
 

@@ -1,56 +1,37 @@
 /**
  * CiliumNetworkPolicy and CiliumClusterwideNetworkPolicy to rules. Fields that are refused on
- * apply never get here. Semantics: policy-semantics.md 1.2-1.4, 2.1, 2.4.
+ * apply never get here. Semantics: policy-semantics.md 1.2-1.4, 2.1. Peers are peer.ts, ports
+ * port.ts.
  */
-import { type Prefix, parsePrefix } from "../../identity/cidr.ts";
-import { KEY_CLUSTER, SOURCE_RESERVED } from "../../identity/label.ts";
 import type { CiliumDocument } from "../document.ts";
-import {
-  type Direction,
-  type PortMatch,
-  PROTOCOL,
-  type Rule,
-  type RuleItem,
-  type RulePorts,
-  type RuleVerdict,
-} from "../rule.ts";
+import type { Direction, Rule, RuleItem, RulePorts, RuleVerdict } from "../rule.ts";
 import type { CiliumRule, EgressRule, IngressRule } from "../schema/cilium.ts";
-import { type IcmpRule, icmpTypeNumber } from "../schema/icmp.ts";
+import type { IcmpRule } from "../schema/icmp.ts";
 import type { L7Settings } from "../schema/metadata.ts";
-import type { CidrRule, Entity } from "../schema/peer.ts";
-import { type PortProtocol, type PortRule, parsePortNumber } from "../schema/port.ts";
-import type { LabelSelector } from "../schema/selector.ts";
-import { ANY_SELECTOR, cidrSelector, labelSelector, type Selector } from "../selector.ts";
+import type { PortRule } from "../schema/port.ts";
+import { ANY_SELECTOR } from "../selector.ts";
+import type { TranslateOptions } from "./context.ts";
 import { translateL7 } from "./l7.ts";
 import { originOf } from "./origin.ts";
-import {
-  exists,
-  isLabel,
-  peerSelector,
-  requirementsOf,
-  type Scope,
-  subjectSelector,
-} from "./scope.ts";
+import { type Peers, selectorsOf } from "./peer.ts";
+import { icmpMatches, portMatches } from "./port.ts";
+import { isInitSelector, nodeSubject, type Scope, subjectSelector } from "./scope.ts";
 
-export function translateCilium(
-  document: CiliumDocument,
-  cluster: string,
-  revision: number,
-): Rule[] {
+export function translateCilium(document: CiliumDocument, options: TranslateOptions): Rule[] {
   return document.rules.map(({ rule }) => {
-    const endpoints = rule.endpointSelector ?? {};
+    const { nodeSelector, endpointSelector = {} } = rule;
     const scope: Scope = {
       namespace: document.namespace,
-      cluster,
-      subjectIsInit: requirementsOf(endpoints).some(
-        ({ source, key }) => source === SOURCE_RESERVED && key === "init",
-      ),
+      cluster: options.cluster,
+      subjectIsInit: isInitSelector(endpointSelector),
     };
     return {
-      origin: originOf(document, revision, rule),
-      subject: subjectSelector(endpoints, document.namespace),
+      origin: originOf(document, options.revision, rule),
+      ...(nodeSelector
+        ? { scope: "node", subject: nodeSubject(nodeSelector) }
+        : { subject: subjectSelector(endpointSelector, document.namespace) }),
       defaultDeny: defaultDenyOf(rule),
-      items: itemsOf(rule, scope, document.l7),
+      items: itemsOf(rule, { scope, options, l7: document.l7 }),
     };
   });
 }
@@ -64,22 +45,18 @@ function defaultDenyOf(rule: CiliumRule): Rule["defaultDeny"] {
   };
 }
 
-/** The peers of an item, whichever way it points; deny items have the same fields or fewer. */
-interface Peers {
-  endpoints: readonly LabelSelector[] | undefined;
-  cidrs: readonly string[] | undefined;
-  cidrSets: readonly CidrRule[] | undefined;
-  entities: readonly Entity[] | undefined;
-  /** Lists that are only accepted empty: an empty list selects nobody. */
-  others: readonly (readonly unknown[] | undefined)[];
-}
-
 interface Item {
   toPorts?: readonly Pick<PortRule, "ports" | "rules">[] | undefined;
   icmps?: readonly IcmpRule[] | undefined;
 }
 
-function itemsOf(rule: CiliumRule, scope: Scope, l7: L7Settings): RuleItem[] {
+interface Context {
+  scope: Scope;
+  options: TranslateOptions;
+  l7: L7Settings;
+}
+
+function itemsOf(rule: CiliumRule, { scope, options, l7 }: Context): RuleItem[] {
   return [
     ...(rule.ingress ?? []).map((item) => toItem(item, ingressPeers(item), "ingress", "allow")),
     ...(rule.ingressDeny ?? []).map((item) => toItem(item, ingressPeers(item), "ingress", "deny")),
@@ -94,7 +71,7 @@ function itemsOf(rule: CiliumRule, scope: Scope, l7: L7Settings): RuleItem[] {
     verdict: RuleVerdict,
   ): RuleItem | undefined {
     const ports = portsOf(item, l7);
-    const selectors = selectorsOf(peers, scope);
+    const selectors = selectorsOf(peers, scope, options.sources);
     if (selectors) return { direction, verdict, peers: selectors, ports };
     // No peer field: any peer on these ports. Without ports the item says nothing at all.
     return ports && { direction, verdict, peers: [ANY_SELECTOR], ports };
@@ -107,7 +84,8 @@ function ingressPeers(item: Omit<IngressRule, "toPorts" | "authentication">): Pe
     cidrs: item.fromCIDR,
     cidrSets: item.fromCIDRSet,
     entities: item.fromEntities,
-    others: [item.fromNodes, item.fromGroups],
+    nodes: item.fromNodes,
+    emptyOnly: item.fromGroups,
   };
 }
 
@@ -117,63 +95,11 @@ function egressPeers(item: Omit<EgressRule, "toPorts" | "authentication">): Peer
     cidrs: item.toCIDR,
     cidrSets: item.toCIDRSet,
     entities: item.toEntities,
-    others: [item.toNodes, item.toGroups, item.toServices, item.toFQDNs],
+    nodes: item.toNodes,
+    services: item.toServices,
+    fqdns: item.toFQDNs,
+    emptyOnly: item.toGroups,
   };
-}
-
-/** Undefined when no peer field is there at all; empty when there is one that selects nobody. */
-function selectorsOf(peers: Peers, scope: Scope): Selector[] | undefined {
-  const { endpoints, cidrs, cidrSets, entities, others } = peers;
-  const lists = [endpoints, cidrs, cidrSets, entities, ...others];
-  if (lists.every((list) => list === undefined)) return undefined;
-  return [
-    ...(endpoints ?? []).map((selector) => peerSelector(selector, scope)),
-    ...(cidrs ?? []).map((cidr) => cidrSelector(prefixOf(cidr))),
-    ...(cidrSets ?? []).map((set) =>
-      cidrSelector(prefixOf(set.cidr ?? ""), (set.except ?? []).map(prefixOf)),
-    ),
-    ...(entities ?? []).flatMap((entity) => entitySelectors(entity, scope.cluster)),
-  ];
-}
-
-function prefixOf(text: string): Prefix {
-  const prefix = parsePrefix(text);
-  if (!prefix) throw new Error(`Cannot translate ${JSON.stringify(text)}: it is not a prefix`);
-  return prefix;
-}
-
-const NODES_AND_PARTS = [
-  "host",
-  "remote-node",
-  "init",
-  "ingress",
-  "health",
-  "unmanaged",
-  "kube-apiserver",
-];
-
-function entitySelectors(entity: Entity, cluster: string): Selector[] {
-  switch (entity) {
-    case "all":
-      return [ANY_SELECTOR];
-    case "none":
-      return [];
-    case "world":
-      return ["world", "world-ipv4", "world-ipv6"].map(reservedSelector);
-    case "cluster":
-      return [
-        ...NODES_AND_PARTS.map(reservedSelector),
-        labelSelector([isLabel(KEY_CLUSTER, cluster)]),
-      ];
-    case "cluster-mesh":
-      return [...NODES_AND_PARTS.map(reservedSelector), labelSelector([exists(KEY_CLUSTER)])];
-    default:
-      return [reservedSelector(entity)];
-  }
-}
-
-function reservedSelector(name: string): Selector {
-  return labelSelector([{ source: SOURCE_RESERVED, key: name, operator: "Exists", values: [] }]);
 }
 
 /** Undefined: the item names no port, so it is about all of them. */
@@ -185,32 +111,4 @@ function portsOf(item: Item, settings: L7Settings): RulePorts[] | undefined {
   });
   const icmps = (item.icmps ?? []).map((icmp) => ({ matches: icmpMatches(icmp) }));
   return ports.length + icmps.length === 0 ? undefined : [...ports, ...icmps];
-}
-
-const PROTOCOLS: Readonly<Record<string, readonly number[]>> = {
-  TCP: [PROTOCOL.tcp],
-  UDP: [PROTOCOL.udp],
-  SCTP: [PROTOCOL.sctp],
-  ANY: [PROTOCOL.tcp, PROTOCOL.udp, PROTOCOL.sctp],
-};
-
-function portMatches({ port = "", endPort = 0, protocol = "ANY" }: PortProtocol): PortMatch[] {
-  const number = parsePortNumber(port);
-  return (PROTOCOLS[protocol] ?? []).map((protocol) => {
-    if (number === undefined) return { kind: "name", protocol, name: port.toLowerCase() };
-    const range =
-      number === 0
-        ? { first: 0, last: 0xffff }
-        : { first: number, last: Math.max(number, endPort) };
-    return { kind: "range", protocol, ...range };
-  });
-}
-
-/** The type stands in the high byte of the port. */
-function icmpMatches(icmp: IcmpRule): PortMatch[] {
-  return (icmp.fields ?? []).map(({ family = "IPv4", type }) => {
-    const port = (icmpTypeNumber(family, type) ?? 0) << 8;
-    const protocol = family === "IPv6" ? PROTOCOL.icmpv6 : PROTOCOL.icmp;
-    return { kind: "range", protocol, first: port, last: port };
-  });
 }

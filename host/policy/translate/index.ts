@@ -2,20 +2,30 @@
 import type { PolicyDocument } from "../document.ts";
 import type { Rule } from "../rule.ts";
 import { translateCilium } from "./cilium.ts";
+import type { TranslateOptions } from "./context.ts";
 import { translateNetworkPolicy } from "./network-policy.ts";
+import { translateTiered } from "./tiered.ts";
 import { translateVisibility } from "./visibility.ts";
 
-export interface TranslateOptions {
-  /** Name of the local cluster: peers without a cluster label are pods of this one. */
-  cluster: string;
-  /** Number shown with every decision of these rules. */
-  revision: number;
-}
+export type { TranslateOptions } from "./context.ts";
 
+/** Empty for documents that only policies refer to. */
 export function translate(document: PolicyDocument, options: TranslateOptions): Rule[] {
-  const { cluster, revision } = options;
-  if (document.kind === "NetworkPolicy")
-    return [translateNetworkPolicy(document, cluster, revision)];
-  if (document.kind === "VisibilityPolicy") return [translateVisibility(document, revision)];
-  return translateCilium(document, cluster, revision);
+  switch (document.kind) {
+    case "CiliumNetworkPolicy":
+    case "CiliumClusterwideNetworkPolicy":
+      return translateCilium(document, options);
+    case "NetworkPolicy":
+      return [translateNetworkPolicy(document, options.cluster, options.revision)];
+    case "ClusterNetworkPolicy":
+    case "AdminNetworkPolicy":
+    case "BaselineAdminNetworkPolicy":
+      return [translateTiered(document, options)];
+    case "VisibilityPolicy":
+      return [translateVisibility(document, options.revision)];
+    case "CiliumCIDRGroup":
+      return [];
+    default:
+      return document satisfies never;
+  }
 }

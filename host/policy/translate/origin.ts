@@ -1,13 +1,13 @@
 /** Names the policy object behind a rule, as flows and verdict events show it. */
 import { formatLabel, k8sLabel, parseLabel, SOURCE_UNSPEC } from "../../identity/label.ts";
-import type { PolicyDocument } from "../document.ts";
+import type { RuleDocument } from "../document.ts";
 import type { CiliumRule } from "../schema/cilium.ts";
 import type { PolicyOrigin } from "../types.ts";
 
 const KEY = "io.cilium.k8s.policy.";
 
 export function originOf(
-  document: PolicyDocument,
+  document: RuleDocument,
   revision: number,
   rule?: CiliumRule,
 ): PolicyOrigin {

@@ -23,6 +23,9 @@ export interface Scope {
   subjectIsInit: boolean;
 }
 
+/** Another way to write `reserved:`, in Cilium's kinds only. */
+const RESERVED_DOTTED = "reserved.";
+
 export function requirementsOf(
   selector: LabelSelector,
   source: string = SOURCE_ANY,
@@ -39,6 +42,9 @@ export function requirementsOf(
 
   function sourcedKey(key: string): { source: string; key: string } {
     const colon = key.indexOf(":");
+    if (colon < 0 && source === SOURCE_ANY && key.startsWith(RESERVED_DOTTED)) {
+      return { source: SOURCE_RESERVED, key: key.slice(RESERVED_DOTTED.length) };
+    }
     if (colon < 0) return { source, key: keyPrefix + key };
     return { source: key.slice(0, colon), key: keyPrefix + key.slice(colon + 1) };
   }
@@ -52,14 +58,30 @@ export function exists(key: string): Requirement {
   return { source: SOURCE_K8S, key, operator: "Exists", values: [] };
 }
 
+/**
+ * Whether it is about endpoints that have no labels yet, and so no namespace either. Not if it asks
+ * for the absence of the label: that would reach out of the policy's namespace.
+ */
+export function isInitSelector(selector: LabelSelector): boolean {
+  return requirementsOf(selector).some(
+    ({ source, key, operator }) =>
+      source === SOURCE_RESERVED && key === "init" && (operator === "In" || operator === "Exists"),
+  );
+}
+
 /** Selector of a rule's subject: always inside the policy's own namespace. */
 export function subjectSelector(selector: LabelSelector, namespace: string): Selector {
   const requirements = requirementsOf(selector);
-  if (namespace === "") return labelSelector(requirements);
+  if (namespace === "" || isInitSelector(selector)) return labelSelector(requirements);
   const own = requirements.filter(
     (requirement) => requirement.operator !== "In" || !names(requirement, KEY_NAMESPACE),
   );
   return labelSelector([...own, isLabel(KEY_NAMESPACE, namespace)]);
+}
+
+/** Selector of a host rule's subject: nodes by their labels. */
+export function nodeSubject(selector: LabelSelector): Selector {
+  return labelSelector(requirementsOf(selector));
 }
 
 /** Selector of `fromEndpoints` and `toEndpoints`. */

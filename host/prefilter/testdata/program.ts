@@ -1,5 +1,5 @@
 /** The prefilter's object with maps of its own, unpinned and unattached, and frames through it. */
-import { LAYOUT } from "../../datapath/abi.ts";
+import { LAYOUT } from "../../datapath/layout.ts";
 import { type BpfObject, loadNative, type Native } from "../../native/index.ts";
 import { Generations } from "../generations.ts";
 

@@ -20,7 +20,13 @@ const GROWTH_MAX = 2;
 /** Less than this for a byte is what calls and memory cost, not the parser. */
 const FUEL_PER_BYTE_MIN = 1;
 const FINDINGS_MAX = 3;
-const RESPONSE_BYTES_MAX = 128 * 1024;
+/**
+ * Bytes of responses over those of their requests, at most. Every request is answered at every
+ * size, or the sizes could not be compared; with longer responses fewer requests are sent.
+ */
+const RESPONSE_RATIO_MAX = 8;
+/** What the proxy shows at once of a direction is not much more. */
+const PIECE_BYTES_MAX = 128 * 1024;
 
 interface Measured {
   name: string;
@@ -97,24 +103,28 @@ function growthOf({ perByte }: Measured): number {
   return last / Math.max(base, FUEL_PER_BYTE_MIN);
 }
 
-/** The vector's requests again and again, then as many of its responses. */
+/** The vector's requests again and again, then all of their responses. */
 function sentAhead(vector: Vector): StreamOf {
   const of = (kind: "request" | "response") =>
     Buffer.concat(vector.steps.map((step) => (step.kind === kind ? step.bytes : Buffer.alloc(0))));
   const request = of("request");
   const response = of("response");
+  const ratioMax = request.length === 0 ? 1 : RESPONSE_RATIO_MAX;
+  const length = Math.max(1, request.length, response.length / ratioMax);
   return (bytes) => {
-    const times = Math.max(1, Math.floor(bytes / Math.max(1, request.length)));
-    const answers = Math.min(times, Math.floor(RESPONSE_BYTES_MAX / Math.max(1, response.length)));
-    const steps: VectorStep[] = [];
-    if (request.length > 0) {
-      steps.push({ kind: "request", bytes: Buffer.alloc(request.length * times, request) });
-    }
-    if (response.length > 0 && answers > 0) {
-      steps.push({ kind: "response", bytes: Buffer.alloc(response.length * answers, response) });
-    }
+    const times = Math.max(1, Math.floor(bytes / length));
+    const steps = [...pieces("request", request, times), ...pieces("response", response, times)];
     return { stages: vector.stages, steps };
   };
+}
+
+function pieces(kind: "request" | "response", bytes: Buffer, times: number): VectorStep[] {
+  if (bytes.length === 0) return [];
+  const all = Buffer.alloc(bytes.length * times, bytes);
+  return Array.from({ length: Math.ceil(all.length / PIECE_BYTES_MAX) }, (_, index) => {
+    const start = index * PIECE_BYTES_MAX;
+    return { kind, bytes: all.subarray(start, start + PIECE_BYTES_MAX) };
+  });
 }
 
 /** The vector's steps again and again. */

@@ -35,7 +35,7 @@ export function nativeState(options: NativeStateOptions = {}): StateChange {
   const form = (ruleSet: number, digest: string) => ({
     ruleSet,
     digest,
-    compiled: new TextEncoder().encode(`rules ${ruleSet}`),
+    compiled: new TextEncoder().encode(`rules ${ruleSet}`).buffer,
     patterns: [],
   });
   return {

@@ -64,8 +64,12 @@ export const recordingCases: Case[] = [
     name: "recorded: a fault is told of with what set it off",
     run: async (rig) => {
       record(rig);
-      const [one] = told(await talk(rig, "TRAP\n", undefined));
+      const frames = await talk(rig, "TRAP\n", undefined);
+      const [one] = told(frames);
       assert.deepEqual([one?.cause, one?.fault], ["fault", "trap: out of bounds"]);
+      const of = (type: number) => frames.find((frame) => frame.type === type);
+      assert.notEqual(of(FRAME.fault)?.connection, 0);
+      assert.equal(of(FRAME.fault)?.connection, of(FRAME.case)?.connection);
       assert.equal(one && bytesOf(one, "request"), "TRAP\n");
     },
   },
@@ -81,6 +85,10 @@ export const recordingCases: Case[] = [
       await rig.until("the case", () => told(frames).length === 1);
       const [one] = told(frames);
       assert.equal(one && bytesOf(one, "request"), "BODY 9\nab\0\0\0\0\0\0\0DROP\n");
+      assert.deepEqual(
+        one?.steps.flatMap(({ unseen }) => unseen ?? []),
+        [7],
+      );
       assert.deepEqual(one?.missing, []);
     },
   },

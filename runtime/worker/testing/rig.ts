@@ -28,6 +28,8 @@ export interface RigOptions {
   policy?: PolicyLookup;
   state?: NativeStateOptions;
   connectionsMax?: number;
+  /** Of all plugin instances; default 1 GiB. */
+  memoryBytesMax?: number;
   /** Relay to a port where nobody listens. */
   refused?: boolean;
   upstream?: (socket: Socket) => void;
@@ -87,6 +89,7 @@ export class Rig {
       },
       policy: options.policy,
       instancesMax: 8,
+      memoryBytesMax: options.memoryBytesMax ?? 2 ** 30,
       random: Math.random,
       log: (level, message) => this.log.push(`${level} ${message}`),
     });

@@ -1,0 +1,92 @@
+/** What other nodes and the Kubernetes API are in the ipcache, as the state changes. */
+import { expect, test } from "vitest";
+import { formatLabel } from "../identity/label.ts";
+import { Ipcache } from "../ipcache/ipcache.ts";
+import type { Label } from "../policy/types.ts";
+import { NodePrefixes } from "./node-prefixes.ts";
+import type { ClusterNode } from "./types.ts";
+
+const node = (name: string, address: string, labels = {}): ClusterNode => ({
+  ...{ kind: "node", name, labels },
+  addresses: [address],
+});
+
+function world(nodeLabels: boolean, refuse = false) {
+  const map = new Map<string, number>();
+  const ipcache = new Ipcache({
+    upsertIpcache: (prefix, identity) => void map.set(prefix, identity),
+    deleteIpcache: (prefix) => void map.delete(prefix),
+    listIpcache: () => [],
+  });
+  const acquired: string[] = [];
+  const released: number[] = [];
+  const state = { all: [] as ClusterNode[], api: [] as string[] };
+  const prefixes = new NodePrefixes({
+    node: "self",
+    nodeLabels,
+    ipcache,
+    settled: async () => {},
+    state: { nodes: () => state.all, apiServers: () => state.api },
+    identities: {
+      acquire: async (labels: Iterable<Label>) => {
+        if (refuse) throw new Error("Cannot allocate an identity: all numbers are in use");
+        const text = [...labels].map(formatLabel).join(",");
+        if (!acquired.includes(text)) acquired.push(text);
+        return { id: 1000 + acquired.indexOf(text) };
+      },
+      release: async (id) => void released.push(id),
+    },
+  });
+  return { map, acquired, released, state, prefixes };
+}
+
+test("other nodes are remote-node, those with the API kube-apiserver, this one is not ours", async () => {
+  const { map, state, prefixes } = world(false);
+  state.all = [node("self", "192.0.2.1"), node("b", "192.0.2.2", { a: "b" }), node("c", "fd00::2")];
+  state.api = ["fd00::2", "192.0.2.1"];
+  await prefixes.refresh();
+  expect([...map]).toEqual([
+    ["192.0.2.2/32", 6],
+    ["fd00::2/128", 7],
+  ]);
+  state.all = [node("b", "192.0.2.3")];
+  state.api = [];
+  await prefixes.refresh();
+  expect([...map]).toEqual([["192.0.2.3/32", 6]]);
+  expect(prefixes.trouble).toBeUndefined();
+});
+
+test("with labels a node has an identity of its own, released when it is gone", async () => {
+  const { map, acquired, released, state, prefixes } = world(true);
+  state.all = [node("b", "192.0.2.2", { role: "db" }), node("c", "192.0.2.3")];
+  await prefixes.refresh();
+  expect(acquired).toEqual(["reserved:remote-node,node:role=db"]);
+  expect([...map]).toEqual([
+    ["192.0.2.2/32", 1000],
+    ["192.0.2.3/32", 6],
+  ]);
+  state.all = [];
+  await prefixes.refresh();
+  expect(released).toEqual([1000]);
+  expect(map.size).toBe(0);
+});
+
+test("the API outside of the cluster is an address of the world with one label more", async () => {
+  const { map, acquired, state, prefixes } = world(false);
+  state.api = ["198.51.100.1"];
+  await prefixes.refresh();
+  expect(acquired).toEqual(["reserved:kube-apiserver,cidr:198.51.100.1/32,reserved:world-ipv4"]);
+  expect([...map]).toEqual([["198.51.100.1/32", 1000]]);
+});
+
+test("without a number of its own a node is any node, the API is the world, and it is told", async () => {
+  const { map, state, prefixes } = world(true, true);
+  state.all = [node("b", "192.0.2.2", { role: "db" }), node("c", "192.0.2.3", { role: "db" })];
+  state.api = ["198.51.100.1", "192.0.2.3"];
+  await prefixes.refresh();
+  expect([...map]).toEqual([
+    ["192.0.2.2/32", 6],
+    ["192.0.2.3/32", 7],
+  ]);
+  expect(prefixes.trouble).toBe("Cannot allocate an identity: all numbers are in use");
+});

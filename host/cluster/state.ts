@@ -1,0 +1,132 @@
+/**
+ * The cluster as this node knows it: objects indexed by what others ask for. Pure data; a source
+ * replaces the objects, listeners learn which part is different.
+ */
+import type { CidrGroup, PolicySources, ServiceInfo } from "../policy/sources.ts";
+import type { ClusterNode, ClusterObject } from "./types.ts";
+
+/** What a replacement made different. */
+export interface ClusterChange {
+  namespaces: boolean;
+  nodes: boolean;
+  /** Groups or services. */
+  policySources: boolean;
+}
+
+const NO_CHANGE: ClusterChange = { namespaces: false, nodes: false, policySources: false };
+
+export class ClusterState implements PolicySources {
+  #objects: readonly ClusterObject[] = [];
+  #namespaces: ReadonlyMap<string, Readonly<Record<string, string>>> = new Map();
+  #services: readonly ServiceInfo[] = [];
+  #groups: readonly CidrGroup[] = [];
+  #nodes: readonly ClusterNode[] = [];
+  #apiServers: readonly string[] = [];
+  readonly #listeners: ((change: ClusterChange) => void)[] = [];
+
+  /** Called after each replacement that made a difference. */
+  onChange(listener: (change: ClusterChange) => void): void {
+    this.#listeners.push(listener);
+  }
+
+  replace(objects: readonly ClusterObject[]): void {
+    const before = this.#parts();
+    this.#objects = objects;
+    this.#namespaces = namespacesOf(objects);
+    this.#services = servicesOf(objects);
+    this.#groups = objects.flatMap((one) => (one.kind === "cidr-group" ? [one.group] : []));
+    this.#nodes = nodesOf(objects);
+    this.#apiServers = backendsOf(objects).get("default/kubernetes") ?? [];
+    const after = this.#parts();
+    const change: ClusterChange = { ...NO_CHANGE };
+    for (const part of ["namespaces", "nodes", "policySources"] as const) {
+      change[part] = before[part] !== after[part];
+    }
+    if (!Object.values(change).includes(true)) return;
+    for (const listener of this.#listeners) listener(change);
+  }
+
+  get size(): number {
+    return this.#objects.length;
+  }
+
+  /** Labels of a namespace; none if it is not known. */
+  namespaceLabels(name: string): Readonly<Record<string, string>> {
+    return this.#namespaces.get(name) ?? {};
+  }
+
+  cidrGroups(): Iterable<CidrGroup> {
+    return this.#groups;
+  }
+
+  services(): Iterable<ServiceInfo> {
+    return this.#services;
+  }
+
+  nodes(): readonly ClusterNode[] {
+    return this.#nodes;
+  }
+
+  /** Addresses of the Kubernetes API: the backends of the service `default/kubernetes`. */
+  apiServers(): readonly string[] {
+    return this.#apiServers;
+  }
+
+  /** Texts that are equal for equal parts. */
+  #parts(): Record<keyof ClusterChange, string> {
+    const withBigint = (_key: string, value: unknown): unknown =>
+      typeof value === "bigint" ? String(value) : value;
+    return {
+      namespaces: JSON.stringify([...this.#namespaces]),
+      nodes: JSON.stringify([this.#nodes, this.#apiServers]),
+      policySources: JSON.stringify([this.#services, this.#groups], withBigint),
+    };
+  }
+}
+
+function namespacesOf(
+  objects: readonly ClusterObject[],
+): Map<string, Readonly<Record<string, string>>> {
+  const namespaces = new Map<string, Readonly<Record<string, string>>>();
+  for (const one of objects) if (one.kind === "namespace") namespaces.set(one.name, one.labels);
+  return namespaces;
+}
+
+/** Addresses by `namespace/name` of the service, each once. */
+function backendsOf(objects: readonly ClusterObject[]): Map<string, string[]> {
+  const backends = new Map<string, Set<string>>();
+  for (const one of objects) {
+    if (one.kind !== "backends") continue;
+    const key = `${one.namespace}/${one.service}`;
+    const known = backends.get(key) ?? new Set<string>();
+    backends.set(key, known);
+    for (const address of one.addresses) known.add(address);
+  }
+  return new Map([...backends].map(([key, addresses]) => [key, [...addresses].sort()]));
+}
+
+function servicesOf(objects: readonly ClusterObject[]): ServiceInfo[] {
+  const backends = backendsOf(objects);
+  return objects.flatMap((one) => {
+    if (one.kind !== "service") return [];
+    const { namespace, name, labels, selector } = one;
+    return [
+      { namespace, name, labels, selector, backends: backends.get(`${namespace}/${name}`) ?? [] },
+    ];
+  });
+}
+
+function nodesOf(objects: readonly ClusterObject[]): ClusterNode[] {
+  const nodes = new Map<string, ClusterNode>();
+  for (const one of objects) {
+    if (one.kind !== "node") continue;
+    const known = nodes.get(one.name);
+    nodes.set(one.name, {
+      kind: "node",
+      name: one.name,
+      labels: { ...known?.labels, ...one.labels },
+      addresses: [...new Set([...(known?.addresses ?? []), ...one.addresses])].sort(),
+    });
+  }
+  return [...nodes.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+}

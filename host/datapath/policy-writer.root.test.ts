@@ -1,0 +1,96 @@
+/** Policy maps written in bulk, on the kernel's own. */
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { type BpfObject, loadNative } from "../native/index.ts";
+import { POLICY_ENTRIES_MAX, readPolicy, writePolicy } from "./policy-map.ts";
+import { type PolicyRows, RowPacker, RowTemplate } from "./policy-rows.ts";
+import { changePolicy, fillPolicy, placePolicies } from "./policy-writer.ts";
+import type { PolicyMapEntry } from "./types.ts";
+
+const native = loadNative();
+let object: BpfObject;
+let policies: number;
+
+beforeAll(() => {
+  object = new native.BpfObject(join(import.meta.dirname, "..", "..", ".build", "bpf", "pod.o"));
+  object.load();
+  policies = object.mapFd("policies");
+});
+
+afterAll(() => object.close());
+
+const entry = (identity: number, changes: Partial<PolicyMapEntry> = {}): PolicyMapEntry => ({
+  ...{ identity, direction: "ingress", protocol: 6, port: 80, portPrefix: 16 },
+  ...{ precedence: 0x201, deny: false, redirect: false, ruleSet: 0, cookie: identity },
+  ...changes,
+});
+
+function pack(entries: readonly PolicyMapEntry[]): PolicyRows {
+  const packer = new RowPacker(entries.length);
+  for (const one of entries) packer.addAll(one.identity, new RowTemplate([one]));
+  return packer.rows();
+}
+
+const identities = (endpoint: number): number[] =>
+  readPolicy(native, policies, endpoint)
+    .map(({ identity }) => identity)
+    .toSorted((a, b) => a - b);
+
+test("maps are filled and put in place together", async () => {
+  const all = Array.from({ length: POLICY_ENTRIES_MAX }, (_, index) => entry(256 + index));
+  const placements = await Promise.all(
+    [[], [entry(7)], all].map(async (entries, index) => {
+      return { endpoint: 10 + index, filled: await fillPolicy(native, pack(entries)) };
+    }),
+  );
+  expect(identities(12)).toEqual([]);
+  await placePolicies(native, policies, placements);
+  expect([identities(10), identities(11), identities(12).length]).toEqual([[], [7], all.length]);
+});
+
+test("a template's rows read back as its entries, for each identity", async () => {
+  const entries = [
+    entry(0, { protocol: 0, port: 0, portPrefix: 0, deny: true, precedence: 0x2ff }),
+    entry(0, { direction: "egress", port: 64, portPrefix: 10, redirect: true, ruleSet: 9 }),
+    entry(0, { protocol: 17, precedence: 0xfffffe_00 }),
+  ];
+  const packer = new RowPacker(6);
+  const template = new RowTemplate(entries);
+  for (const identity of [1, 0x01ff_ffff]) packer.addAll(identity, template);
+  await placePolicies(native, policies, [
+    { endpoint: 20, filled: await fillPolicy(native, packer.rows()) },
+  ]);
+  const expected = [1, 0x01ff_ffff].flatMap((identity) =>
+    entries.map((one) => expect.objectContaining({ ...one, identity })),
+  );
+  const rows = readPolicy(native, policies, 20);
+  expect(rows).toHaveLength(6);
+  expect(rows).toEqual(expect.arrayContaining(expected));
+});
+
+test.each([1, 1_000])("%d rows are changed in place, upserts before deletes", async (many) => {
+  writePolicy(native, policies, 30, [entry(1), entry(2)]);
+  const added = Array.from({ length: many }, (_, index) => entry(100 + index));
+  const upserts = pack([entry(2, { cookie: 9 }), ...added]);
+  // What is not there any more is no error, and does not keep the rest.
+  await changePolicy(native, policies, 30, { upserts, deletes: pack([entry(5), entry(1)]) });
+  expect(identities(30)).toEqual([2, ...added.map(({ identity }) => identity)]);
+  const changed = readPolicy(native, policies, 30).find(({ identity }) => identity === 2);
+  expect(changed?.cookie).toBe(9);
+});
+
+test("refuses what cannot be", async () => {
+  const nothing = pack([]);
+  const change = { upserts: pack([entry(1)]), deletes: nothing };
+  await expect(changePolicy(native, policies, 99, change)).rejects.toThrow(
+    "Cannot change policy: endpoint 99 has none",
+  );
+  const rows = { ...nothing, count: POLICY_ENTRIES_MAX + 1 };
+  await expect(fillPolicy(native, rows)).rejects.toThrow("16385 entries, the map holds 16384");
+  const full = Array.from({ length: POLICY_ENTRIES_MAX }, (_, index) => entry(256 + index));
+  await placePolicies(native, policies, [
+    { endpoint: 40, filled: await fillPolicy(native, pack(full)) },
+  ]);
+  const more = { upserts: pack([entry(1)]), deletes: nothing };
+  await expect(changePolicy(native, policies, 40, more)).rejects.toMatchObject({ code: "ENOSPC" });
+});

@@ -1,0 +1,170 @@
+/**
+ * Knows which rows each endpoint's map in the kernel holds and brings it to those wanted: in place
+ * if that is safe and small, else as a whole. A policy with more entries than a map holds is never
+ * written in part: the endpoint keeps its last map, or is locked down if the node says so, and the
+ * overflow is told.
+ */
+import { POLICY_ENTRIES_MAX } from "../datapath/policy-map.ts";
+import { type PolicyRows, RowPacker } from "../datapath/policy-rows.ts";
+import type { PolicyPlacement } from "../datapath/policy-writer.ts";
+import type { EndpointPlan, KernelSide, Overflow, PolicyContent } from "./types.ts";
+
+export interface MapWriterOptions {
+  /** An endpoint whose policy does not fit is closed until it does. */
+  lockdownOnOverflow: boolean;
+}
+
+interface Held {
+  content: PolicyContent;
+  version: number;
+  ruleSets: ReadonlySet<number>;
+}
+
+/** Maps that are written at once: the kernel works on some while the next is packed. */
+const WRITERS_MAX = 3;
+/** Filled maps that wait to be put in place together: file descriptors, and twice the memory. */
+const PLACEMENTS_MAX = 256;
+
+const NO_ROWS: PolicyRows = { keys: new Uint8Array(), values: new Uint8Array(), count: 0 };
+
+type MapKernel = Pick<KernelSide, "fillPolicy" | "placePolicies" | "changePolicy">;
+
+/** A map that is to be replaced as a whole. */
+interface Replacement {
+  endpoint: number;
+  /** Undefined: an empty one. */
+  held: Held | undefined;
+}
+
+export class MapWriter {
+  readonly #kernel: MapKernel;
+  readonly #options: MapWriterOptions;
+  readonly #held = new Map<number, Held>();
+  readonly #overflows = new Map<number, Overflow>();
+  /** Endpoints whose map is empty because their policy does not fit. */
+  readonly #locked = new Set<number>();
+
+  constructor(kernel: MapKernel, options: MapWriterOptions) {
+    this.#kernel = kernel;
+    this.#options = options;
+  }
+
+  /** Endpoints that do not have the policy they should have. */
+  get overflows(): Overflow[] {
+    return [...this.#overflows.values()];
+  }
+
+  /** Whether the endpoint has the policy that the last plan had for it. */
+  isCurrent(endpoint: number): boolean {
+    return this.#held.has(endpoint) && !this.#overflows.has(endpoint);
+  }
+
+  /** Rule sets that maps name which are not part of the plan: they were left as they are. */
+  keptRuleSets(plan: readonly EndpointPlan[]): Set<number> {
+    const written = new Set(plan.map(({ endpoint }) => endpoint));
+    const kept = new Set<number>();
+    for (const [endpoint, { ruleSets }] of this.#held) {
+      if (written.has(endpoint) && !this.#overflows.has(endpoint)) continue;
+      for (const number of ruleSets) kept.add(number);
+    }
+    return kept;
+  }
+
+  /**
+   * Brings all maps to their content; `changed` gets the endpoint of each that was touched, also
+   * when this throws. Endpoints that are not in the plan keep their map.
+   */
+  async write(plan: readonly EndpointPlan[], changed: number[]): Promise<void> {
+    const replacements: Replacement[] = [];
+    try {
+      await together(plan, () => async (one) => {
+        const replacement = await this.#adapt(one, changed);
+        if (replacement) replacements.push(replacement);
+      });
+      for (let from = 0; from < replacements.length; from += PLACEMENTS_MAX) {
+        await this.#replace(replacements.slice(from, from + PLACEMENTS_MAX), changed);
+      }
+    } finally {
+      // Maps that were not reached have a version from which no change starts any more.
+      for (const content of new Set(plan.map((one) => one.content))) content.settle();
+    }
+  }
+
+  forget(endpoint: number): void {
+    this.#held.delete(endpoint);
+    this.#overflows.delete(endpoint);
+    this.#locked.delete(endpoint);
+  }
+
+  /** Changes the map in place if that will do; else what must replace it, if anything. */
+  async #adapt(
+    { endpoint, content, ruleSets }: EndpointPlan,
+    changed: number[],
+  ): Promise<Replacement | undefined> {
+    const { version, count } = content;
+    if (count > POLICY_ENTRIES_MAX) return this.#overflow(endpoint, count);
+    this.#overflows.delete(endpoint);
+    const wanted = { content, version, ruleSets };
+    const held = this.#held.get(endpoint);
+    if (held?.content !== content || this.#locked.has(endpoint)) return { endpoint, held: wanted };
+    if (held.version === version) return undefined;
+    const change = content.changeFrom(held.version);
+    if (!change) return { endpoint, held: wanted };
+    if (change.upserts.count + change.deletes.count > 0) {
+      // If this fails nobody knows what the map holds: the next try replaces it.
+      this.#held.delete(endpoint);
+      changed.push(endpoint);
+      await this.#kernel.changePolicy(endpoint, change);
+    }
+    this.#held.set(endpoint, wanted);
+    return undefined;
+  }
+
+  /** Those that could be filled are put in place, also when this throws. */
+  async #replace(replacements: readonly Replacement[], changed: number[]): Promise<void> {
+    const placements: (PolicyPlacement & Replacement)[] = [];
+    try {
+      await together(replacements, () => {
+        const buffer = new RowPacker(POLICY_ENTRIES_MAX);
+        return async (one) => {
+          const rows = one.held?.content.pack(buffer) ?? NO_ROWS;
+          placements.push({ ...one, filled: await this.#kernel.fillPolicy(rows) });
+        };
+      });
+    } finally {
+      if (placements.length > 0) await this.#kernel.placePolicies(placements);
+      for (const { endpoint, held } of placements) {
+        changed.push(endpoint);
+        if (held) {
+          this.#held.set(endpoint, held);
+          this.#locked.delete(endpoint);
+        } else this.#locked.add(endpoint);
+      }
+    }
+  }
+
+  #overflow(endpoint: number, entries: number): Replacement | undefined {
+    const isLockedDown = this.#options.lockdownOnOverflow;
+    const entriesMax = POLICY_ENTRIES_MAX;
+    this.#overflows.set(endpoint, { endpoint, entries, entriesMax, isLockedDown });
+    return isLockedDown && !this.#locked.has(endpoint) ? { endpoint, held: undefined } : undefined;
+  }
+}
+
+/** Each item once, by a few workers at a time. After the first failure no other item is begun. */
+async function together<T>(
+  items: readonly T[],
+  createWorker: () => (item: T) => Promise<void>,
+): Promise<void> {
+  const waiting = items[Symbol.iterator]();
+  const failures: unknown[] = [];
+  const run = async (): Promise<void> => {
+    const work = createWorker();
+    for (const item of waiting) {
+      if (failures.length > 0) return;
+      await work(item).catch((error: unknown) => failures.push(error));
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(WRITERS_MAX, items.length) }, run));
+  if (failures.length > 0) throw failures[0];
+}

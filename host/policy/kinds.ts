@@ -1,0 +1,206 @@
+/**
+ * The kinds of documents there are: which schema reads each, and what it becomes. Adding a kind is
+ * adding a row here, a type in document.ts and its meaning in translate/.
+ */
+import type { z } from "zod";
+import { parsePrefix } from "../identity/cidr.ts";
+import type {
+  CidrGroupDocument,
+  CiliumDocument,
+  DocumentBase,
+  DocumentSource,
+  PolicyDocument,
+  PolicyFileDeps,
+  PolicyKind,
+} from "./document.ts";
+import { missingPorts } from "./missing-ports.ts";
+import { checkPatterns } from "./pattern-check.ts";
+import { checkPlugins } from "./plugin-check.ts";
+import { type FieldProblem, formatPath, problemsOf, suggestion } from "./problem.ts";
+import {
+  adminNetworkPolicySchema,
+  adminSpecOf,
+  baselineAdminNetworkPolicySchema,
+} from "./schema/admin-policy.ts";
+import { cidrGroupSchema } from "./schema/cidr-group.ts";
+import {
+  type CiliumRule,
+  ciliumNetworkPolicySchema,
+  clusterwideNetworkPolicySchema,
+} from "./schema/cilium.ts";
+import { clusterNetworkPolicySchema, tieredSpecOf } from "./schema/cluster-policy.ts";
+import { fieldsOf } from "./schema/field.ts";
+import { l7SettingsOf } from "./schema/metadata.ts";
+import { networkPolicySchema } from "./schema/network-policy.ts";
+import { visibilityPolicySchema } from "./schema/visibility.ts";
+
+/** By kind, in the order in which they are shown. */
+export const SCHEMAS: Readonly<Record<PolicyKind, z.ZodType>> = {
+  CiliumNetworkPolicy: ciliumNetworkPolicySchema,
+  CiliumClusterwideNetworkPolicy: clusterwideNetworkPolicySchema,
+  NetworkPolicy: networkPolicySchema,
+  ClusterNetworkPolicy: clusterNetworkPolicySchema,
+  AdminNetworkPolicy: adminNetworkPolicySchema,
+  BaselineAdminNetworkPolicy: baselineAdminNetworkPolicySchema,
+  CiliumCIDRGroup: cidrGroupSchema,
+  VisibilityPolicy: visibilityPolicySchema,
+};
+export const KINDS = Object.keys(SCHEMAS);
+
+/** What an agent learns of its cluster from elsewhere; none of these is a policy. */
+const CLUSTER_KINDS = ["Namespace", "Service", "EndpointSlice", "Endpoints", "Node", "CiliumNode"];
+
+export interface ParsedObject {
+  document?: PolicyDocument;
+  problems: FieldProblem[];
+  warnings: FieldProblem[];
+}
+
+/** Reads one object of whatever kind; every problem of it is reported. */
+export function parseObject(
+  value: unknown,
+  source: DocumentSource,
+  deps: PolicyFileDeps,
+): ParsedObject {
+  const kind = fieldsOf(value).kind;
+  const base = (metadata: Metadata) => metadataOf(metadata, deps, source, value);
+  const clusterwide = (metadata: Metadata) => ({ ...base(metadata), namespace: "" });
+  switch (kind) {
+    case "CiliumNetworkPolicy":
+      return read(ciliumNetworkPolicySchema, value, deps, (object) => ({
+        ...base(object.metadata),
+        kind,
+        rules: rulesOf(object),
+        l7: l7SettingsOf(object.metadata),
+      }));
+    case "CiliumClusterwideNetworkPolicy":
+      return read(clusterwideNetworkPolicySchema, value, deps, (object) => ({
+        ...clusterwide(object.metadata),
+        kind,
+        rules: rulesOf(object),
+        l7: l7SettingsOf(object.metadata),
+      }));
+    case "NetworkPolicy":
+      return read(networkPolicySchema, value, deps, ({ metadata, spec }) => ({
+        ...base(metadata),
+        kind,
+        spec,
+      }));
+    case "ClusterNetworkPolicy":
+      return read(clusterNetworkPolicySchema, value, deps, ({ metadata, spec }) => ({
+        ...clusterwide(metadata),
+        kind,
+        spec: tieredSpecOf(spec),
+      }));
+    case "AdminNetworkPolicy":
+      return read(adminNetworkPolicySchema, value, deps, ({ metadata, spec }) => ({
+        ...clusterwide(metadata),
+        kind,
+        spec: adminSpecOf(spec),
+      }));
+    case "BaselineAdminNetworkPolicy":
+      return read(baselineAdminNetworkPolicySchema, value, deps, ({ metadata, spec }) => ({
+        ...clusterwide(metadata),
+        kind,
+        spec: adminSpecOf(spec),
+      }));
+    case "CiliumCIDRGroup":
+      return read(cidrGroupSchema, value, deps, ({ metadata, spec }) => ({
+        ...clusterwide(metadata),
+        kind,
+        group: groupOf(metadata, spec.externalCIDRs),
+      }));
+    case "VisibilityPolicy":
+      return read(visibilityPolicySchema, value, deps, ({ metadata, spec }) => ({
+        ...base(metadata),
+        kind,
+        spec,
+      }));
+    default:
+      return { problems: [unknownKind(value, kind)], warnings: [] };
+  }
+}
+
+function read<T>(
+  schema: z.ZodType<T>,
+  value: unknown,
+  deps: PolicyFileDeps,
+  build: (object: T) => PolicyDocument,
+): ParsedObject {
+  const result = schema.safeParse(value);
+  const { plugins, checkPattern } = deps;
+  const found = plugins
+    ? checkPlugins(value, { plugins, checkPattern })
+    : { problems: [], warnings: [] };
+  const problems = [
+    ...(deps.extendedProtocols === true ? [] : missingPorts(value)),
+    ...checkPatterns(value, checkPattern),
+    ...found.problems,
+  ];
+  const { warnings } = found;
+  if (!result.success)
+    problems.unshift(...problemsOf(schema, value, result.error).map(nameMissing));
+  if (!result.success || problems.length > 0) return { problems, warnings };
+  return { document: build(result.data), problems, warnings };
+
+  function nameMissing(problem: FieldProblem): FieldProblem {
+    if (formatPath(problem.path) !== "metadata.name" || problem.message !== "is required") {
+      return problem;
+    }
+    return { ...problem, message: `${String(fieldsOf(value).kind)} must have name` };
+  }
+}
+
+interface Metadata {
+  name: string;
+  namespace?: string | undefined;
+  uid?: string | undefined;
+}
+
+function metadataOf(
+  metadata: Metadata,
+  deps: PolicyFileDeps,
+  source: DocumentSource,
+  object: unknown,
+): DocumentBase {
+  const namespace = metadata.namespace ?? deps.defaultNamespace ?? "default";
+  return { name: metadata.name, namespace, uid: metadata.uid ?? "", object, source };
+}
+
+function rulesOf(object: {
+  spec?: CiliumRule | undefined;
+  specs?: CiliumRule[] | undefined;
+}): CiliumDocument["rules"] {
+  const specs = (object.specs ?? []).map((rule, index) => ({ path: ["specs", index], rule }));
+  return object.spec ? [{ path: ["spec"], rule: object.spec }, ...specs] : specs;
+}
+
+/** Equal prefixes count once. */
+export function groupOf(
+  metadata: { name: string; labels?: Readonly<Record<string, string>> | null | undefined },
+  cidrs: readonly string[],
+): CidrGroupDocument["group"] {
+  const prefixes = [...new Set(cidrs)].map(parsePrefix).filter((prefix) => prefix !== undefined);
+  return { name: metadata.name, labels: metadata.labels ?? {}, prefixes };
+}
+
+function unknownKind(value: unknown, kind: unknown): FieldProblem {
+  const expected = `one of ${KINDS.join(", ")}, List`;
+  if (typeof kind !== "string") {
+    const isObject = typeof value === "object" && value !== null && !Array.isArray(value);
+    return {
+      path: isObject ? ["kind"] : [],
+      message: isObject ? "is required" : "must be an object",
+      expected,
+    };
+  }
+  if (kind.endsWith("List")) {
+    return { path: ["items"], message: "is required", expected: "a list of policies" };
+  }
+  if (CLUSTER_KINDS.includes(kind)) {
+    const message = `${kind} is not a policy; the agent reads it from --cluster-state`;
+    return { path: ["kind"], message, expected };
+  }
+  const message = `unsupported kind ${JSON.stringify(kind)}${suggestion(kind, KINDS)}`;
+  return { path: ["kind"], message, expected };
+}

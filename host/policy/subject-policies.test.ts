@@ -1,0 +1,88 @@
+/** What is shared and kept between changes; that it is right is enforce/incremental.test.ts. */
+import { expect, test } from "vitest";
+import { PolicyConflictError } from "./resolver.ts";
+import type { Rule } from "./rule.ts";
+import { SelectorCache } from "./selector-cache.ts";
+import { SubjectPolicies, type SubjectResult } from "./subject-policies.ts";
+import { SubjectPolicy } from "./subject-policy.ts";
+import {
+  CLIENT,
+  cnp,
+  IDENTITIES,
+  lines,
+  port80,
+  repositoryOf,
+  SUBJECT,
+  visibility,
+} from "./testing/small-world.ts";
+import type { PolicySubject } from "./types.ts";
+
+const TWIN: PolicySubject = { ...SUBJECT, endpoint: 2, name: "web-2" };
+const OTHER: PolicySubject = { ...SUBJECT, endpoint: 3, identity: CLIENT, name: "client-1" };
+const SUBJECTS = [SUBJECT, TWIN, OTHER];
+
+function create() {
+  const cache = new SelectorCache(IDENTITIES);
+  const policies = new SubjectPolicies(cache);
+  const resolve = (rules: Iterable<Rule>, subjects = SUBJECTS): SubjectResult["outcome"][] =>
+    policies.resolve({ rules, subjects, namedPortsOf: () => [] }).map(({ outcome }) => outcome);
+  return { cache, resolve };
+}
+
+const versions = (outcomes: SubjectResult["outcome"][]): number[] =>
+  outcomes.map((outcome) => (outcome instanceof SubjectPolicy ? outcome.version : -1));
+
+const rulesOf = (...texts: string[]): Rule[] => [...repositoryOf(...texts).rules()];
+const FROM_CLIENT = "ingress: [{fromEndpoints: [{matchLabels: {app: client}}]}]";
+
+test("endpoints that no rule tells apart share one policy, which is kept", () => {
+  const { resolve } = create();
+  const rules = rulesOf(cnp("a", FROM_CLIENT));
+  const first = resolve(rules);
+  expect([first[0] === first[1], first[0] === first[2]]).toEqual([true, false]);
+  const again = resolve(rules);
+  expect(again.map((outcome, index) => outcome === first[index])).toEqual([true, true, true]);
+});
+
+test("a change touches only what it selects", () => {
+  const { cache, resolve } = create();
+  const rules = rulesOf(cnp("a", FROM_CLIENT));
+  const before = versions(resolve(rules));
+  expect(versions(resolve(rules))).toEqual(before);
+  const [web = 0, twin = 0, client = 0] = before;
+  cache.upsert({ ...CLIENT, id: 300 });
+  expect(versions(resolve(rules))).toEqual([web + 1, twin + 1, client]);
+  cache.upsert({ ...CLIENT, id: 301, labels: [] });
+  expect(versions(resolve(rules))).toEqual([web + 1, twin + 1, client]);
+  const more = [...rules, ...rulesOf(cnp("b", "ingress: [{fromEntities: [host]}]"))];
+  expect(versions(resolve(more))).toEqual([web + 2, twin + 2, client]);
+});
+
+test("a rule for one endpoint by name is for no other, whenever it comes", () => {
+  const { resolve } = create();
+  resolve([]);
+  const spec = 'endpoint: web-1, plugin: redis, ports: [{port: "80", protocol: TCP}]';
+  const [web, twin] = resolve(rulesOf(visibility("v", spec)));
+  const seen = (outcome: SubjectResult["outcome"] | undefined): string[] =>
+    outcome instanceof SubjectPolicy ? lines(outcome.entries) : ["none"];
+  expect(seen(web)).toEqual(["0 0:0/0 allow", "0 6:80/16 redis observe/open [*]"]);
+  expect(seen(twin)).toEqual(["0 0:0/0 allow"]);
+});
+
+test("after a contradiction is gone, what was missed meanwhile counts", () => {
+  const { cache, resolve } = create();
+  const peer = "fromEndpoints: [{matchLabels: {app: client}}]";
+  const redis = rulesOf(cnp("a", `ingress: [{${peer}, ${port80("l7proto: redis")}}]`));
+  const http = rulesOf(cnp("b", `ingress: [{${peer}, ${port80("http: [{}]")}}]`));
+  resolve(redis);
+  const [web, , client] = resolve([...redis, ...http]);
+  expect([web instanceof PolicyConflictError, client instanceof SubjectPolicy]).toEqual([
+    true,
+    true,
+  ]);
+  cache.upsert({ ...CLIENT, id: 300 });
+  resolve([...redis, ...http]);
+  const [after] = resolve(redis);
+  const identities = after instanceof SubjectPolicy ? [...after.identities("ingress")] : [];
+  expect(identities).toEqual([0, 257, 300]);
+});

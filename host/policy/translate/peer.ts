@@ -1,0 +1,146 @@
+/**
+ * Peers of Cilium's policies to selectors. A list that is absent and one that is empty are never
+ * the same here. Semantics: policy-semantics.md 1.3, 2.1, 2.4.
+ */
+import { type Prefix, parseAddress, parsePrefix } from "../../identity/cidr.ts";
+import { KEY_CLUSTER, KEY_NAMESPACE, SOURCE_K8S, SOURCE_RESERVED } from "../../identity/label.ts";
+import type { fqdnSchema } from "../schema/l7.ts";
+import type { CidrRule, Entity, ServicePeer } from "../schema/peer.ts";
+import type { LabelSelector } from "../schema/selector.ts";
+import {
+  ANY_SELECTOR,
+  cidrSelector,
+  labelSelector,
+  type Requirement,
+  type Selector,
+} from "../selector.ts";
+import type { PolicySources, ServiceInfo } from "../sources.ts";
+import { groupsOf, servicesOf } from "./reference.ts";
+import { exists, isLabel, peerSelector, requirementsOf, type Scope } from "./scope.ts";
+
+/** The peers of an item, whichever way it points; deny items have the same fields or fewer. */
+export interface Peers {
+  endpoints: readonly LabelSelector[] | undefined;
+  cidrs: readonly string[] | undefined;
+  cidrSets: readonly CidrRule[] | undefined;
+  entities: readonly Entity[] | undefined;
+  nodes: readonly LabelSelector[] | undefined;
+  services?: readonly ServicePeer[] | undefined;
+  fqdns?: readonly FqdnPeer[] | undefined;
+  /** A list that is only accepted empty. */
+  emptyOnly: readonly unknown[] | undefined;
+}
+
+export type FqdnPeer = (typeof fqdnSchema)["_output"];
+
+/** Undefined when no peer field is there at all; empty when there is one that selects nobody. */
+export function selectorsOf(
+  peers: Peers,
+  scope: Scope,
+  sources: PolicySources,
+): Selector[] | undefined {
+  if (Object.values(peers).every((list) => list === undefined)) return undefined;
+  const { endpoints, cidrs, cidrSets, entities, nodes, services, fqdns } = peers;
+  return [
+    ...(endpoints ?? []).map((selector) => peerSelector(selector, scope)),
+    ...(cidrs ?? []).map((cidr) => cidrSelector(prefixOf(cidr))),
+    ...(cidrSets ?? []).flatMap((set) => cidrSetSelectors(set, sources)),
+    ...(entities ?? []).flatMap((entity) => entitySelectors(entity, scope.cluster)),
+    ...(nodes ?? []).map(nodeSelector),
+    ...(services ?? []).flatMap((service) => serviceSelectors(service, scope.cluster, sources)),
+    ...(fqdns ?? []).map(fqdnSelector),
+  ];
+}
+
+export function prefixOf(text: string): Prefix {
+  const prefix = parsePrefix(text);
+  if (!prefix) throw new Error(`Cannot translate ${JSON.stringify(text)}: it is not a prefix`);
+  return prefix;
+}
+
+/** Exceptions hold for their own entry only: for the prefix, or every prefix of the groups. */
+function cidrSetSelectors(set: CidrRule, sources: PolicySources): Selector[] {
+  const except = (set.except ?? []).map(prefixOf);
+  const prefixes =
+    set.cidr === undefined
+      ? groupsOf(set, sources).flatMap((group) => group.prefixes)
+      : [prefixOf(set.cidr)];
+  return prefixes.map((prefix) => cidrSelector(prefix, except));
+}
+
+const NODES_AND_PARTS = [
+  "host",
+  "remote-node",
+  "init",
+  "ingress",
+  "health",
+  "unmanaged",
+  "kube-apiserver",
+];
+
+function entitySelectors(entity: Entity, cluster: string): Selector[] {
+  switch (entity) {
+    case "all":
+      return [ANY_SELECTOR];
+    case "none":
+      return [];
+    case "world":
+      return ["world", "world-ipv4", "world-ipv6"].map(reservedSelector);
+    case "cluster":
+      return [
+        ...NODES_AND_PARTS.map(reservedSelector),
+        labelSelector([isLabel(KEY_CLUSTER, cluster)]),
+      ];
+    case "cluster-mesh":
+      return [...NODES_AND_PARTS.map(reservedSelector), labelSelector([exists(KEY_CLUSTER)])];
+    default:
+      return [reservedSelector(entity)];
+  }
+}
+
+export function reserved(name: string): Requirement {
+  return { source: SOURCE_RESERVED, key: name, operator: "Exists", values: [] };
+}
+
+function reservedSelector(name: string): Selector {
+  return labelSelector([reserved(name)]);
+}
+
+/** Other nodes only: this one is `host`. */
+function nodeSelector(selector: LabelSelector): Selector {
+  return labelSelector([...requirementsOf(selector), reserved("remote-node")]);
+}
+
+/** Ports of the rule are those of the backends: what a packet says once it is on its way to one. */
+function serviceSelectors(peer: ServicePeer, cluster: string, sources: PolicySources): Selector[] {
+  return servicesOf(peer, sources).flatMap((service) => {
+    const pods = podsOf(service, cluster);
+    if (pods) return [pods];
+    return service.backends
+      .map(parseAddress)
+      .filter((address) => address !== undefined)
+      .map((address) => cidrSelector(address));
+  });
+}
+
+function podsOf({ selector, namespace }: ServiceInfo, cluster: string): Selector | undefined {
+  const labels = Object.entries(selector ?? {});
+  if (labels.length === 0) return undefined;
+  return labelSelector([
+    ...labels.map(([key, value]) => isLabel(key, value)),
+    { source: SOURCE_K8S, key: KEY_NAMESPACE, operator: "In", values: [namespace] },
+    isLabel(KEY_CLUSTER, cluster),
+  ]);
+}
+
+/** Addresses that the names resolved to have an identity with this label. */
+const SOURCE_FQDN = "fqdn";
+
+/**
+ * The seam of the DNS plugin: it gives what a name resolved to an identity with the label
+ * `fqdn:NAME` or `fqdn:PATTERN` beside the world's, and these selectors select it.
+ */
+export function fqdnSelector({ matchName, matchPattern }: FqdnPeer): Selector {
+  const key = (matchName ?? matchPattern ?? "").toLowerCase().replace(/\.$/, "");
+  return labelSelector([{ source: SOURCE_FQDN, key, operator: "Exists", values: [] }]);
+}
