@@ -34,6 +34,7 @@ export class PrefilterSubject {
     const map = (name: string): number => this.object.mapFd(name);
     this.generations = new Generations(this.native, {
       ...{ groups: map("groups"), leaves: map("leaves"), nodes: map("nodes") },
+      tails: map("tails"),
       settings: map("prefilter_config"),
     });
     this.generations.setEventInterval(1000);

@@ -39,15 +39,22 @@ struct prefilter_leaf {
  * index of the root (0: no prefix), high half the levels below it. Keys ascend; those not used
  * repeat the last one with its value. A node that can be reached is never changed.
  * On the lowest level the keys are prefixes that do not overlap and the values their lengths; above
- * it a value is the node that holds the keys from this one on.
+ * it a value is the node that holds the keys from this one on. A key is 128 bits; its lower half
+ * stands in tails, under the same index, so that what nearly every search reads is half the memory.
  */
 #define PREFILTER_NODE_KEYS 16
 #define PREFILTER_LEVELS_MAX 8
 
 struct prefilter_node {
 	__u64 high[PREFILTER_NODE_KEYS]; /* upper half of the address as a number */
-	__u64 low[PREFILTER_NODE_KEYS];
 	__u32 values[PREFILTER_NODE_KEYS];
+};
+
+/* In values: the key's lower half is not 0. */
+#define PREFILTER_HAS_TAIL 0x80000000u
+
+struct prefilter_tail {
+	__u64 low[PREFILTER_NODE_KEYS];
 };
 
 /* settings: array of one row. */

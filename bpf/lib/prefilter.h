@@ -37,6 +37,14 @@ struct prefilter_node_map {
 	__uint(value_size, sizeof(struct prefilter_node));
 };
 
+struct prefilter_tail_map {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE | BPF_F_INNER_MAP);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, sizeof(struct prefilter_tail));
+};
+
 #define PREFILTER_OUTER_MAP(name, inner)                                                           \
 	struct {                                                                                   \
 		__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);                                          \
@@ -50,6 +58,7 @@ struct prefilter_node_map {
 PREFILTER_OUTER_MAP(groups, prefilter_group_map);
 PREFILTER_OUTER_MAP(leaves, prefilter_leaf_map);
 PREFILTER_OUTER_MAP(nodes, prefilter_node_map);
+PREFILTER_OUTER_MAP(tails, prefilter_tail_map);
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -95,42 +104,64 @@ static __always_inline bool prefilter_denies_ipv4(__u32 generation, __u32 ipv4)
 	return leaf && (leaf->words[(ipv4 >> 6) & 3] >> (ipv4 & 63) & 1);
 }
 
-/* The last key that is not above the address, or the first. */
-static __always_inline __u32 prefilter_find(const struct prefilter_node *node, __u64 high,
-					    __u64 low)
+/*
+ * The last key that is not above the address, or the first: by the upper half, and back from there
+ * over keys with the same upper half and a higher lower one.
+ */
+static __always_inline __u32 prefilter_find(void *tail_map, const struct prefilter_node *node,
+					    __u32 index, __u64 high, __u64 low)
 {
+	const struct prefilter_tail *tail;
 	__u32 at = 0;
 
 	for (__u32 i = 1; i < PREFILTER_NODE_KEYS; i++) {
-		if (node->high[i] > high || (node->high[i] == high && node->low[i] > low))
+		if (node->high[i] > high)
 			break;
 		at = i;
 	}
-	return at;
+	at &= PREFILTER_NODE_KEYS - 1;
+	if (node->high[at] != high || !(node->values[at] & PREFILTER_HAS_TAIL))
+		return at;
+	tail = bpf_map_lookup_elem(tail_map, &index);
+	for (__u32 i = 1; tail && i < PREFILTER_NODE_KEYS; i++) {
+		at &= PREFILTER_NODE_KEYS - 1;
+		if (!at || node->high[at] != high || tail->low[at] <= low)
+			break;
+		at--;
+	}
+	return at & (PREFILTER_NODE_KEYS - 1);
 }
 
-static __always_inline bool prefilter_covers(__u64 key_high, __u64 key_low, __u32 bits, __u64 high,
-					     __u64 low)
+/* `index` and `at` name the key. */
+static __always_inline bool prefilter_covers(void *tail_map, const struct prefilter_node *node,
+					     __u32 index, __u32 at, __u64 high, __u64 low)
 {
+	__u32 bits = node->values[at] & ~PREFILTER_HAS_TAIL;
+	const struct prefilter_tail *tail;
+
 	if (bits == 0)
 		return true;
 	if (bits <= 64)
-		return !((key_high ^ high) >> (64 - bits));
-	return key_high == high && !((key_low ^ low) >> ((128 - bits) & 63));
+		return !((node->high[at] ^ high) >> (64 - bits));
+	if (node->high[at] != high)
+		return false;
+	tail = bpf_map_lookup_elem(tail_map, &index);
+	return tail && !((tail->low[at] ^ low) >> ((128 - bits) & 63));
 }
 
 /* Both halves are in host order. */
 static __always_inline bool prefilter_denies_ipv6(__u32 generation, __u64 high, __u64 low)
 {
-	void *node_map = bpf_map_lookup_elem(&nodes, &generation);
+	void *node_map = bpf_map_lookup_elem(&nodes, &generation), *tail_map;
 	const struct prefilter_node *node;
 	__u32 index = 0, levels, at;
 	__u64 root;
 
 	if (!node_map)
 		return false;
+	tail_map = bpf_map_lookup_elem(&tails, &generation);
 	node = bpf_map_lookup_elem(node_map, &index);
-	if (!node)
+	if (!node || !tail_map)
 		return false;
 	root = *(const volatile __u64 *)&node->high[0];
 	index = root;
@@ -141,11 +172,10 @@ static __always_inline bool prefilter_denies_ipv6(__u32 generation, __u64 high, 
 		node = bpf_map_lookup_elem(node_map, &index);
 		if (!node)
 			return false;
-		at = prefilter_find(node, high, low) & (PREFILTER_NODE_KEYS - 1);
+		at = prefilter_find(tail_map, node, index, high, low);
 		if (level >= levels)
-			return prefilter_covers(node->high[at], node->low[at], node->values[at],
-						high, low);
-		index = node->values[at];
+			return prefilter_covers(tail_map, node, index, at, high, low);
+		index = node->values[at] & ~PREFILTER_HAS_TAIL;
 	}
 	return false;
 }

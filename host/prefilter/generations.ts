@@ -4,7 +4,15 @@
  */
 import type { MapMemory, Native } from "../native/index.ts";
 import { GroupTable, groupsOf, leavesFor } from "./group-table.ts";
-import { GENERATIONS, GROUP_BYTES, GROUPS, LEAF_BYTES, NODE_BYTES, SETTINGS } from "./layout.ts";
+import {
+  GENERATIONS,
+  GROUP_BYTES,
+  GROUPS,
+  LEAF_BYTES,
+  NODE_BYTES,
+  SETTINGS,
+  TAIL_BYTES,
+} from "./layout.ts";
 import { NodeTree, nodesFor } from "./node-tree.ts";
 import type { Prefix } from "./prefix.ts";
 import type { PrefixList } from "./prefix-list.ts";
@@ -26,10 +34,11 @@ export interface PrefilterMaps {
   groups: number;
   leaves: number;
   nodes: number;
+  tails: number;
   settings: number;
 }
 
-type InnerMap = "groups" | "leaves" | "nodes";
+type InnerMap = "groups" | "leaves" | "nodes" | "tails";
 
 /** The lists of both families. */
 export interface Lists {
@@ -106,7 +115,10 @@ export class Generations {
   #buildIpv6(made: Generation, slot: number, list: PrefixList): void {
     if (list.size === 0) return;
     const nodes = withRoom(nodesFor(list.size), ROOM_NODES_MIN);
-    made.tree = new NodeTree(this.#make(made, slot, "nodes", nodes, NODE_BYTES));
+    made.tree = new NodeTree(
+      this.#make(made, slot, "nodes", nodes, NODE_BYTES),
+      this.#make(made, slot, "tails", nodes, TAIL_BYTES),
+    );
     made.tree.build(list);
   }
 
@@ -151,7 +163,7 @@ export class Generations {
   }
 
   #clear(slot: number): void {
-    for (const name of ["groups", "leaves", "nodes"] as const) {
+    for (const name of ["groups", "leaves", "nodes", "tails"] as const) {
       this.#native.mapDelete(this.#maps[name], rowKey(slot));
     }
   }

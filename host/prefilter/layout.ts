@@ -17,11 +17,13 @@ export const LEAF_BYTES = 32;
 
 /** IPv6. */
 export const NODE_KEYS = 16;
-export const NODE_BYTES = 320;
-/** In 64-bit words from the node's start; `values` in 32-bit words. */
-export const NODE_HIGH_WORD64 = 0;
-export const NODE_LOW_WORD64 = 16;
-export const NODE_VALUES_WORD32 = 64;
+export const NODE_BYTES = 192;
+/** Where `values` begin, in 32-bit words; the upper halves of the keys begin the node. */
+export const NODE_VALUES_WORD32 = 32;
+/** The lower halves. */
+export const TAIL_BYTES = 128;
+/** In a value: the key's lower half is not 0. */
+export const HAS_TAIL = 0x8000_0000;
 /** Below the root. */
 export const LEVELS_MAX = 8;
 

@@ -5,17 +5,18 @@
  * written again, so a reader sees the list as it was or as it is.
  */
 import {
+  HAS_TAIL,
   LEVELS_MAX,
   NODE_BYTES,
-  NODE_HIGH_WORD64,
   NODE_KEYS,
-  NODE_LOW_WORD64,
   NODE_VALUES_WORD32,
+  TAIL_BYTES,
 } from "./layout.ts";
 import type { Prefix } from "./prefix.ts";
 import type { PrefixList } from "./prefix-list.ts";
 
 const NODE_WORDS32 = NODE_BYTES / 4;
+const TAIL_WORDS32 = TAIL_BYTES / 4;
 
 /** A key with what stands beside it: a length on the lowest level, else a node. */
 interface Entry {
@@ -24,7 +25,10 @@ interface Entry {
 }
 
 export class NodeTree {
+  /** Upper halves of keys, and values. */
   readonly #words: Uint32Array;
+  /** Lower halves. */
+  readonly #tails: Uint32Array;
   readonly #rootWord: BigInt64Array;
   readonly #nodesMax: number;
   /** Node 0 points to the root. */
@@ -32,9 +36,10 @@ export class NodeTree {
   #root = 0;
   #levels = 0;
 
-  /** Over zeroed memory, as many nodes as fit. */
-  constructor(memory: ArrayBuffer) {
+  /** Over zeroed memory, as many nodes as fit, and as many tails. */
+  constructor(memory: ArrayBuffer, tails: ArrayBuffer) {
     this.#words = new Uint32Array(memory);
+    this.#tails = new Uint32Array(tails);
     this.#rootWord = new BigInt64Array(memory, 0, 1);
     this.#nodesMax = Math.floor(memory.byteLength / NODE_BYTES);
   }
@@ -114,12 +119,15 @@ export class NodeTree {
   #read(node: number): Entry[] {
     const entries: Entry[] = [];
     for (let at = 0; at < NODE_KEYS; at++) {
-      const [high, low] = this.#places(node, at);
-      const words = [high + 1, high, low + 1, low].map((place) => this.#words[place] ?? 0);
+      const [high, low] = places(node, at);
+      const words = [
+        ...[this.#words[high + 1] ?? 0, this.#words[high] ?? 0],
+        ...[this.#tails[low + 1] ?? 0, this.#tails[low] ?? 0],
+      ];
       const last = entries.at(-1);
       if (last !== undefined && compareWords(last.words, words) === 0) break;
       const value = this.#words[node * NODE_WORDS32 + NODE_VALUES_WORD32 + at] ?? 0;
-      entries.push({ words, value });
+      entries.push({ words, value: value & ~HAS_TAIL });
     }
     return entries;
   }
@@ -140,21 +148,24 @@ export class NodeTree {
     const node = this.#nodesUsed++;
     for (let at = 0; at < NODE_KEYS; at++) {
       const { words, value } = entries[Math.min(at, entries.length - 1)] ?? { words: [], value: 0 };
-      const [high, low] = this.#places(node, at);
-      this.#words[high + 1] = words[0] ?? 0;
-      this.#words[high] = words[1] ?? 0;
-      this.#words[low + 1] = words[2] ?? 0;
-      this.#words[low] = words[3] ?? 0;
-      this.#words[node * NODE_WORDS32 + NODE_VALUES_WORD32 + at] = value;
+      const [high, low] = places(node, at);
+      const [first = 0, second = 0, third = 0, fourth = 0] = words;
+      this.#words[high + 1] = first;
+      this.#words[high] = second;
+      this.#tails[low + 1] = third;
+      this.#tails[low] = fourth;
+      const hasTail = third !== 0 || fourth !== 0;
+      this.#words[node * NODE_WORDS32 + NODE_VALUES_WORD32 + at] = hasTail
+        ? value | HAS_TAIL
+        : value;
     }
     return { words: entries[0]?.words ?? [], value: node };
   }
+}
 
-  /** Where the halves of a key stand; the less significant word comes first. */
-  #places(node: number, at: number): [high: number, low: number] {
-    const from = node * NODE_WORDS32;
-    return [from + (NODE_HIGH_WORD64 + at) * 2, from + (NODE_LOW_WORD64 + at) * 2];
-  }
+/** Where the halves of a key stand; the less significant word comes first. */
+function places(node: number, at: number): [high: number, low: number] {
+  return [node * NODE_WORDS32 + at * 2, node * TAIL_WORDS32 + at * 2];
 }
 
 /** How many nodes `build` writes for so many prefixes, and node 0. */

@@ -13,7 +13,7 @@ const XDP = 37;
 const XDP_FLAGS_SKB_MODE = 2;
 const XDP_FLAGS_DRV_MODE = 4;
 const OBJECT = new URL("../../.build/bpf/xdp.o", import.meta.url).pathname;
-const MAPS = ["groups", "leaves", "nodes", "prefilter_config", "counters"] as const;
+const MAPS = ["groups", "leaves", "nodes", "tails", "prefilter_config", "counters"] as const;
 type MapName = (typeof MAPS)[number];
 
 export type XdpMode = "native" | "generic";

@@ -66,6 +66,7 @@ export class Prefilter {
       groups: this.#pins.map("groups"),
       leaves: this.#pins.map("leaves"),
       nodes: this.#pins.map("nodes"),
+      tails: this.#pins.map("tails"),
       settings: this.#pins.map("prefilter_config"),
     });
     this.#generations.setEventInterval(parts.eventIntervalMs * US_PER_MS);

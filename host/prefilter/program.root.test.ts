@@ -146,7 +146,11 @@ describe("frames", () => {
     ["IPv4", buildFrame(denied4), XDP_DROP],
     ["IPv4 from elsewhere", buildFrame({ ...denied4, source: "192.0.3.1" }), XDP_PASS],
     ["a denied destination", buildFrame({ ...denied4, source: "9.9.9.9" }), XDP_PASS],
-    ["a later fragment", buildFrame({ ...denied4, fragment: { offset: 800, more: false, id: 1 } }), XDP_DROP],
+    [
+      "a later fragment",
+      buildFrame({ ...denied4, fragment: { offset: 800, more: false, id: 1 } }),
+      XDP_DROP,
+    ],
     ["IPv6", buildFrame(denied6), XDP_DROP],
     ["IPv6 with an extension header", buildFrame({ ...denied6, extensions: [hopByHop] }), XDP_DROP],
     ["IPv6 from elsewhere", buildFrame({ ...denied6, source: "2001:db8:1::1" }), XDP_PASS],

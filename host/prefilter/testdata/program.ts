@@ -21,6 +21,7 @@ export class PrefilterProgram {
       groups: this.object.mapFd("groups"),
       leaves: this.object.mapFd("leaves"),
       nodes: this.object.mapFd("nodes"),
+      tails: this.object.mapFd("tails"),
       settings: this.object.mapFd("prefilter_config"),
     });
   }
