@@ -54,16 +54,20 @@ export function denyList(family: Family, count: number, random: Words): Prefix[]
   });
 }
 
+/** `denied`: all of them are inside a prefix of the list. */
+export type SourceKind = "mixed" | "denied";
+
+/** `list` is not empty. */
 export function sourcesFor(
-  family: Family,
+  kind: SourceKind,
   list: readonly Prefix[],
   count: number,
   random: Words,
 ): number[][] {
   return Array.from({ length: count }, () => {
-    const roll = random() % 4;
-    const address = anywhere(family, random);
+    const roll = kind === "denied" ? 0 : random() % 4;
     const prefix = list[random() % list.length];
+    const address = anywhere(prefix?.family ?? 4, random);
     if (roll === 3 || prefix === undefined) return address;
     const inside = address.map((word, at) => {
       const kept = prefix.bits - at * 32;

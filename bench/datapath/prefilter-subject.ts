@@ -5,7 +5,7 @@ import { type BpfObject, loadNative, type Native } from "../../host/native/index
 import { Generations } from "../../host/prefilter/generations.ts";
 import { emptyLists } from "../../host/prefilter/list-file.ts";
 import type { Family, Prefix } from "../../host/prefilter/prefix.ts";
-import { denyList, seededWords, sourcesFor } from "./deny-list.ts";
+import { denyList, type SourceKind, seededWords, sourcesFor } from "./deny-list.ts";
 
 /** As many as bpf/tests/prefilter.c has. */
 const SOURCES = 1 << 16;
@@ -46,10 +46,10 @@ export class PrefilterSubject {
   }
 
   /** The sources that packets of this family have from now on. */
-  useSources(family: Family): void {
+  useSources(family: Family, kind: SourceKind = "mixed"): void {
     const rows = new Uint8Array(SOURCES * SOURCE_BYTES);
     const view = new DataView(rows.buffer);
-    const addresses = sourcesFor(family, this.lists[family], SOURCES, seededWords(SOURCES));
+    const addresses = sourcesFor(kind, this.lists[family], SOURCES, seededWords(SOURCES));
     for (const [row, words] of addresses.entries()) {
       for (const [at, word] of words.entries()) view.setUint32(row * SOURCE_BYTES + at * 4, word);
     }
