@@ -79,6 +79,7 @@ describe("answers are what the document says", () => {
   const policies = { files: [{ file: "a.yaml", text: allowPolicy("web", "web", "friend") }] };
   const broken = { files: [{ file: "b.yaml", text: "kind: Nothing\n" }] };
   const l7 = { files: [{ file: "h", text: allowPolicy("h", "web", "friend", "{ path: / }") }] };
+  const asked = { source: "app=friend", destination: "test/web", ports: ["8080"] };
   // In this order: later ones find what earlier ones made.
   it.each<[string, string, unknown, number]>([
     ["POST", "/v1/endpoints", { name: "web", namespace: "test", labels: { app: "web" } }, 201],
@@ -91,6 +92,12 @@ describe("answers are what the document says", () => {
     ["POST", "/v1/policies?wait=true", l7, 200],
     ["POST", "/v1/policies", broken, 422],
     ["GET", "/v1/policies", undefined, 200],
+    ["POST", "/v1/policies/trace", { source: "host", destination: "test/web", ports: ["1"] }, 404],
+    ["POST", "/v1/policies/trace", { ...asked, ...broken }, 422],
+    ["POST", "/v1/policies/trace", asked, 200],
+    ["POST", "/v1/policies/diff", broken, 422],
+    ["POST", "/v1/policies/diff", l7, 200],
+    ["GET", "/v1/policies/of/test/web", undefined, 200],
     ["GET", "/v1/status", undefined, 200],
     ["GET", "/v1/identities", undefined, 200],
     ["GET", "/v1/identities/1", undefined, 200],

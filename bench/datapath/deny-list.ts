@@ -1,6 +1,6 @@
 /**
- * Lists like those people publish, and packets' sources for them: half inside a random prefix of the
- * list; of the others half next to one (its last bit turned), half anywhere.
+ * Lists like those people publish, and packets' sources for them: half inside a random prefix of
+ * the list; of the others half next to one (its last bit turned), half anywhere.
  */
 import { type Family, maskWord, type Prefix, WORDS } from "../../host/prefilter/prefix.ts";
 

@@ -1,9 +1,9 @@
 /**
  * `node bench/datapath/flood.ts ROOT PREFIXES ROUNDS PACKETS`, in a network namespace with the veth
- * pair `flood-a`, `flood-b`: sends packets whose sources are all denied into the pair, and has them
- * dropped at its other end by the prefilter and by an nftables set in turn. Prints the CPU time of a
- * packet for each as a line of JSON. All of it is this thread's: the kernel delivers on the sender's
- * CPU, and softirq time counts as the time of who was interrupted.
+ * pair `flood-a`, `flood-b`: sends packets whose sources are all denied into the pair, and has
+ * them dropped at its other end by the prefilter and by an nftables set in turn. Prints the CPU
+ * time of a packet for each as a line of JSON. All of it is this thread's: the kernel delivers on
+ * the sender's CPU, and softirq time counts as the time of who was interrupted.
  */
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";

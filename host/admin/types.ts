@@ -5,6 +5,7 @@ import type { CtRow, Feature, PolicyMapEntry, PolicyQuestion, Tuple } from "../d
 import type { Endpoint, EndpointSpec } from "../endpoint/types.ts";
 import type { IdentityKind } from "../identity/ranges.ts";
 import type { PrefilterChange, PrefilterStatus } from "../prefilter/prefilter.ts";
+import type { ExplainBackend } from "./explain-types.ts";
 
 export interface PolicyFile {
   /** Shown in errors; a path or `-`. */
@@ -117,6 +118,7 @@ export interface AdminBackend {
     apply(files: PolicyFile[], wait: boolean): Promise<ApplyResult>;
     delete(kind: string, namespace: string, name: string, wait: boolean): Promise<AppliedPolicy>;
   };
+  explain: ExplainBackend;
   identities(): IdentityView[];
   /** GetFlowsResponse protojson, one a line. `query` is `last`, `follow`, `since`, `until`. */
   flows(query: FlowQuery, signal: AbortSignal): AsyncIterable<string>;

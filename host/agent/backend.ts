@@ -35,6 +35,7 @@ import type { ApiCertificate } from "./api-certificate.ts";
 import type { Cluster } from "./cluster.ts";
 import type { CtCollector } from "./ct-collector.ts";
 import type { EventPump } from "./event-pump.ts";
+import { createExplainBackend } from "./policy-explain.ts";
 import type { PolicyFolder } from "./policy-folder.ts";
 import { sharedAsk } from "./shared-ask.ts";
 
@@ -85,6 +86,7 @@ export function createBackend(deps: BackendDeps): AdminBackend {
         return policies.delete(kind, namespace, name, wait);
       },
     },
+    explain: createExplainBackend(deps),
     identities: () => identityViews(deps),
     flows: (query, signal) => flows(deps, query, signal),
     kernel: {
