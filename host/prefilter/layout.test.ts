@@ -16,7 +16,7 @@ interface BtfType {
 const header = readFileSync(`${PROJECT}bpf/abi/prefilter.h`, "utf8");
 
 function structOf(name: string): Record<string, number> {
-  const object = `${PROJECT}.build/bpf/xdp.o`;
+  const object = `${PROJECT}.build/bpf/tests/prefilter-abi.o`;
   const text = execFileSync("bpftool", ["btf", "dump", "-j", "file", object]).toString();
   const { types } = JSON.parse(text) as { types: BtfType[] };
   const found = types.find((type) => type.kind === "STRUCT" && type.name === name);

@@ -41,7 +41,7 @@ function* readSome(text: string): Generator<number, Lists> {
   for (const line of linesOf(text)) {
     number++;
     if (number % LINES_PER_TURN === 0) yield number;
-    const entry = line.replace(/[#;].*$/, "").trim();
+    const entry = line.replace(/[#;].*$/s, "").trim();
     if (entry === "") continue;
     const prefix = parseLine(entry, number);
     lists[prefix.family].push(prefix);
