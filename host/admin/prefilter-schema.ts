@@ -6,13 +6,15 @@ export const PREFIXES_PER_REQUEST_MAX = 10_000;
 /** A million IPv6 addresses as text, and comments. */
 export const LIST_BYTES_MAX = 96 << 20;
 
-export const prefixesRequest = z.object({
-  prefixes: z
-    .array(z.string().max(64))
-    .min(1)
-    .max(PREFIXES_PER_REQUEST_MAX)
-    .meta({ description: "Such as `192.0.2.0/24` or `2001:db8::1`" }),
-});
+export const prefixesRequest = z
+  .object({
+    prefixes: z
+      .array(z.string().max(64))
+      .min(1)
+      .max(PREFIXES_PER_REQUEST_MAX)
+      .meta({ description: "Prefixes, or addresses for themselves" }),
+  })
+  .meta({ examples: [{ prefixes: ["192.0.2.0/24", "2001:db8::1"] }] });
 
 export const prefilterChange = z
   .object({
