@@ -27,7 +27,12 @@ import { openConnections } from "./agent/open-connections.ts";
 import { createPatternCheck } from "./agent/pattern-check.ts";
 import { PolicyFolder } from "./agent/policy-folder.ts";
 import { type PluginSink, recordsAfterPackets } from "./agent/record-order.ts";
-import { createDatapath, createPodNetwork, ENDPOINT_HOST } from "./datapath/index.ts";
+import {
+  createDatapath,
+  createPodNetwork,
+  ENDPOINT_HOST,
+  type KernelDatapath,
+} from "./datapath/index.ts";
 import type { Datapath } from "./datapath/types.ts";
 import { Endpoints } from "./endpoint/endpoints.ts";
 import { HostEndpoint } from "./endpoint/host-endpoint.ts";
@@ -51,6 +56,8 @@ import { loadNative } from "./native/index.ts";
 import { type AgentOptions, agentPidFile, auditFile, databaseFile } from "./options.ts";
 import { createPlugins, type Plugins } from "./plugin/plugins.ts";
 import { formatPluginReference } from "./policy/plugin-reference.ts";
+import { prefilterDevices } from "./prefilter/options.ts";
+import { Prefilter } from "./prefilter/prefilter.ts";
 import { ProxySupervisor } from "./proxy/supervisor.ts";
 import { SqliteStore } from "./store/sqlite.ts";
 import type { Store } from "./store/store.ts";
@@ -114,6 +121,7 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
     }),
   );
   datapath.start();
+  const prefilter = startPrefilter(base, datapath);
   const ipcache = new Ipcache(datapath);
   const nodeAddresses = nameNodePrefixes(base, ipcache);
   const cluster = life.own(new Cluster({ log, path: options.clusterState }));
@@ -203,7 +211,7 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
   const audit = life.own(new AuditLog(auditFile(options.stateDir)));
   const backend = createBackend({
     ...{ version: AGENT_VERSION, node: options.node, startedAt, stop },
-    ...{ endpoints, host, policies, enforcer, identities, planner, datapath, proxy },
+    ...{ endpoints, host, policies, enforcer, identities, planner, datapath, proxy, prefilter },
     ...{ pump, observer, folder, cluster, plugins, audit, connections },
     ...{ certificate: base.certificate, leased: identity.leased },
   });
@@ -323,6 +331,18 @@ function startPlugins(
       flowUuid: (time) => later.observer().uuidOf(time),
       recordOf: (uuid) => later.observer().recordOf(uuid),
       applyRecordings: () => later.policies().pluginsChanged(),
+    }),
+  );
+}
+
+/** Before anything else is in force: what it drops needs nothing else. */
+function startPrefilter({ options, log, life }: Base, datapath: KernelDatapath): Prefilter {
+  return life.own(
+    new Prefilter({
+      ...{ native: loadNative(), log, bpffs: options.bpffs, stateDir: options.stateDir },
+      devices: prefilterDevices(options.prefilter, options.devices),
+      eventIntervalMs: options.prefilter.eventMs,
+      eventsFd: datapath.eventsFd(),
     }),
   );
 }

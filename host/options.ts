@@ -1,6 +1,7 @@
 /** Options of the agent, with the defaults that its command line, its docs and uninstall share. */
 import { join } from "node:path";
 import type { EnforcementMode } from "./policy/subject-policy.ts";
+import type { PrefilterOptions } from "./prefilter/options.ts";
 import type { ProxyRuntime } from "./proxy/process.ts";
 
 /** The admin API over TCP, which is served with TLS only. */
@@ -57,6 +58,7 @@ export interface AgentOptions {
   ipv6Pool: string;
   /** Interfaces to the outside, whose traffic to local endpoints is policed. */
   devices: string[];
+  prefilter: PrefilterOptions;
   /** What L3/L4 policy denies passes and is told as audited; L7 is enforced all the same. */
   policyAuditMode?: boolean;
   /** Enforce policies with a `nodeSelector`, and track the node's connections from the start. */

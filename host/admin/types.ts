@@ -6,6 +6,7 @@ import type { Endpoint, EndpointSpec } from "../endpoint/types.ts";
 import type { CutConnection } from "../enforce/lockout-guard.ts";
 import type { ApplyOptions, ChangeOptions } from "../enforce/policies.ts";
 import type { IdentityKind } from "../identity/ranges.ts";
+import type { PrefilterChange, PrefilterStatus } from "../prefilter/prefilter.ts";
 import type { ExplainBackend } from "./explain-types.ts";
 
 export interface PolicyFile {
@@ -86,6 +87,16 @@ export interface AgentStatus {
   degraded: string[];
 }
 
+export interface PrefilterBackend {
+  status(): PrefilterStatus;
+  add(prefixes: readonly string[]): PrefilterChange;
+  delete(prefixes: readonly string[]): PrefilterChange;
+  /** Replaces the list by a text of one prefix a line. */
+  load(text: string): Promise<PrefilterChange>;
+  /** The list as such a text, in pieces. */
+  text(): Iterable<string>;
+}
+
 /** What of an endpoint can be changed while it lives. */
 export interface EndpointOptions {
   policyAuditMode: boolean;
@@ -136,6 +147,7 @@ export interface AdminBackend {
     /** Deletes what has expired. */
     collectCt(): Promise<CtStatus>;
   };
+  prefilter: PrefilterBackend;
   upgradeProxy(drainSeconds: number): Promise<ProxyHello>;
   /** Stops the agent, as SIGTERM does; with `proxy` it stops the proxy too (uninstall). */
   stop(withProxy: boolean): void;

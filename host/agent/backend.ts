@@ -29,6 +29,7 @@ import { formatLabel } from "../identity/label.ts";
 import { identityKind } from "../identity/ranges.ts";
 import type { Plugins } from "../plugin/plugins.ts";
 import { createPluginStates } from "../plugin/states.ts";
+import type { Prefilter } from "../prefilter/prefilter.ts";
 import type { ProxySupervisor } from "../proxy/supervisor.ts";
 import type { LeasedKeys } from "../store/leased-keys.ts";
 import type { ApiCertificate } from "./api-certificate.ts";
@@ -52,6 +53,7 @@ export interface BackendDeps {
   planner: Planner;
   datapath: Datapath;
   proxy: ProxySupervisor;
+  prefilter: Prefilter;
   pump: EventPump;
   connections: CtCollector;
   observer: Observer;
@@ -103,6 +105,7 @@ export function createBackend(deps: BackendDeps): AdminBackend {
       lookupIpcache: (address) => datapath.lookupIpcache(address),
       collectCt: () => deps.connections.collect(),
     },
+    prefilter: deps.prefilter,
     upgradeProxy: (drainSeconds) => proxy.upgrade(drainSeconds * 1000),
     stop: () => deps.stop(),
   };
@@ -207,6 +210,7 @@ async function status(deps: BackendDeps, askProxy: AskProxy): Promise<AgentStatu
         deps.certificate?.trouble,
         deps.leased.trouble,
       ].filter((text) => text !== undefined),
+      ...deps.prefilter.troubles,
       ...policies.conflicts,
       // Several policies may have a part in the same.
       ...new Set(

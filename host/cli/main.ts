@@ -13,6 +13,7 @@ import { addObserveCommand } from "./commands/observe.ts";
 import { addPluginAuthorCommands } from "./commands/plugin-author.ts";
 import { addPluginOperatorCommands } from "./commands/plugin-operator.ts";
 import { addPolicyCommands } from "./commands/policy.ts";
+import { addPrefilterCommands } from "./commands/prefilter.ts";
 import { addProxyCommands } from "./commands/proxy.ts";
 import { addStatusCommands } from "./commands/status.ts";
 import { addUninstallCommand } from "./commands/uninstall.ts";
@@ -50,6 +51,7 @@ export function createProgram(context: CliContext): Command {
   addEndpointCommands(program, context);
   addIdentityCommands(program, context);
   addPolicyCommands(program, context);
+  addPrefilterCommands(program, context);
   addVisibilityCommands(program, context);
   const plugin = program.command("plugin").description("L7 plugins: write, test, deploy, roll out");
   addPluginAuthorCommands(plugin, context);

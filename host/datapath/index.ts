@@ -312,6 +312,11 @@ export class KernelDatapath implements Datapath {
     );
   }
 
+  /** Of the ring that `readEvents` drains, for another program to write to; it stays ours. */
+  eventsFd(): number {
+    return this.#maps.fd("events");
+  }
+
   close(): void {
     this.#ring?.close();
     this.#ring = undefined;

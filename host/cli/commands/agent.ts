@@ -6,6 +6,7 @@ import { AGENT_DEFAULTS, type AgentOptions, type TcpApiOptions } from "../../opt
 import { globalOption } from "../context.ts";
 import { CliError, EXIT } from "../errors.ts";
 import { addIdentityOptions, type IdentityFlags, identityOptions } from "./agent-identity.ts";
+import { addPrefilterOptions, type PrefilterFlags, prefilterOptions } from "./agent-prefilter.ts";
 import { collectLabel } from "./label-option.ts";
 
 const WORKERS_MAX = 64;
@@ -27,7 +28,8 @@ type OwnForm =
   | "tcpApi"
   | "clusterState"
   | "cluster"
-  | "identity";
+  | "identity"
+  | "prefilter";
 
 type Flags = Omit<AgentOptions, OwnForm> & {
   clusterName: string;
@@ -36,7 +38,8 @@ type Flags = Omit<AgentOptions, OwnForm> & {
   clusterState?: string;
   policyDir?: string;
 } & TcpApiFlags &
-  IdentityFlags;
+  IdentityFlags &
+  PrefilterFlags;
 
 interface TcpApiFlags {
   apiListen?: { host: string; port: number };
@@ -87,7 +90,7 @@ export function addAgentCommand(program: Command): void {
         .choices(["debug", "info", "warn", "error"])
         .default("info"),
     );
-  addIdentityOptions(agent).action(async (flags: Flags, command: Command) => {
+  addPrefilterOptions(addIdentityOptions(agent)).action(async (flags: Flags, command: Command) => {
     const { device, nodeLabel, policyDir, clusterState, clusterName, ...others } = flags;
     const { apiListen, apiTlsCert, apiTlsKey, ...rest } = others;
     const tcpApi = tcpApiOptions({ apiListen, apiTlsCert, apiTlsKey });
@@ -99,6 +102,7 @@ export function addAgentCommand(program: Command): void {
       identity: identityOptions(flags),
       devices: device,
       nodeLabels: nodeLabel,
+      prefilter: prefilterOptions(flags),
       policyDir,
       clusterState,
       tcpApi,
