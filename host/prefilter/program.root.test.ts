@@ -191,7 +191,7 @@ describe("frames", () => {
     program.run(buildFrame({ ...denied4, protocol: 1, type: 8, code: 0 }));
     const [first, second] = program.events().map((bytes) => decodeEvent(bytes, 0n));
     expect(first).toMatchObject({
-      ...{ type: 1, subType: 229, direction: "ingress", endpoint: 0 },
+      ...{ type: 1, subType: 223, direction: "ingress", endpoint: 0 },
       tuple: { ...sent, protocol: 6 },
       sourceMac: "02:00:00:00:00:aa",
     });
