@@ -24,8 +24,8 @@ export interface OraclePeer {
 export interface OraclePacket {
   direction: "ingress" | "egress";
   protocol: number;
-  /** Destination port; ICMP: the type. */
-  port: number;
+  /** Destination port; ICMP: the type. Undefined: a fragment that nobody knows it of. */
+  port: number | undefined;
 }
 
 export interface OracleVerdict {
@@ -134,8 +134,12 @@ function watches(object: Yaml, subject: OraclePeer, packet: OraclePacket): boole
   if (!ciliumSubject(endpointSelector, subject, object.metadata.namespace)) return false;
   return ports.some(({ port, endPort = 0 }: Yaml) => {
     const first = Number(port);
-    return packet.port >= first && packet.port <= Math.max(first, endPort);
+    return isWithin(packet, first, endPort);
   });
+}
+
+function isWithin({ port = -1 }: OraclePacket, first: number, last: number): boolean {
+  return port >= first && port <= Math.max(first, last);
 }
 
 /** One element for each matching port rule of the item, with its HTTP rules if it has any. */
@@ -184,7 +188,7 @@ function ciliumPort(p: Yaml, subject: OraclePeer, peer: OraclePeer, packet: Orac
   if (!/^[0-9]+$/.test(p.port)) return named(p.port, subject, peer, packet);
   const first = Number(p.port);
   if (first === 0) return true;
-  return packet.port >= first && packet.port <= Math.max(first, p.endPort ?? 0);
+  return isWithin(packet, first, p.endPort ?? 0);
 }
 
 function named(name: string, subject: OraclePeer, peer: OraclePeer, packet: OraclePacket): boolean {
@@ -313,7 +317,7 @@ function kubernetesPorts(
     if (number !== packet.protocol) return false;
     if (p.port === undefined) return true;
     if (typeof p.port === "string") return named(p.port, subject, peer, packet);
-    return packet.port >= p.port && packet.port <= Math.max(p.port, p.endPort ?? 0);
+    return isWithin(packet, p.port, p.endPort ?? 0);
   });
 }
 

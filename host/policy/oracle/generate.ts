@@ -25,6 +25,9 @@ const EXCEPTS: Record<string, string[]> = {
   "::/0": ["fd00::/8"],
 };
 
+/** Every prefix that a policy may come to name. */
+export const PREFIXES = [...new Set([...CIDRS, ...Object.values(EXCEPTS).flat()])];
+
 export const ADDRESSES = [
   "10.1.2.3",
   "10.1.2.4",

@@ -1,0 +1,196 @@
+/**
+ * Random policies, endpoints and packets through the real BPF programs: what the oracle says of the
+ * YAML, what the look-up finds in the resolver's entries, and what the kernel decides and reports
+ * must be the same. Policies come in two steps, so that maps are changed in place too. IMKER_SEED
+ * repeats a run.
+ */
+import fc from "fast-check";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { stringify } from "yaml";
+import type { Run } from "../../datapath/testdata/program-bench.ts";
+import { reasons, verdicts } from "../../datapath/testdata/two-pods.ts";
+import { createLookup, PolicyRepository, parsePolicyFile } from "../index.ts";
+import type { PolicyDecision, PolicyPacket } from "../lookup.ts";
+import { cidrPrefixesOf } from "../repository.ts";
+import { evaluate, type OraclePeer, type OracleVerdict } from "./evaluate.ts";
+import { policyObjects } from "./generate.ts";
+import { PolicyKernel } from "./kernel.ts";
+import { type Sent, type Side, type Traffic, toSent, traffic } from "./traffic.ts";
+import { type Pod, peerOf, peersFor, SUBJECTS, type WorldPeer } from "./world.ts";
+
+const RUNS = 500;
+const PACKETS_PER_RUN = 100;
+const SEED = Number(process.env.IMKER_SEED ?? Date.now() % 0x7fffffff);
+const MATCHES = ["none", "L3-Only", "L3-L4", "L4-Only", "all", "L3-Proto", "Proto-Only"];
+const VERDICTS = { allow: 0, redirect: 1, deny: -181, drop: -133 } as const;
+const DROP_FRAGMENT = 157;
+const DROP_NO_PROXY = 220;
+const DROP_PROXY_LOOKUP = 178;
+
+let kernel: PolicyKernel;
+let cases = 0;
+beforeAll(() => {
+  kernel = new PolicyKernel();
+});
+afterAll(() => kernel?.close());
+
+type Objects = Parameters<typeof evaluate>[0];
+type Look = (packet: PolicyPacket) => PolicyDecision;
+
+interface Scenario {
+  objects: Objects;
+  pods: readonly [Pod, Pod];
+  looks: readonly Look[];
+  peers: readonly WorldPeer[];
+}
+
+/** What one side says, by the two that do not know the kernel. */
+interface Opinion {
+  side: Side;
+  oracle: OracleVerdict;
+  decision: PolicyDecision;
+}
+
+test(`oracle, look-up and kernel agree (IMKER_SEED=${SEED})`, async () => {
+  console.log(`kernel oracle: IMKER_SEED=${SEED}`);
+  const pod = fc.constantFrom(...SUBJECTS);
+  const packets = fc.array(traffic, { minLength: 1, maxLength: PACKETS_PER_RUN, size: "max" });
+  await fc.assert(
+    fc.asyncProperty(policyObjects, pod, pod, packets, async (objects, own, neighbour, sent) => {
+      await checkRun(objects, [own, neighbour], sent);
+    }),
+    { seed: SEED, numRuns: RUNS },
+  );
+  console.log(`kernel oracle: ${cases} packets`);
+  expect(cases).toBeGreaterThan(20_000);
+}, 180_000);
+
+async function checkRun(objects: Objects, pods: [Pod, Pod], packets: Traffic[]): Promise<void> {
+  const subject = (pod: Pod, endpoint: number) => ({ endpoint, ...pod });
+  kernel.begin(subject(pods[0], 1), subject(pods[1], 2));
+  const half = objects.length >> 1;
+  const steps = [
+    { objects: objects.slice(0, half), packets: packets.slice(0, 4) },
+    { objects, packets },
+  ];
+  const repository = new PolicyRepository({ features: { peerNamedPorts: true } });
+  for (const step of steps) {
+    repository.upsertAll(parse(step.objects));
+    const policies = await kernel.enforce(repository);
+    const looks = policies.map(({ entries }) => createLookup(entries));
+    const peers = peersFor(cidrPrefixesOf(repository));
+    checkPackets({ objects: step.objects, pods, looks, peers }, step.packets);
+    kernel.forget();
+  }
+}
+
+function parse(objects: Objects) {
+  if (objects.length === 0) return [];
+  const text = objects.map((object) => JSON.stringify(object)).join("\n---\n");
+  const { errors, documents } = parsePolicyFile(text, "random.yaml", {
+    checkPattern: () => undefined,
+  });
+  expect(errors).toEqual([]);
+  return documents;
+}
+
+function checkPackets(scenario: Scenario, packets: readonly Traffic[]): void {
+  const seen = new Set<string>();
+  packets.forEach((what, index) => {
+    const sent = toSent(what, scenario.peers, index);
+    const { source, destination } = sent.frame;
+    // What has no port to tell connections apart must not be taken for an answer.
+    const connection = [[source, destination].sort(), sent.protocol].join(" ");
+    if (seen.has(connection)) kernel.forget();
+    seen.add(connection);
+    const opinions = sent.sides.map((side) => opinionOf(scenario, side, sent));
+    const run = kernel.send(sent.hook, sent.frame);
+    const problem = disagreement(opinions, run, sent);
+    if (problem !== undefined) throw new Error(explain(scenario, sent, opinions, run, problem));
+    if (what.piece === "first") checkNextPiece(sent, run);
+    cases++;
+  });
+}
+
+/** A later piece of a datagram fares as its first one did. */
+function checkNextPiece({ hook, frame }: Sent, first: Run): void {
+  if (frame.fragment === undefined) return;
+  const next = kernel.send(hook, { ...frame, fragment: { ...frame.fragment, offset: 1480 } });
+  expect(isDropped(next), JSON.stringify(frame)).toBe(isDropped(first));
+}
+
+/** A reset may go out in the packet's place, so the result does not say. */
+const isDropped = (run: Run): boolean => reasons(run).length > 0;
+
+function opinionOf({ objects, pods, looks, peers: _ }: Scenario, side: Side, sent: Sent): Opinion {
+  const { direction, subject } = side;
+  const { protocol, port } = sent;
+  const neighbour = pods[subject === 0 ? 1 : 0];
+  const peer: OraclePeer = side.peer?.peer ?? peerOf(neighbour);
+  const identity = side.peer?.id ?? neighbour.identity.id;
+  const isIcmp = protocol === 1 || protocol === 58;
+  const key = { direction, identity, protocol };
+  const decision = looks[subject]?.({
+    ...key,
+    port: isIcmp && port !== undefined ? port << 8 : port,
+  });
+  if (decision === undefined) throw new Error("no such subject");
+  const packet = { direction, protocol, port };
+  return { side, oracle: evaluate(objects, peerOf(pods[subject]), peer, packet), decision };
+}
+
+/** Undefined: all three agree. */
+function disagreement(opinions: readonly Opinion[], run: Run, sent: Sent): string | undefined {
+  const told = verdicts(run);
+  let redirects = false;
+  let watches = true;
+  for (const [index, { side, oracle, decision }] of opinions.entries()) {
+    const plain = decision.verdict === "redirect" ? "allow" : decision.verdict;
+    if (plain !== oracle.verdict) return `the oracle says ${oracle.verdict}, the look-up ${plain}`;
+    const names = (decision.entry?.origins ?? []).map(({ name }) => name);
+    if (names.some((name) => !oracle.policies.has(name))) return `not of these policies: ${names}`;
+    let verdict: number = VERDICTS[decision.verdict];
+    if (sent.hook === "from-host" && verdict !== VERDICTS.deny) verdict = VERDICTS.allow;
+    if (sent.frame.fragment?.offset && verdict === VERDICTS.drop) verdict = -DROP_FRAGMENT;
+    const [direction, actual, match, cookie] = told[index] ?? [];
+    if (direction !== side.direction) return `the kernel told nothing of ${side.direction}`;
+    if (actual !== verdict) return `the kernel's verdict is ${actual}, not ${verdict}`;
+    if (MATCHES[Number(match)] !== decision.match) return `the kernel's match is ${match}`;
+    const origins = JSON.stringify(kernel.originsOf(Number(cookie)));
+    if (origins !== JSON.stringify(decision.entry?.origins ?? [])) return `cookie of ${origins}`;
+    if (verdict < 0) {
+      return reasons(run)[0] === -verdict ? undefined : `dropped for ${reasons(run)}`;
+    }
+    if (verdict !== VERDICTS.redirect) continue;
+    redirects = true;
+    watches &&= decision.entry?.l7?.mode === "observe" && decision.entry.l7.failure === "open";
+  }
+  if (!redirects || watches) return isDropped(run) ? `dropped for ${reasons(run)}` : undefined;
+  // There is no proxy.
+  const reason = sent.frame.flags === 2 ? DROP_NO_PROXY : DROP_PROXY_LOOKUP;
+  return reasons(run)[0] === reason ? undefined : `handed over: ${reasons(run)}`;
+}
+
+function explain(
+  { objects, pods }: Scenario,
+  sent: Sent,
+  opinions: readonly Opinion[],
+  run: Run,
+  problem: string,
+): string {
+  const labels = (one: { labels: readonly { source: string; key: string; value: string }[] }) =>
+    one.labels.map(({ source, key, value }) => `${source}:${key}=${value}`).join(" ");
+  const lines = [
+    ...objects.map((object) => `---\n${stringify(object)}`),
+    `pod: ${labels(pods[0].identity)}`,
+    `neighbour: ${labels(pods[1].identity)}`,
+    `${sent.hook} ${JSON.stringify({ ...sent.frame, payload: undefined })}`,
+    ...opinions.map(({ side, oracle, decision }) => {
+      const peer = side.peer ? `${side.peer.id} ${labels(side.peer.peer)}` : "the other";
+      return `${side.direction} ${peer}: ${oracle.verdict} / ${decision.verdict} ${decision.match}`;
+    }),
+    `kernel: ${run.result} ${JSON.stringify(verdicts(run))} dropped for ${reasons(run)}`,
+    problem,
+  ];
+  return lines.join("\n");
+}
