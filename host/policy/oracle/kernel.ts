@@ -5,6 +5,7 @@
  */
 import { pino } from "pino";
 import { encodeIpcacheKey } from "../../datapath/abi.ts";
+import { ENDPOINT_HOST } from "../../datapath/layout.ts";
 import { readRows } from "../../datapath/maps.ts";
 import { changePolicy, fillPolicy, placePolicies } from "../../datapath/policy-writer.ts";
 import { buildFrame, type FrameSpec } from "../../datapath/testdata/frame.ts";
@@ -21,10 +22,10 @@ import { SelectorCache } from "../selector-cache.ts";
 import { SubjectPolicies } from "../subject-policies.ts";
 import { SubjectPolicy } from "../subject-policy.ts";
 import type { PolicyOrigin, PolicySubject } from "../types.ts";
-import { cidrIdentities, FIXED_PEERS, IDENTITIES, namedPortsOf } from "./world.ts";
+import { cidrIdentities, FIXED_PEERS, IDENTITIES, NODE, namedPortsOf } from "./world.ts";
 
 /** Where a frame meets the datapath. */
-export type Hook = "from-pod" | "from-network" | "from-host";
+export type Hook = "from-pod" | "from-network" | "from-host" | "node-out";
 
 /** The pod that frames leave from and arrive at, and the one beside it. */
 export const OWN = { ipv4: "10.1.2.10", ipv6: "fd00:1::10" };
@@ -66,12 +67,13 @@ export class PolicyKernel {
     return this.#pods.bench;
   }
 
-  /** Starts anew with these two: the first is OWN. */
+  /** Starts anew with these two, the first is OWN, and the node itself. */
   begin(own: PolicySubject, neighbour: PolicySubject): void {
     this.forget();
     this.#cache = new SelectorCache(IDENTITIES);
     this.#policies = new SubjectPolicies(this.#cache);
-    this.#subjects = [own, neighbour];
+    const node = { endpoint: ENDPOINT_HOST, scope: "node" as const, ...NODE };
+    this.#subjects = [own, neighbour, node];
     for (const [{ endpoint, identity }, addresses, ifindex] of [
       [own, OWN, IFINDEX],
       [neighbour, NEIGHBOUR, IFINDEX + 76],
@@ -82,7 +84,7 @@ export class PolicyKernel {
     }
   }
 
-  /** Puts the policies in force; resolves both subjects' in their order. */
+  /** Puts the policies in force; resolves those of pod, neighbour and node. */
   async enforce(repository: PolicyRepository): Promise<SubjectPolicy[]> {
     const identities = cidrIdentities(cidrPrefixesOf(repository));
     for (const identity of identities) this.#cache.upsert(identity);
@@ -105,6 +107,8 @@ export class PolicyKernel {
         return this.#bench.run("pod_egress", frame);
       case "from-network":
         return this.#bench.run("netdev_ingress", frame);
+      case "node-out":
+        return this.#bench.run("netdev_egress", frame);
       case "from-host":
         return this.#bench.run("pod_ingress", frame);
       default:
@@ -137,7 +141,7 @@ function kernelSide(bench: ProgramBench): KernelSide {
     fillPolicy: (rows) => fillPolicy(native, rows),
     placePolicies: (placements) => placePolicies(native, policies, placements),
     changePolicy: (endpoint, change) => changePolicy(native, policies, endpoint, change),
-    bumpEpoch: () => bench.config(false),
+    bumpEpoch: () => bench.config(false, { host: true }),
   };
 }
 

@@ -5,12 +5,13 @@
 import fc from "fast-check";
 import type { FrameSpec } from "../../datapath/testdata/frame.ts";
 import type { Direction } from "../rule.ts";
+import { PORTS } from "./generate-parts.ts";
 import { type Hook, NEIGHBOUR, OWN } from "./kernel.ts";
-import type { WorldPeer } from "./world.ts";
+import { HOST_ADDRESSES, type WorldPeer } from "./world.ts";
 
 export interface Traffic {
-  /** From the pod, to the pod, or from the pod to its neighbour on the node. */
-  way: "out" | "in" | "beside";
+  /** From the pod, to the pod, from the pod to its neighbour; or the node's own, out and in. */
+  way: "out" | "in" | "beside" | "node-out" | "node-in";
   /** Which of the peers, modulo their number. */
   peer: number;
   /** IPv6, if the peer has both. */
@@ -25,13 +26,13 @@ export interface Traffic {
   syn: boolean;
 }
 
+export type Subject = "pod" | "neighbour" | "node";
+
 /** One end's policy that is asked. */
 export interface Side {
   direction: Direction;
-  /** 0: the pod, 1: its neighbour. */
-  subject: 0 | 1;
-  /** Undefined: the other of the two. */
-  peer: WorldPeer | undefined;
+  subject: Subject;
+  peer: WorldPeer | Subject;
 }
 
 export interface Sent {
@@ -48,14 +49,11 @@ const TCP = 6;
 const ICMP = 1;
 const ICMP6 = 58;
 const SEEN_PORTS: readonly number[] = [TCP, 17, 132, ICMP, ICMP6];
+const HOST = 1;
 const PIECE_BYTES = 1480;
 
-export const PORTS = [
-  ...[0, 1, 22, 79, 80, 85, 90, 91, 443, 1023, 1024, 7999, 8000, 8080, 9000, 9001, 65_535],
-];
-
 export const traffic: fc.Arbitrary<Traffic> = fc.record({
-  way: fc.constantFrom("out", "out", "in", "in", "beside"),
+  way: fc.constantFrom("out", "out", "in", "in", "beside", "node-out", "node-in"),
   peer: fc.nat(1_000),
   v6: fc.boolean(),
   protocol: fc.constantFrom(TCP, TCP, TCP, TCP, 17, 17, 132, ICMP, ICMP, 2, 4, 41, 47, 50, 51, 112),
@@ -67,12 +65,13 @@ export const traffic: fc.Arbitrary<Traffic> = fc.record({
 
 /** @param id Of the packet: different ones never belong to one connection. */
 export function toSent(what: Traffic, peers: readonly WorldPeer[], id: number): Sent {
-  const peer = peers[what.peer % peers.length];
-  if (peer === undefined) throw new Error("Cannot send: there is no peer");
+  const peer = peerFor(what, peers);
   const other = what.way === "beside" ? NEIGHBOUR : peer;
   const v6 = other.ipv4 === undefined || (what.v6 && other.ipv6 !== undefined);
-  const [own, far] = v6 ? [OWN.ipv6, other.ipv6] : [OWN.ipv4, other.ipv4];
-  const [source = "", destination = ""] = what.way === "in" ? [far, own] : [own, far];
+  const self = what.way.startsWith("node") ? HOST_ADDRESSES : OWN;
+  const [own, far] = v6 ? [self.ipv6, other.ipv6] : [self.ipv4, other.ipv4];
+  const isOut = what.way !== "in" && what.way !== "node-in";
+  const [source = "", destination = ""] = isOut ? [own, far] : [far, own];
   const protocol = what.protocol === ICMP && v6 ? ICMP6 : what.protocol;
   const isIcmp = protocol === ICMP || protocol === ICMP6;
   const type = what.types[v6 ? 1 : 0];
@@ -84,25 +83,52 @@ export function toSent(what: Traffic, peers: readonly WorldPeer[], id: number): 
     ...{ flags: what.syn ? 2 : 16, payload: new Uint8Array(16) },
     ...(what.piece === "whole" ? {} : { fragment: piece }),
   };
-  const isHost = what.way === "in" && peer.id === 1;
   return {
-    hook: what.way !== "in" ? "from-pod" : isHost ? "from-host" : "from-network",
-    ...{ frame, protocol, sides: sidesOf(what, peer) },
+    ...{ frame, protocol, ...routeOf(what, peer) },
     port: !isSeen ? undefined : isIcmp ? type : what.port,
   };
 }
 
-function sidesOf({ way }: Traffic, peer: WorldPeer): Side[] {
+/** The node does not speak with itself over its interfaces. */
+function peerFor({ way, peer: wanted }: Traffic, peers: readonly WorldPeer[]): WorldPeer {
+  const able = way.startsWith("node") ? peers.filter(({ id }) => id !== HOST) : peers;
+  const peer = able[wanted % able.length];
+  if (peer === undefined) throw new Error("Cannot send: there is no peer");
+  return peer;
+}
+
+/** What passes between a pod and the node is asked of both. */
+function routeOf({ way }: Traffic, peer: WorldPeer): Pick<Sent, "hook" | "sides"> {
+  const isHost = peer.id === HOST;
   switch (way) {
     case "out":
-      return [{ direction: "egress", subject: 0, peer }];
+      return {
+        hook: "from-pod",
+        sides: [
+          { direction: "egress", subject: "pod", peer },
+          ...(isHost ? [{ direction: "ingress", subject: "node", peer: "pod" } as const] : []),
+        ],
+      };
     case "in":
-      return [{ direction: "ingress", subject: 0, peer }];
+      return {
+        hook: isHost ? "from-host" : "from-network",
+        sides: [
+          ...(isHost ? [{ direction: "egress", subject: "node", peer: "pod" } as const] : []),
+          { direction: "ingress", subject: "pod", peer },
+        ],
+      };
     case "beside":
-      return [
-        { direction: "egress", subject: 0, peer: undefined },
-        { direction: "ingress", subject: 1, peer: undefined },
-      ];
+      return {
+        hook: "from-pod",
+        sides: [
+          { direction: "egress", subject: "pod", peer: "neighbour" },
+          { direction: "ingress", subject: "neighbour", peer: "pod" },
+        ],
+      };
+    case "node-out":
+      return { hook: "node-out", sides: [{ direction: "egress", subject: "node", peer }] };
+    case "node-in":
+      return { hook: "from-network", sides: [{ direction: "ingress", subject: "node", peer }] };
     default:
       return way satisfies never;
   }

@@ -12,9 +12,10 @@ import {
 } from "../../identity/cidr.ts";
 import { podLabels } from "../../identity/pod-labels.ts";
 import { IDENTITY, RESERVED_IDENTITIES } from "../../identity/reserved.ts";
+import type { ServiceInfo } from "../sources.ts";
 import type { Identity, PolicySubject } from "../types.ts";
 import type { OraclePeer } from "./evaluate.ts";
-import { ADDRESSES, PREFIXES } from "./generate.ts";
+import { ADDRESSES, PREFIXES, SERVICES } from "./generate-parts.ts";
 
 export interface Pod {
   identity: Identity;
@@ -68,23 +69,58 @@ const INIT: Pod = {
 /** Pods of this cluster, and one that has no labels yet. */
 export const SUBJECTS: readonly Pod[] = [...PODS.filter((_, index) => index % 2 === 0), INIT];
 
+/** Other nodes, by their labels. */
+const NODES: readonly Identity[] = ["edge", "db"].map((role, index) => ({
+  id: (2 << 24) + 1 + index,
+  labels: [
+    { source: "reserved", key: "remote-node", value: "" },
+    { source: "node", key: "role", value: role },
+  ],
+}));
+
+/** The node itself. */
+export const NODE: Pod = {
+  identity: {
+    id: IDENTITY.host,
+    labels: [
+      { source: "reserved", key: "host", value: "" },
+      { source: "node", key: "role", value: "edge" },
+    ],
+  },
+  namespace: "",
+  namedPorts: [],
+};
+
 /** Of everybody who is not reserved and no prefix. */
-export const IDENTITIES: readonly Identity[] = PODS.map(({ identity }) => identity);
+export const IDENTITIES: readonly Identity[] = [...PODS.map(({ identity }) => identity), ...NODES];
 
 export const namedPortsOf = (id: number): PolicySubject["namedPorts"] =>
   PODS.find((pod) => pod.identity.id === id)?.namedPorts ?? [];
 
-export function peerOf({ identity, namedPorts }: Pod): OraclePeer {
-  return { labels: [...identity.labels], namedPorts: [...namedPorts] };
+/** As the oracle knows it. */
+export function peerOf(pod: Pod): OraclePeer {
+  const { identity, namedPorts } = pod;
+  const isNode = pod === NODE ? { isNode: true } : {};
+  return { labels: [...identity.labels], namedPorts: [...namedPorts], ...isNode };
 }
+
+/** Options of the agent with which the whole language is in force. */
+export const FEATURES = {
+  ...{ peerNamedPorts: true, hostFirewall: true, tiers: true },
+  ...{ nodeSelectorLabels: true, extendedProtocols: true },
+};
+
+export const SOURCES = {
+  cidrGroups: () => [],
+  services: (): readonly ServiceInfo[] => SERVICES,
+};
 
 /** Pods and reserved identities, each under an address of its own. */
 const FIXED: readonly WorldPeer[] = [
   ...PODS.map((pod) => ({ id: pod.identity.id, peer: peerOf(pod) })),
-  ...RESERVED_IDENTITIES.filter(({ id }) => !isOnlyByAddress(id)).map(({ id, labels }) => ({
-    id,
-    peer: { labels: [...labels], namedPorts: [] },
-  })),
+  ...[...RESERVED_IDENTITIES.filter(({ id }) => !isOnlyByAddress(id)), ...NODES].map(
+    ({ id, labels }) => ({ id, peer: { labels: [...labels], namedPorts: [] } }),
+  ),
 ].map((one, index) => ({
   ...one,
   ipv4: `10.1.2.${100 + index}`,
@@ -134,3 +170,7 @@ export function peersFor(prefixes: readonly string[]): WorldPeer[] {
 
 /** All that have an entry in the ipcache whatever the policies say. */
 export const FIXED_PEERS = FIXED;
+
+/** Of the node itself. */
+export const HOST_ADDRESSES: Pick<WorldPeer, "ipv4" | "ipv6"> =
+  FIXED.find(({ id }) => id === IDENTITY.host) ?? {};
