@@ -1,4 +1,4 @@
-/** Rules of Cilium's policies, as they stand in YAML: whom they are for and what an item matches. */
+/** Rules of Cilium's policies as they stand in YAML: whom they are for, what an item matches. */
 import {
   CLUSTER,
   exists,

@@ -291,6 +291,22 @@ const nodePolicy = nodeRule.map((spec) => ({
   spec,
 }));
 
+/** A policy that only denies, whatever it does to the default. */
+export const denials = fc
+  .record({
+    endpointSelector: fc.constantFrom({}, { matchLabels: { app: "web" } }),
+    ingressDeny: items("from", true, false),
+    egressDeny: items("to", true, false),
+    enableDefaultDeny: fc.constantFrom({}, { ingress: false, egress: false }),
+  })
+  .filter(({ ingressDeny, egressDeny }) => ingressDeny.length + egressDeny.length > 0)
+  .map((spec) => ({
+    apiVersion: "cilium.io/v2",
+    kind: "CiliumClusterwideNetworkPolicy",
+    metadata: { name: "denials" },
+    spec,
+  }));
+
 const cidrGroup = fc
   .tuple(
     fc.constantFrom({}, { site: "a" }, { site: "b" }),

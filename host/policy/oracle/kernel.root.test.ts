@@ -9,24 +9,16 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { stringify } from "yaml";
 import type { Run } from "../../datapath/testdata/program-bench.ts";
 import { reasons, verdicts } from "../../datapath/testdata/two-pods.ts";
-import { createLookup, PolicyRepository, parsePolicyFile } from "../index.ts";
+import { createLookup } from "../index.ts";
 import type { PolicyDecision, PolicyPacket } from "../lookup.ts";
 import { cidrPrefixesOf } from "../repository.ts";
 import { evaluate, type OracleVerdict } from "./evaluate.ts";
 import { policyObjects } from "./generate.ts";
 import { SERVICES } from "./generate-parts.ts";
 import { PolicyKernel } from "./kernel.ts";
+import { parse, repositoryOf } from "./resolve-objects.ts";
 import { type Sent, type Side, type Subject, type Traffic, toSent, traffic } from "./traffic.ts";
-import {
-  FEATURES,
-  NODE,
-  type Pod,
-  peerOf,
-  peersFor,
-  SOURCES,
-  SUBJECTS,
-  type WorldPeer,
-} from "./world.ts";
+import { NODE, type Pod, peerOf, peersFor, SUBJECTS, type WorldPeer } from "./world.ts";
 
 const RUNS = 350;
 const PACKETS_PER_RUN = 160;
@@ -84,7 +76,7 @@ async function checkRun(objects: Objects, pods: [Pod, Pod], packets: Traffic[]):
     { objects: objects.slice(0, half), packets: packets.slice(0, 4) },
     { objects, packets },
   ];
-  const repository = new PolicyRepository({ features: FEATURES, sources: SOURCES });
+  const repository = repositoryOf([]);
   for (const step of steps) {
     repository.upsertAll(parse(step.objects));
     const [pod, neighbour, node] = (await kernel.enforce(repository)).map(({ entries }) =>
@@ -96,17 +88,6 @@ async function checkRun(objects: Objects, pods: [Pod, Pod], packets: Traffic[]):
     checkPackets({ objects: step.objects, subjects, looks, peers }, step.packets);
     kernel.forget();
   }
-}
-
-function parse(objects: Objects) {
-  if (objects.length === 0) return [];
-  const text = objects.map((object) => JSON.stringify(object)).join("\n---\n");
-  const { errors, documents } = parsePolicyFile(text, "random.yaml", {
-    checkPattern: () => undefined,
-    extendedProtocols: true,
-  });
-  expect(errors).toEqual([]);
-  return documents;
 }
 
 function checkPackets(scenario: Scenario, packets: readonly Traffic[]): void {
@@ -206,7 +187,8 @@ function explain(
     ...opinions.map(({ side, oracle, decision }) => {
       const known = side.peer;
       const peer = typeof known === "string" ? known : `${known.id} ${labels(known.peer)}`;
-      return `${side.direction} of ${side.subject}, ${peer}: ${oracle.verdict} / ${decision.verdict} ${decision.match}`;
+      const said = `${oracle.verdict} / ${decision.verdict} ${decision.match}`;
+      return `${side.direction} of ${side.subject}, ${peer}: ${said}`;
     }),
     `kernel: ${run.result} ${JSON.stringify(verdicts(run))} dropped for ${reasons(run)}`,
     problem,

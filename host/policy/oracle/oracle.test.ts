@@ -6,30 +6,12 @@
  */
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import {
-  cidrPrefixesOf,
-  createLookup,
-  type L7Rules,
-  PolicyRepository,
-  parsePolicyFile,
-  type ResolvedEntry,
-  resolvePolicy,
-} from "../index.ts";
+import { createLookup, type L7Rules, type ResolvedEntry } from "../index.ts";
 import { evaluate, type OracleVerdict } from "./evaluate.ts";
 import { policyObjects } from "./generate.ts";
 import { PORTS, SERVICES } from "./generate-parts.ts";
-import {
-  cidrIdentities,
-  FEATURES,
-  IDENTITIES,
-  NODE,
-  namedPortsOf,
-  type Pod,
-  peerOf,
-  peersFor,
-  SOURCES,
-  SUBJECTS,
-} from "./world.ts";
+import { resolveObjects } from "./resolve-objects.ts";
+import { NODE, type Pod, peerOf, SUBJECTS } from "./world.ts";
 
 const RUNS = 700;
 const PACKETS_PER_RUN = 80;
@@ -104,27 +86,9 @@ function checkRun(
     type: number;
   }[],
 ): void {
-  const text = objects.map((object) => JSON.stringify(object)).join("\n---\n");
-  const repository = new PolicyRepository({ features: FEATURES, sources: SOURCES });
-  if (objects.length > 0) {
-    const parsed = parsePolicyFile(text, "random.yaml", {
-      checkPattern: () => undefined,
-      extendedProtocols: true,
-    });
-    expect(parsed.errors).toEqual([]);
-    repository.upsertAll(parsed.documents);
-  }
-  const prefixes = cidrPrefixesOf(repository);
-  const identities = [...IDENTITIES, ...cidrIdentities(prefixes)];
-  const resolved = resolvePolicy(
-    repository,
-    identities,
-    { endpoint: 1, ...subject, scope: subject === NODE ? "node" : "endpoint" },
-    { namedPortsOf },
-  );
+  const { resolved, peers } = resolveObjects(objects, subject);
   assertWellFormed(resolved.entries);
   const lookup = createLookup(resolved.entries);
-  const peers = peersFor(prefixes);
   const own = peerOf(subject);
   for (const { direction, peer: index, protocol, port, type } of packets) {
     const { peer, id } = peers[index % peers.length] ?? { peer: own, id: 0 };
