@@ -4,7 +4,7 @@
  * says so, after the verdict was told.
  */
 import { pino } from "pino";
-import { encodeIpcacheKey } from "../../datapath/abi.ts";
+import { type ConfigRow, encodeIpcacheKey } from "../../datapath/abi.ts";
 import { ENDPOINT_HOST } from "../../datapath/layout.ts";
 import { readRows } from "../../datapath/maps.ts";
 import { changePolicy, fillPolicy, placePolicies } from "../../datapath/policy-writer.ts";
@@ -41,6 +41,7 @@ export class PolicyKernel {
   #cache = new SelectorCache();
   #subjects: readonly PolicySubject[] = [];
   #revision = 1;
+  readonly #settings = { host: true, audit: false };
 
   constructor() {
     const store = new SqliteStore(":memory:");
@@ -51,7 +52,7 @@ export class PolicyKernel {
     this.#planner = new Planner(store, ruleSets);
     const deps = {
       ...{ log: pino({ level: "silent" }), ruleSets, onEnforced: () => {} },
-      ...{ kernel: kernelSide(this.#bench), ipcache: prefixSide(this.#bench) },
+      ...{ kernel: kernelSide(this.#bench, this.#settings), ipcache: prefixSide(this.#bench) },
       proxy: { setState: async () => {}, reevaluate: async () => {} },
     };
     this.#enforcer = new Enforcer(deps, 1);
@@ -68,12 +69,14 @@ export class PolicyKernel {
   }
 
   /** Starts anew with these two, the first is OWN, and the node itself. */
-  begin(own: PolicySubject, neighbour: PolicySubject): void {
+  begin(own: PolicySubject, neighbour: PolicySubject, audit: boolean): void {
+    this.#settings.audit = audit;
     this.forget();
     this.#cache = new SelectorCache(IDENTITIES);
     this.#policies = new SubjectPolicies(this.#cache);
     const node = { endpoint: ENDPOINT_HOST, scope: "node" as const, ...NODE };
     this.#subjects = [own, neighbour, node];
+    this.#bench.config(false, this.#settings);
     for (const [{ endpoint, identity }, addresses, ifindex] of [
       [own, OWN, IFINDEX],
       [neighbour, NEIGHBOUR, IFINDEX + 76],
@@ -134,14 +137,14 @@ export class PolicyKernel {
   }
 }
 
-function kernelSide(bench: ProgramBench): KernelSide {
+function kernelSide(bench: ProgramBench, settings: Partial<ConfigRow>): KernelSide {
   const { native } = bench;
   const policies = bench.map("policies");
   return {
     fillPolicy: (rows) => fillPolicy(native, rows),
     placePolicies: (placements) => placePolicies(native, policies, placements),
     changePolicy: (endpoint, change) => changePolicy(native, policies, endpoint, change),
-    bumpEpoch: () => bench.config(false, { host: true }),
+    bumpEpoch: () => bench.config(false, settings),
   };
 }
 
