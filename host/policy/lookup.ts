@@ -11,8 +11,8 @@ export interface PolicyPacket {
   /** Identity of the peer. */
   identity: number;
   protocol: number;
-  /** Destination port, host order; ICMP: type << 8. */
-  port: number;
+  /** Destination port, host order; ICMP: type << 8. Undefined: none, or none that can be seen. */
+  port: number | undefined;
 }
 
 export interface PolicyDecision {
@@ -60,6 +60,7 @@ function longest(
 function covers(entry: ResolvedEntry, packet: PolicyPacket): boolean {
   if (entry.protocol === 0) return true;
   if (entry.protocol !== packet.protocol) return false;
+  if (packet.port === undefined) return entry.portPrefix === 0;
   const shift = 16 - entry.portPrefix;
   return entry.port >>> shift === packet.port >>> shift;
 }

@@ -1,42 +1,20 @@
 /**
- * Random policies over a small world of pods, reserved identities and addresses. Values come from
- * short lists, so that rules meet, contain and contradict each other often.
+ * Random policies of all kinds over a small world of pods, reserved identities and addresses; those
+ * of Cilium and visibility here, Kubernetes' own in generate-kubernetes.ts.
  */
 import fc from "fast-check";
-
-const CIDRS = [
-  "10.0.0.0/8",
-  "10.1.0.0/16",
-  "10.1.2.0/24",
-  "10.1.2.3/32",
-  "192.168.0.0/16",
-  "0.0.0.0/0",
-  "fd00::/8",
-  "fd00:1::/32",
-  "fd00:1::5/128",
-  "::/0",
-];
-
-const EXCEPTS: Record<string, string[]> = {
-  "10.0.0.0/8": ["10.1.0.0/16", "10.1.2.0/24", "10.200.0.0/16"],
-  "10.1.0.0/16": ["10.1.2.0/24"],
-  "0.0.0.0/0": ["10.0.0.0/8", "192.168.0.0/16"],
-  "fd00::/8": ["fd00:1::/32"],
-  "::/0": ["fd00::/8"],
-};
-
-export const ADDRESSES = [
-  "10.1.2.3",
-  "10.1.2.4",
-  "10.1.9.9",
-  "10.200.0.1",
-  "192.168.7.7",
-  "8.8.8.8",
-  "fd00:1::5",
-  "fd00:1::6",
-  "fd00:2::1",
-  "2001:db8::1",
-];
+import { kubernetes, tiered } from "./generate-kubernetes.ts";
+import {
+  anyPort,
+  app,
+  CIDRS,
+  cidrSet,
+  expression,
+  namespaceKey,
+  numbered,
+  port,
+  protocol,
+} from "./generate-parts.ts";
 
 export const ENTITIES = [
   "all",
@@ -52,23 +30,6 @@ export const ENTITIES = [
   "none",
   "kube-apiserver",
 ];
-
-const app = fc.constantFrom("web", "db", "client");
-const namespaceKey = fc.constantFrom(
-  "io.kubernetes.pod.namespace",
-  "k8s:io.kubernetes.pod.namespace",
-);
-
-function expression(keys: fc.Arbitrary<string>) {
-  return fc.oneof(
-    fc.record({
-      key: keys,
-      operator: fc.constantFrom("In", "NotIn"),
-      values: fc.uniqueArray(app, { minLength: 1, maxLength: 2 }),
-    }),
-    fc.record({ key: keys, operator: fc.constantFrom("Exists", "DoesNotExist") }),
-  );
-}
 
 const endpointSelector = fc.oneof(
   fc.constant({}),
@@ -91,42 +52,6 @@ const endpointSelector = fc.oneof(
   fc.constant({ matchLabels: { "k8s:io.cilium.k8s.policy.cluster": "other" } }),
 );
 
-const cidrSet = fc.constantFrom(...CIDRS).chain((cidr) => {
-  const except = EXCEPTS[cidr] ?? [];
-  if (except.length === 0) return fc.constant({ cidr });
-  return fc.subarray(except).map((some) => (some.length === 0 ? { cidr } : { cidr, except: some }));
-});
-
-const protocol = fc.constantFrom("TCP", "UDP", "SCTP", "ANY", undefined);
-const numbered = fc.constantFrom<[string, number | undefined]>(
-  ["80", undefined],
-  ["443", undefined],
-  ["8080", undefined],
-  ["80", 90],
-  ["1", 1023],
-  ["8000", 9000],
-  ["443", 80],
-);
-const anyPort = fc.oneof(
-  { weight: 6, arbitrary: numbered },
-  { weight: 1, arbitrary: fc.constant<[string, undefined]>(["0", undefined]) },
-  {
-    weight: 1,
-    arbitrary: fc.constantFrom<[string, undefined]>(["http", undefined], ["Metrics", undefined]),
-  },
-);
-
-function port(
-  number: fc.Arbitrary<[string, number | undefined]>,
-  proto: fc.Arbitrary<string | undefined>,
-) {
-  return fc.tuple(number, proto).map(([[value, endPort], name]) => ({
-    port: value,
-    ...(endPort === undefined ? {} : { endPort }),
-    ...(name === undefined ? {} : { protocol: name }),
-  }));
-}
-
 const httpRule = fc.record(
   {
     path: fc.constantFrom("/public", "/public/.*", "/api"),
@@ -135,8 +60,22 @@ const httpRule = fc.record(
   { requiredKeys: [] },
 );
 
+/** Protocols that have none. */
+const portless = fc
+  .tuple(
+    fc.constantFrom("VRRP", "IGMP", "GRE", "IPIP", "IPV6", "ESP", "AH"),
+    fc.constantFrom({}, { port: "0" }),
+  )
+  .map(([name, zero]) => ({ ...zero, protocol: name }));
+/** All ports, without saying so. */
+const noPort = protocol.map((name) => (name === undefined ? {} : { protocol: name }));
+const onePort = fc.oneof(
+  { weight: 8, arbitrary: port(anyPort, protocol) },
+  { weight: 1, arbitrary: portless },
+  { weight: 1, arbitrary: noPort },
+);
 const plainPorts = fc.record({
-  ports: fc.array(port(anyPort, protocol), { minLength: 1, maxLength: 3 }),
+  ports: fc.array(onePort, { minLength: 1, maxLength: 3 }),
 });
 const httpPorts = fc.record({
   ports: fc.array(
@@ -148,29 +87,86 @@ const httpPorts = fc.record({
   ),
   rules: fc.record({ http: fc.array(httpRule, { maxLength: 2 }) }),
 });
-const icmps = fc.array(
+const icmpField = fc.oneof(
+  fc.record({ type: fc.constantFrom(0, 8, "8", "EchoRequest", "EchoReply", "Timestamp") }),
   fc.record({
-    fields: fc.array(
-      fc.record({ family: fc.constantFrom("IPv4", "IPv6"), type: fc.constantFrom(0, 8, 128) }),
-      { maxLength: 2 },
-    ),
+    family: fc.constant("IPv4"),
+    type: fc.constantFrom(0, 8, 13, 128, 200, "EchoRequest"),
   }),
-  { maxLength: 2 },
+  fc.record({
+    family: fc.constant("IPv6"),
+    type: fc.constantFrom(0, 8, 128, 129, 200, "EchoRequest", "HomeAgentAddressDiscoveryRequest"),
+  }),
+);
+const icmps = fc.array(fc.record({ fields: fc.array(icmpField, { maxLength: 2 }) }), {
+  maxLength: 2,
+});
+
+const groupSelector = fc.constantFrom(
+  {},
+  { matchLabels: { site: "a" } },
+  { matchLabels: { "cidrgroup:site": "b" } },
+  { matchExpressions: [{ key: "site", operator: "DoesNotExist" }] },
+);
+const groupSet = fc
+  .tuple(
+    fc.oneof(
+      fc.constantFrom("policy-0", "policy-1", "absent").map((name) => ({ cidrGroupRef: name })),
+      groupSelector.map((selector) => ({ cidrGroupSelector: selector })),
+    ),
+    fc.subarray(["10.1.2.0/24", "192.168.0.0/16", "fd00:1::/32"]),
+  )
+  .map(([group, except]) => (except.length === 0 ? group : { ...group, except }));
+
+const inNamespace = fc.constantFrom({}, { namespace: "default" }, { namespace: "prod" });
+const service = fc.oneof(
+  fc
+    .tuple(fc.constantFrom("db", "outside", "empty", "absent"), inNamespace)
+    .map(([serviceName, where]) => ({ k8sService: { serviceName, ...where } })),
+  fc
+    .tuple(
+      fc.constantFrom(
+        {},
+        { matchLabels: { tier: "data" } },
+        { matchLabels: { "k8s:tier": "far" } },
+      ),
+      inNamespace,
+    )
+    .map(([selector, where]) => ({ k8sServiceSelector: { selector, ...where } })),
+);
+const nodeLabels = fc.constantFrom(
+  {},
+  { matchLabels: { role: "edge" } },
+  { matchLabels: { "node:role": "db" } },
+  { matchExpressions: [{ key: "role", operator: "NotIn", values: ["edge"] }] },
 );
 
-function peers(to: "from" | "to"): fc.Arbitrary<Record<string, unknown>> {
+/** `isDeny`: a deny item may not have names at all. */
+function peers(to: "from" | "to", isDeny: boolean): fc.Arbitrary<Record<string, unknown>> {
   const list = <T>(item: fc.Arbitrary<T>) => fc.array(item, { maxLength: 2 });
   return fc.oneof(
     fc.constant({}),
     list(endpointSelector).map((value) => ({ [`${to}Endpoints`]: value })),
     list(fc.constantFrom(...CIDRS)).map((value) => ({ [`${to}CIDR`]: value })),
-    list(cidrSet).map((value) => ({ [`${to}CIDRSet`]: value })),
+    list(fc.oneof({ weight: 2, arbitrary: cidrSet }, { weight: 1, arbitrary: groupSet })).map(
+      (value) => ({ [`${to}CIDRSet`]: value }),
+    ),
+    list(nodeLabels).map((value) => ({ [`${to}Nodes`]: value })),
+    // What is only accepted empty selects nobody.
+    fc
+      .constantFrom(
+        ...(to === "from" ? ["fromGroups"] : isDeny ? ["toGroups"] : ["toGroups", "toFQDNs"]),
+      )
+      .map((field) => ({
+        [field]: [],
+      })),
+    ...(to === "to" ? [list(service).map((value) => ({ toServices: value }))] : []),
     list(fc.constantFrom(...ENTITIES)).map((value) => ({ [`${to}Entities`]: value })),
   );
 }
 
-function l4(deny: boolean): fc.Arbitrary<Record<string, unknown>> {
-  const portRule = deny ? plainPorts : fc.oneof(plainPorts, httpPorts);
+function l4(deny: boolean, l7: boolean): fc.Arbitrary<Record<string, unknown>> {
+  const portRule = deny || !l7 ? plainPorts : fc.oneof(plainPorts, httpPorts);
   return fc.oneof(
     { weight: 2, arbitrary: fc.constant({}) },
     { weight: 4, arbitrary: fc.array(portRule, { maxLength: 2 }).map((toPorts) => ({ toPorts })) },
@@ -178,43 +174,59 @@ function l4(deny: boolean): fc.Arbitrary<Record<string, unknown>> {
   );
 }
 
-function items(to: "from" | "to", deny: boolean) {
-  const item = fc.tuple(peers(to), l4(deny)).map(([peer, ports]) => ({ ...peer, ...ports }));
+function items(to: "from" | "to", deny: boolean, l7: boolean) {
+  const item = fc
+    .tuple(peers(to, deny), l4(deny, l7))
+    .map(([peer, ports]) => ({ ...peer, ...ports }));
   return fc.array(item, { maxLength: 3 });
 }
 
-const rule = fc
-  .record({
-    endpointSelector: fc.oneof(
-      { weight: 3, arbitrary: fc.constant({}) },
-      { weight: 2, arbitrary: fc.constant({ matchLabels: { app: "web" } }) },
-      { weight: 1, arbitrary: endpointSelector },
-    ),
-    ingress: items("from", false),
-    ingressDeny: fc.oneof(
-      { weight: 3, arbitrary: fc.constant([]) },
-      { weight: 1, arbitrary: items("from", true) },
-    ),
-    egress: items("to", false),
-    egressDeny: fc.oneof(
-      { weight: 3, arbitrary: fc.constant([]) },
-      { weight: 1, arbitrary: items("to", true) },
-    ),
-    enableDefaultDeny: fc.oneof(
-      { weight: 3, arbitrary: fc.constant(undefined) },
-      {
-        weight: 1,
-        arbitrary: fc.record({ ingress: fc.boolean(), egress: fc.boolean() }, { requiredKeys: [] }),
-      },
-    ),
-  })
-  .filter(
-    ({ ingress, ingressDeny, egress, egressDeny }) =>
-      ingress.length + ingressDeny.length + egress.length + egressDeny.length > 0,
-  )
-  .map(({ enableDefaultDeny, ...rest }) =>
-    enableDefaultDeny ? { ...rest, enableDefaultDeny } : rest,
-  );
+const some = <T>(arbitrary: fc.Arbitrary<T[]>) =>
+  fc.oneof({ weight: 3, arbitrary: fc.constant<T[]>([]) }, { weight: 1, arbitrary });
+
+const switches = fc.option(
+  fc.record({ ingress: fc.boolean(), egress: fc.boolean() }, { requiredKeys: [] }),
+  { freq: 3, nil: undefined },
+);
+
+/** `l7`: also rules that look into what is said. */
+function ruleFor(selector: fc.Arbitrary<Record<string, unknown>>, l7: boolean) {
+  return fc
+    .record({
+      selector,
+      ingress: items("from", false, l7),
+      ingressDeny: some(items("from", true, l7)),
+      egress: items("to", false, l7),
+      egressDeny: some(items("to", true, l7)),
+      enableDefaultDeny: switches,
+    })
+    .filter(
+      ({ ingress, ingressDeny, egress, egressDeny }) =>
+        ingress.length + ingressDeny.length + egress.length + egressDeny.length > 0,
+    )
+    .map(({ selector: whom, enableDefaultDeny, ...rest }) => ({
+      ...whom,
+      ...rest,
+      ...(enableDefaultDeny ? { enableDefaultDeny } : {}),
+    }));
+}
+
+const rule = ruleFor(
+  fc
+    .oneof(
+      { weight: 6, arbitrary: fc.constant({}) },
+      { weight: 4, arbitrary: fc.constant({ matchLabels: { app: "web" } }) },
+      { weight: 2, arbitrary: endpointSelector },
+      { weight: 1, arbitrary: fc.constant({ matchLabels: { "reserved:init": "" } }) },
+    )
+    .map((value) => ({ endpointSelector: value })),
+  true,
+);
+/** For the node itself. */
+const nodeRule = ruleFor(
+  nodeLabels.map((value) => ({ nodeSelector: value })),
+  false,
+);
 
 /** How the L7 rules of a policy count; mostly as usual. */
 const annotations = fc.oneof(
@@ -272,87 +284,64 @@ const cilium = fc
         },
   );
 
-const plainSelector = fc.oneof(
-  fc.constant({}),
-  app.map((value) => ({ matchLabels: { app: value } })),
-  fc.record({
-    matchExpressions: fc.array(expression(fc.constantFrom("app", "tier")), {
-      minLength: 1,
-      maxLength: 1,
-    }),
-  }),
-);
-const namespaceSelector = fc.oneof(
-  fc.constant({}),
-  fc.constant({ matchLabels: { team: "blue" } }),
-  fc.constant({ matchLabels: { "kubernetes.io/metadata.name": "prod" } }),
-);
-const kubernetesPeer = fc.oneof(
-  plainSelector.map((podSelector) => ({ podSelector })),
-  namespaceSelector.map((value) => ({ namespaceSelector: value })),
-  fc.record({ podSelector: plainSelector, namespaceSelector }),
-  cidrSet.map((ipBlock) => ({ ipBlock })),
-);
-const kubernetesPort = fc
-  .tuple(
-    fc.constantFrom<[number | string | undefined, number | undefined]>(
-      [80, undefined],
-      [80, 90],
-      [8000, 9000],
-      ["http", undefined],
-      [undefined, undefined],
-    ),
-    fc.constantFrom("TCP", "UDP", undefined),
-  )
-  .map(([[value, endPort], name]) => ({
-    ...(value === undefined ? {} : { port: value }),
-    ...(endPort === undefined ? {} : { endPort }),
-    ...(name === undefined ? {} : { protocol: name }),
-  }));
-const kubernetesItems = (to: "from" | "to") =>
-  fc.array(
-    fc.record(
-      {
-        [to]: fc.array(kubernetesPeer, { maxLength: 2 }),
-        ports: fc.array(kubernetesPort, { maxLength: 2 }),
-      },
-      { requiredKeys: [] },
-    ),
-    { maxLength: 2 },
-  );
-const kubernetes = fc
-  .tuple(
-    fc.record(
-      {
-        podSelector: plainSelector,
-        ingress: kubernetesItems("from"),
-        egress: kubernetesItems("to"),
-        policyTypes: fc.subarray(["Ingress", "Egress"]),
-      },
-      { requiredKeys: ["podSelector"] },
-    ),
-    fc.constantFrom("default", "prod"),
-  )
-  .map(([spec, namespace]) => ({
-    apiVersion: "networking.k8s.io/v1",
-    kind: "NetworkPolicy",
-    metadata: { name: "", namespace },
+const nodePolicy = nodeRule.map((spec) => ({
+  apiVersion: "cilium.io/v2",
+  kind: "CiliumClusterwideNetworkPolicy",
+  metadata: { name: "" },
+  spec,
+}));
+
+/** A policy that only denies, whatever it does to the default. */
+export const denials = fc
+  .record({
+    endpointSelector: fc.constantFrom({}, { matchLabels: { app: "web" } }),
+    ingressDeny: items("from", true, false),
+    egressDeny: items("to", true, false),
+    enableDefaultDeny: fc.constantFrom({}, { ingress: false, egress: false }),
+  })
+  .filter(({ ingressDeny, egressDeny }) => ingressDeny.length + egressDeny.length > 0)
+  .map((spec) => ({
+    apiVersion: "cilium.io/v2",
+    kind: "CiliumClusterwideNetworkPolicy",
+    metadata: { name: "denials" },
     spec,
   }));
 
-/** Up to six policy objects with names of their own. */
+const cidrGroup = fc
+  .tuple(
+    fc.constantFrom({}, { site: "a" }, { site: "b" }),
+    fc.uniqueArray(fc.constantFrom(...CIDRS, "172.16.0.0/12", "8.8.8.0/24", "2001:db8::/32"), {
+      maxLength: 3,
+    }),
+  )
+  .map(([labels, externalCIDRs]) => ({
+    apiVersion: "cilium.io/v2",
+    kind: "CiliumCIDRGroup",
+    metadata: { name: "", labels },
+    spec: { externalCIDRs },
+  }));
+
+const BANP = "BaselineAdminNetworkPolicy";
+
+/** Up to six policy objects with names of their own; of BaselineAdminNetworkPolicy there is one. */
 export const policyObjects = fc
   .array(
-    fc.oneof(
-      { weight: 3, arbitrary: cilium },
-      { weight: 1, arbitrary: kubernetes },
-      { weight: 1, arbitrary: visibility },
+    fc.oneof<fc.Arbitrary<{ kind: string; metadata: object }>[]>(
+      ...[cilium, cilium, cilium, cilium, kubernetes, kubernetes, visibility],
+      ...[tiered, tiered, nodePolicy, cidrGroup],
     ),
     { maxLength: 6 },
   )
   .map((objects) =>
-    objects.map((object, index) => ({
-      ...object,
-      metadata: { ...object.metadata, name: `policy-${index}` },
-    })),
+    objects
+      .filter(({ kind }, index) => kind !== BANP || !objects.slice(0, index).some(isBaseline))
+      .map((object, index) => ({
+        ...object,
+        metadata: {
+          ...object.metadata,
+          name: object.kind === BANP ? "default" : `policy-${index}`,
+        },
+      })),
   );
+
+const isBaseline = ({ kind }: { kind: string }): boolean => kind === BANP;

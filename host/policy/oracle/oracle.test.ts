@@ -6,69 +6,23 @@
  */
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { cidrLabels, parseAddress, parsePrefix, prefixContains } from "../../identity/cidr.ts";
-import { podLabels } from "../../identity/pod-labels.ts";
-import { RESERVED_IDENTITIES } from "../../identity/reserved.ts";
-import {
-  cidrPrefixesOf,
-  createLookup,
-  type Identity,
-  type L7Rules,
-  PolicyRepository,
-  type PolicySubject,
-  parsePolicyFile,
-  type ResolvedEntry,
-  resolvePolicy,
-} from "../index.ts";
-import { evaluate, type OraclePeer, type OracleVerdict } from "./evaluate.ts";
-import { ADDRESSES, policyObjects } from "./generate.ts";
+import { createLookup, type L7Rules, type ResolvedEntry } from "../index.ts";
+import { evaluate, type OracleVerdict } from "./evaluate.ts";
+import { policyObjects } from "./generate.ts";
+import { PORTS, SERVICES } from "./generate-parts.ts";
+import { resolveObjects } from "./resolve-objects.ts";
+import { NODE, type Pod, peerOf, SUBJECTS } from "./world.ts";
 
-const RUNS = 1_000;
-const PACKETS_PER_RUN = 40;
+const RUNS = 700;
+const PACKETS_PER_RUN = 80;
 const SEED = Number(process.env.IMKER_SEED ?? Date.now() % 0x7fffffff);
 
-interface Pod {
-  identity: Identity;
-  namespace: string;
-  namedPorts: PolicySubject["namedPorts"];
-}
-
-const NAMED = [
-  { name: "http", port: 8080, protocol: 6 },
-  { name: "metrics", port: 443, protocol: 17 },
-];
-const PODS: Pod[] = ["web", "db", "client"].flatMap((app, i) =>
-  ["default", "prod"].flatMap((namespace, j) =>
-    ["default", "other"].map((cluster, k) => ({
-      namespace,
-      namedPorts:
-        app === "db" ? [{ name: "http", port: 80, protocol: 6 }] : app === "web" ? NAMED : [],
-      identity: {
-        id: 256 + i * 4 + j * 2 + k,
-        labels: podLabels({
-          namespace,
-          cluster,
-          labels: i === 1 ? { app, tier: "db" } : { app },
-          namespaceLabels: namespace === "prod" ? { team: "blue" } : {},
-        }),
-      },
-    })),
-  ),
-);
-const INIT: Pod = {
-  identity: RESERVED_IDENTITIES[4] ?? { id: 5, labels: [] },
-  namespace: "",
-  namedPorts: [],
-};
-const SUBJECTS = [...PODS.filter((_, index) => index % 2 === 0), INIT];
-
-const PORTS = [0, 1, 22, 79, 80, 85, 90, 91, 443, 1023, 1024, 7999, 8000, 8080, 9000, 9001, 65535];
 const PACKET = fc.record({
   direction: fc.constantFrom("ingress" as const, "egress" as const),
   peer: fc.nat(),
-  protocol: fc.constantFrom(6, 6, 6, 17, 132, 1, 58, 47),
+  protocol: fc.constantFrom(6, 6, 6, 6, 17, 17, 132, 1, 58, 2, 47, 112),
   port: fc.constantFrom(...PORTS),
-  type: fc.constantFrom(0, 8, 128, 3),
+  type: fc.constantFrom(0, 8, 13, 128, 129, 144, 200),
 });
 
 const REQUESTS = ["GET", "POST", "GETX"].flatMap((method) =>
@@ -81,36 +35,6 @@ function requestMatches(rule: Fields, request: Record<string, string>): boolean 
   return rule.every(({ key, value }) => new RegExp(`^(?:${value})$`).test(request[key] ?? ""));
 }
 
-/** Peers of a run: pods, reserved identities, and addresses with the identity the ipcache gives. */
-function peersFor(prefixes: readonly string[]): { peer: OraclePeer; id: number }[] {
-  const ids = new Map(prefixes.map((text, index) => [text, (1 << 24) + 1 + index]));
-  const byLength = prefixes
-    .flatMap((text) => {
-      const prefix = parsePrefix(text);
-      return prefix ? [{ text, prefix }] : [];
-    })
-    .sort((a, b) => b.prefix.length - a.prefix.length);
-  const addresses = ADDRESSES.map((address) => {
-    const host = parseAddress(address);
-    const found = byLength.find(({ prefix }) => host && prefixContains(prefix, host));
-    const world = {
-      source: "reserved",
-      key: host?.family === 6 ? "world-ipv6" : "world-ipv4",
-      value: "",
-    };
-    const id = (found && ids.get(found.text)) ?? (host?.family === 6 ? 10 : 9);
-    return { id, peer: { address, labels: [world], namedPorts: [] } };
-  });
-  const reserved = RESERVED_IDENTITIES.filter(({ id }) => id !== 9 && id !== 10).map(
-    ({ id, labels }) => ({ id, peer: { labels: [...labels], namedPorts: [] } }),
-  );
-  const pods = PODS.map(({ identity, namedPorts }) => ({
-    id: identity.id,
-    peer: { labels: [...identity.labels], namedPorts: [...namedPorts] },
-  }));
-  return [...pods, ...reserved, ...addresses];
-}
-
 function assertWellFormed(entries: readonly ResolvedEntry[]): void {
   const keys = new Set<string>();
   for (const { direction, identity, protocol, port, portPrefix, precedence, deny, l7 } of entries) {
@@ -119,7 +43,7 @@ function assertWellFormed(entries: readonly ResolvedEntry[]): void {
     keys.add(key);
     expect(port & ((1 << (16 - portPrefix)) - 1)).toBe(0);
     const low = precedence & 0xff;
-    expect(deny ? low === 255 : l7 ? low > 1 && low < 255 : low === 1).toBe(true);
+    expect(deny ? low === 255 : l7 ? low > 1 && low < 255 : low <= 1).toBe(true);
   }
 }
 
@@ -141,8 +65,8 @@ test(`resolver and look-up agree with the oracle (IMKER_SEED=${SEED})`, () => {
   fc.assert(
     fc.property(
       policyObjects,
-      fc.constantFrom(...SUBJECTS),
-      fc.array(PACKET, { minLength: PACKETS_PER_RUN, maxLength: PACKETS_PER_RUN }),
+      fc.constantFrom(...SUBJECTS, NODE),
+      fc.array(PACKET, { minLength: 1, maxLength: PACKETS_PER_RUN, size: "max" }),
       checkRun,
     ),
     { seed: SEED, numRuns: RUNS },
@@ -162,38 +86,16 @@ function checkRun(
     type: number;
   }[],
 ): void {
-  const text = objects.map((object) => JSON.stringify(object)).join("\n---\n");
-  const repository = new PolicyRepository({ features: { peerNamedPorts: true } });
-  if (objects.length > 0) {
-    const parsed = parsePolicyFile(text, "random.yaml", { checkPattern: () => undefined });
-    expect(parsed.errors).toEqual([]);
-    repository.upsertAll(parsed.documents);
-  }
-  const prefixes = cidrPrefixesOf(repository);
-  const cidrIdentities = prefixes.map((prefixText, index): Identity => {
-    const prefix = parsePrefix(prefixText);
-    return { id: (1 << 24) + 1 + index, labels: prefix ? cidrLabels(prefix) : [] };
-  });
-  const identities = [...PODS.map((pod) => pod.identity), ...cidrIdentities];
-  const resolved = resolvePolicy(
-    repository,
-    identities,
-    { endpoint: 1, ...subject },
-    { namedPortsOf: (id) => PODS.find((pod) => pod.identity.id === id)?.namedPorts ?? [] },
-  );
+  const { resolved, peers } = resolveObjects(objects, subject);
   assertWellFormed(resolved.entries);
   const lookup = createLookup(resolved.entries);
-  const peers = peersFor(prefixes);
-  const own: OraclePeer = {
-    labels: [...subject.identity.labels],
-    namedPorts: [...subject.namedPorts],
-  };
+  const own = peerOf(subject);
   for (const { direction, peer: index, protocol, port, type } of packets) {
     const { peer, id } = peers[index % peers.length] ?? { peer: own, id: 0 };
     const isIcmp = protocol === 1 || protocol === 58;
     const hasPorts = isIcmp || protocol === 6 || protocol === 17 || protocol === 132;
     const number = isIcmp ? type : hasPorts ? port : 0;
-    const expected = evaluate(objects, own, peer, { direction, protocol, port: number });
+    const expected = evaluate(objects, own, peer, { direction, protocol, port: number }, SERVICES);
     const actual = lookup({ direction, identity: id, protocol, port: isIcmp ? type << 8 : number });
     const context = JSON.stringify({ direction, protocol, number, id, labels: peer.labels });
     const verdict = actual.verdict === "redirect" ? "allow" : actual.verdict;

@@ -1,0 +1,157 @@
+/**
+ * The real BPF programs with maps of their own, filled by the agent's own code from policies:
+ * planner, enforcer, map writer. The proxy is not there: what is handed over ends with a drop that
+ * says so, after the verdict was told.
+ */
+import { pino } from "pino";
+import { type ConfigRow, encodeIpcacheKey } from "../../datapath/abi.ts";
+import { ENDPOINT_HOST } from "../../datapath/layout.ts";
+import { readRows } from "../../datapath/maps.ts";
+import { changePolicy, fillPolicy, placePolicies } from "../../datapath/policy-writer.ts";
+import { buildFrame, type FrameSpec } from "../../datapath/testdata/frame.ts";
+import { IFINDEX, type ProgramBench, type Run } from "../../datapath/testdata/program-bench.ts";
+import { TwoPods } from "../../datapath/testdata/two-pods.ts";
+import { Enforcer } from "../../enforce/enforcer.ts";
+import { Planner } from "../../enforce/planner.ts";
+import { RuleSets } from "../../enforce/rule-sets.ts";
+import type { KernelSide } from "../../enforce/types.ts";
+import { SqliteStore } from "../../store/sqlite.ts";
+import type { PolicyRepository } from "../index.ts";
+import { cidrPrefixesOf } from "../repository.ts";
+import { SelectorCache } from "../selector-cache.ts";
+import { SubjectPolicies } from "../subject-policies.ts";
+import { SubjectPolicy } from "../subject-policy.ts";
+import type { PolicyOrigin, PolicySubject } from "../types.ts";
+import { cidrIdentities, FIXED_PEERS, IDENTITIES, NODE, namedPortsOf } from "./world.ts";
+
+/** Where a frame meets the datapath. */
+export type Hook = "from-pod" | "from-network" | "from-host" | "node-out";
+
+/** The pod that frames leave from and arrive at, and the one beside it. */
+export const OWN = { ipv4: "10.1.2.10", ipv6: "fd00:1::10" };
+export const NEIGHBOUR = { ipv4: "10.1.2.11", ipv6: "fd00:1::11" };
+const MAC = { podMac: "02:00:00:00:00:aa", hostMac: "02:00:00:00:00:bb" };
+const DIGEST = "0".repeat(64);
+
+export class PolicyKernel {
+  readonly #pods = new TwoPods();
+  readonly #planner: Planner;
+  readonly #enforcer: Enforcer;
+  #policies: SubjectPolicies | undefined;
+  #cache = new SelectorCache();
+  #subjects: readonly PolicySubject[] = [];
+  #revision = 1;
+  readonly #settings = { host: true, audit: false };
+
+  constructor() {
+    const store = new SqliteStore(":memory:");
+    const ruleSets = new RuleSets(store, {
+      ...{ services: () => [], versions: () => [], digestsFor: () => [DIGEST] },
+      compile: (digest) => ({ digest, compiled: "", patterns: [] }),
+    });
+    this.#planner = new Planner(store, ruleSets);
+    const deps = {
+      ...{ log: pino({ level: "silent" }), ruleSets, onEnforced: () => {} },
+      ...{ kernel: kernelSide(this.#bench, this.#settings), ipcache: prefixSide(this.#bench) },
+      proxy: { setState: async () => {}, reevaluate: async () => {} },
+    };
+    this.#enforcer = new Enforcer(deps, 1);
+    this.#pods.reset();
+    for (const { id, ipv4, ipv6 } of FIXED_PEERS) {
+      for (const address of [ipv4, ipv6]) if (address) this.#bench.ipcache(address, id);
+    }
+    this.#bench.ipcache("0.0.0.0/0", 9);
+    this.#bench.ipcache("::/0", 10);
+  }
+
+  get #bench(): ProgramBench {
+    return this.#pods.bench;
+  }
+
+  /** Starts anew with these two, the first is OWN, and the node itself. */
+  begin(own: PolicySubject, neighbour: PolicySubject, audit: boolean): void {
+    this.#settings.audit = audit;
+    this.forget();
+    this.#cache = new SelectorCache(IDENTITIES);
+    this.#policies = new SubjectPolicies(this.#cache);
+    const node = { endpoint: ENDPOINT_HOST, scope: "node" as const, ...NODE };
+    this.#subjects = [own, neighbour, node];
+    this.#bench.config(false, this.#settings);
+    for (const [{ endpoint, identity }, addresses, ifindex] of [
+      [own, OWN, IFINDEX],
+      [neighbour, NEIGHBOUR, IFINDEX + 76],
+    ] as const) {
+      const row = { id: endpoint, identity: identity.id, ifname: "x", ifindex, ...MAC };
+      this.#bench.endpoint({ ...row, ...addresses }, ifindex === IFINDEX);
+      for (const address of Object.values(addresses)) this.#bench.ipcache(address, identity.id);
+    }
+  }
+
+  /** Puts the policies in force; resolves those of pod, neighbour and node. */
+  async enforce(repository: PolicyRepository): Promise<SubjectPolicy[]> {
+    const identities = cidrIdentities(cidrPrefixesOf(repository));
+    for (const identity of identities) this.#cache.upsert(identity);
+    const input = { rules: repository.rules(), subjects: this.#subjects, namedPortsOf };
+    const results = this.#policies?.resolve(input) ?? [];
+    const endpoints = results.map(({ subject, outcome }) => {
+      if (!(outcome instanceof SubjectPolicy)) throw outcome;
+      return { endpoint: subject.endpoint, policy: outcome };
+    });
+    const names = cidrPrefixesOf(repository);
+    const prefixes = new Map(names.map((name, index) => [name, identities[index]?.id ?? 0]));
+    await this.#enforcer.enforce(this.#planner.plan({ endpoints, prefixes }), this.#revision++);
+    return endpoints.map(({ policy }) => policy);
+  }
+
+  send(hook: Hook, spec: FrameSpec): Run {
+    const frame = buildFrame(spec);
+    switch (hook) {
+      case "from-pod":
+        return this.#bench.run("pod_egress", frame);
+      case "from-network":
+        return this.#bench.run("netdev_ingress", frame);
+      case "node-out":
+        return this.#bench.run("netdev_egress", frame);
+      case "from-host":
+        return this.#bench.run("pod_ingress", frame);
+      default:
+        return hook satisfies never;
+    }
+  }
+
+  originsOf(cookie: number): readonly PolicyOrigin[] {
+    return this.#planner.originsOf(cookie);
+  }
+
+  /** No connections, no datagrams. */
+  forget(): void {
+    this.#pods.forget();
+    const map = this.#bench.map("fragments");
+    for (const { key } of readRows(this.#bench.native, map)) {
+      this.#bench.native.mapDelete(map, key);
+    }
+  }
+
+  close(): void {
+    this.#bench.close();
+  }
+}
+
+function kernelSide(bench: ProgramBench, settings: Partial<ConfigRow>): KernelSide {
+  const { native } = bench;
+  const policies = bench.map("policies");
+  return {
+    fillPolicy: (rows) => fillPolicy(native, rows),
+    placePolicies: (placements) => placePolicies(native, policies, placements),
+    changePolicy: (endpoint, change) => changePolicy(native, policies, endpoint, change),
+    bumpEpoch: () => bench.config(false, settings),
+  };
+}
+
+function prefixSide(bench: ProgramBench) {
+  return {
+    upsert: (_: "generated", prefix: string, identity: number) => bench.ipcache(prefix, identity),
+    delete: (_: "generated", prefix: string) =>
+      bench.native.mapDelete(bench.map("ipcache"), encodeIpcacheKey(prefix)),
+  };
+}

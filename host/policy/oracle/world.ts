@@ -1,0 +1,176 @@
+/**
+ * The small world that random policies are about: pods of two namespaces and two clusters, what is
+ * reserved, and addresses outside. Addresses of pods and nodes lie inside prefixes that policies
+ * name, since they must never count as part of these.
+ */
+import {
+  cidrLabels,
+  type Prefix,
+  parseAddress,
+  parsePrefix,
+  prefixContains,
+} from "../../identity/cidr.ts";
+import { podLabels } from "../../identity/pod-labels.ts";
+import { IDENTITY, RESERVED_IDENTITIES } from "../../identity/reserved.ts";
+import type { ServiceInfo } from "../sources.ts";
+import type { Identity, PolicySubject } from "../types.ts";
+import type { OraclePeer } from "./evaluate.ts";
+import { ADDRESSES, PREFIXES, SERVICES } from "./generate-parts.ts";
+
+export interface Pod {
+  identity: Identity;
+  namespace: string;
+  namedPorts: PolicySubject["namedPorts"];
+}
+
+/** Somebody to speak with, and who the agent says it is. */
+export interface WorldPeer {
+  id: number;
+  peer: OraclePeer;
+  /** At least one. */
+  ipv4?: string;
+  ipv6?: string;
+}
+
+const NAMED = [
+  { name: "http", port: 8080, protocol: 6 },
+  { name: "metrics", port: 443, protocol: 17 },
+];
+const NAMED_BY_APP: Readonly<Record<string, PolicySubject["namedPorts"]>> = {
+  web: NAMED,
+  db: [{ name: "http", port: 80, protocol: 6 }],
+  client: [],
+};
+
+export const PODS: readonly Pod[] = ["web", "db", "client"].flatMap((app, i) =>
+  ["default", "prod"].flatMap((namespace, j) =>
+    ["default", "other"].map((cluster, k) => ({
+      namespace,
+      namedPorts: NAMED_BY_APP[app] ?? [],
+      identity: {
+        id: 256 + i * 4 + j * 2 + k,
+        labels: podLabels({
+          namespace,
+          cluster,
+          labels: i === 1 ? { app, tier: "db" } : { app },
+          namespaceLabels: namespace === "prod" ? { team: "blue" } : {},
+        }),
+      },
+    })),
+  ),
+);
+
+const INIT: Pod = {
+  identity: RESERVED_IDENTITIES.find(({ id }) => id === IDENTITY.init) ?? { id: 5, labels: [] },
+  namespace: "",
+  namedPorts: [],
+};
+
+/** Pods of this cluster, and one that has no labels yet. */
+export const SUBJECTS: readonly Pod[] = [...PODS.filter((_, index) => index % 2 === 0), INIT];
+
+/** Other nodes, by their labels. */
+const NODES: readonly Identity[] = ["edge", "db"].map((role, index) => ({
+  id: (2 << 24) + 1 + index,
+  labels: [
+    { source: "reserved", key: "remote-node", value: "" },
+    { source: "node", key: "role", value: role },
+  ],
+}));
+
+/** The node itself. */
+export const NODE: Pod = {
+  identity: {
+    id: IDENTITY.host,
+    labels: [
+      { source: "reserved", key: "host", value: "" },
+      { source: "node", key: "role", value: "edge" },
+    ],
+  },
+  namespace: "",
+  namedPorts: [],
+};
+
+/** Of everybody who is not reserved and no prefix. */
+export const IDENTITIES: readonly Identity[] = [...PODS.map(({ identity }) => identity), ...NODES];
+
+export const namedPortsOf = (id: number): PolicySubject["namedPorts"] =>
+  PODS.find((pod) => pod.identity.id === id)?.namedPorts ?? [];
+
+/** As the oracle knows it. */
+export function peerOf(pod: Pod): OraclePeer {
+  const { identity, namedPorts } = pod;
+  const isNode = pod === NODE ? { isNode: true } : {};
+  return { labels: [...identity.labels], namedPorts: [...namedPorts], ...isNode };
+}
+
+/** Options of the agent with which the whole language is in force. */
+export const FEATURES = {
+  ...{ peerNamedPorts: true, hostFirewall: true, tiers: true },
+  ...{ nodeSelectorLabels: true, extendedProtocols: true },
+};
+
+export const SOURCES = {
+  cidrGroups: () => [],
+  services: (): readonly ServiceInfo[] => SERVICES,
+};
+
+/** Pods and reserved identities, each under an address of its own. */
+const FIXED: readonly WorldPeer[] = [
+  ...PODS.map((pod) => ({ id: pod.identity.id, peer: peerOf(pod) })),
+  ...[...RESERVED_IDENTITIES.filter(({ id }) => !isOnlyByAddress(id)), ...NODES].map(
+    ({ id, labels }) => ({ id, peer: { labels: [...labels], namedPorts: [] } }),
+  ),
+].map((one, index) => ({
+  ...one,
+  ipv4: `10.1.2.${100 + index}`,
+  ipv6: `fd00:1::${(0x100 + index).toString(16)}`,
+}));
+
+/** The worlds of the families are what an address is that nothing else claims. */
+function isOnlyByAddress(id: number): boolean {
+  return id === IDENTITY.worldIpv4 || id === IDENTITY.worldIpv6;
+}
+
+/** Identities for the prefixes that policies name, as the agent makes them. */
+export function cidrIdentities(prefixes: readonly string[]): Identity[] {
+  return prefixes.map((text) => {
+    const prefix = parsePrefix(text);
+    return { id: cidrNumber(text), labels: prefix ? cidrLabels(prefix) : [] };
+  });
+}
+
+/** Always the same for a prefix. */
+function cidrNumber(text: string): number {
+  const index = PREFIXES.indexOf(text);
+  if (index < 0) throw new Error(`Cannot number ${text}: no policy was to name it`);
+  return (1 << 24) + 1 + index;
+}
+
+/** Everybody, when the policies name these prefixes; addresses have the ipcache's identity. */
+export function peersFor(prefixes: readonly string[]): WorldPeer[] {
+  const known = prefixes
+    .flatMap((text): { text: string; prefix: Prefix }[] => {
+      const prefix = parsePrefix(text);
+      return prefix ? [{ text, prefix }] : [];
+    })
+    .sort((a, b) => b.prefix.length - a.prefix.length);
+  const outside = ADDRESSES.map((address): WorldPeer => {
+    const host = parseAddress(address);
+    const found = known.find(({ prefix }) => host && prefixContains(prefix, host));
+    const isIpv6 = host?.family === 6;
+    const key = isIpv6 ? "world-ipv6" : "world-ipv4";
+    const peer = { address, labels: [{ source: "reserved", key, value: "" }], namedPorts: [] };
+    const world = isIpv6 ? IDENTITY.worldIpv6 : IDENTITY.worldIpv4;
+    const id = found ? cidrNumber(found.text) : world;
+    return isIpv6 ? { id, peer, ipv6: address } : { id, peer, ipv4: address };
+  });
+  return [...FIXED, ...outside];
+}
+
+/** All that have an entry in the ipcache whatever the policies say. */
+export const FIXED_PEERS = FIXED;
+
+/** Of the node itself. */
+export const HOST_ADDRESSES: Pick<WorldPeer, "ipv4" | "ipv6"> =
+  FIXED.find(({ id }) => id === IDENTITY.host) ?? {};
