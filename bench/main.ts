@@ -8,6 +8,13 @@ import { fileURLToPath } from "node:url";
 import { Command, InvalidArgumentError } from "commander";
 import { sweepPins } from "./agent-node.ts";
 import { sweepCgroups } from "./cgroup.ts";
+import {
+  FULL as DATAPATH_FULL,
+  QUICK as DATAPATH_QUICK,
+  PARTS,
+  type Part,
+  runDatapath,
+} from "./datapath/run.ts";
 import { EnvironmentError, RunError } from "./errors.ts";
 import { runL7 } from "./l7.ts";
 import { formatFigures, toFigureReport } from "./plugin/figure.ts";
@@ -93,6 +100,22 @@ async function policy(flags: PluginFlags, signal: AbortSignal): Promise<void> {
   );
 }
 
+interface DatapathFlags extends PluginFlags {
+  only?: Part[];
+}
+
+async function datapath(flags: DatapathFlags, signal: AbortSignal): Promise<void> {
+  const paths = await openMachine();
+  run(["make", "-s", "bpf", "native", "gen", "plugins", "bench"], { cwd: paths.root });
+  const counts = flags.quick ? DATAPATH_QUICK : DATAPATH_FULL;
+  const figures = await runDatapath(paths, flags.only ?? PARTS, counts, signal);
+  process.stdout.write(
+    flags.json
+      ? `${JSON.stringify(toFigureReport(figures), null, 2)}\n`
+      : formatFigures(describeMachine(), figures),
+  );
+}
+
 async function prepare(rows: readonly ProxyRow[]): Promise<BenchPaths> {
   const paths = await openMachine();
   const binaries = ["load", "server", "sink"].map((name) => `.build/bench/${name}`);
@@ -138,6 +161,14 @@ function parseNames(text: string): string[] {
   return names;
 }
 
+function parseParts(text: string): Part[] {
+  return text.split(",").map((name) => {
+    const part = PARTS.find((known) => known === name);
+    if (part !== undefined) return part;
+    throw new InvalidArgumentError(`no part "${name}" (${PARTS.join(", ")})`);
+  });
+}
+
 function program(signal: AbortSignal): Command {
   const command = new Command("bench").description(
     "Measures Imker beside what it is compared with",
@@ -168,6 +199,13 @@ function program(signal: AbortSignal): Command {
     .option("--quick", "small counts: shows that it runs, the numbers say little")
     .option("--json", "print JSON instead of a table")
     .action((flags: PluginFlags) => policy(flags, signal));
+  command
+    .command("datapath")
+    .description("what the kernel's part costs beside its goals")
+    .option("--only <parts>", `parts by name (${PARTS.join(", ")})`, parseParts)
+    .option("--quick", "small counts: shows that it runs, the numbers say little")
+    .option("--json", "print JSON instead of a table")
+    .action((flags: DatapathFlags) => datapath(flags, signal));
   return command;
 }
 

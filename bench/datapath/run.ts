@@ -1,0 +1,39 @@
+/** The datapath benchmark: its parts, of which any can be run alone. */
+import type { Figure } from "../plugin/figure.ts";
+import type { BenchPaths } from "../proxies/proxy.ts";
+import { type PacketCounts, packetFigures } from "./packet-cost.ts";
+
+export const PARTS = ["packets"] as const;
+export type Part = (typeof PARTS)[number];
+
+export interface DatapathCounts {
+  packets: PacketCounts;
+}
+
+export const FULL: DatapathCounts = {
+  packets: {
+    ...{ peers: [1_000, 100_000], entries: [1, 100, 10_000] },
+    ...{ connections: 100_000, rounds: 41, packets: 4_000 },
+  },
+};
+
+/** Shows that everything runs; the numbers say little. */
+export const QUICK: DatapathCounts = {
+  packets: {
+    ...{ peers: [100, 1_000], entries: [1, 10, 100] },
+    ...{ connections: 2_000, rounds: 3, packets: 500 },
+  },
+};
+
+/** @throws RunError: a figure could not be measured. */
+export async function runDatapath(
+  paths: BenchPaths,
+  parts: readonly Part[],
+  counts: DatapathCounts,
+  signal: AbortSignal,
+): Promise<Figure[]> {
+  const figures: Figure[] = [];
+  if (parts.includes("packets"))
+    figures.push(...(await packetFigures(paths, counts.packets, signal)));
+  return figures;
+}
