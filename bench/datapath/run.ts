@@ -2,12 +2,14 @@
 import type { Figure } from "../plugin/figure.ts";
 import type { BenchPaths } from "../proxies/proxy.ts";
 import { type PacketCounts, packetFigures } from "./packet-cost.ts";
+import { type PodRateCounts, podFigures } from "./pod-rates.ts";
 
-export const PARTS = ["packets"] as const;
+export const PARTS = ["packets", "pods"] as const;
 export type Part = (typeof PARTS)[number];
 
 export interface DatapathCounts {
   packets: PacketCounts;
+  pods: PodRateCounts;
 }
 
 export const FULL: DatapathCounts = {
@@ -15,6 +17,7 @@ export const FULL: DatapathCounts = {
     ...{ peers: [1_000, 100_000], entries: [1, 100, 10_000] },
     ...{ connections: 100_000, rounds: 41, packets: 4_000 },
   },
+  pods: { rules: [100, 1_000], rounds: 9, windowMs: 1_000, warmupMs: 200 },
 };
 
 /** Shows that everything runs; the numbers say little. */
@@ -23,6 +26,7 @@ export const QUICK: DatapathCounts = {
     ...{ peers: [100, 1_000], entries: [1, 10, 100] },
     ...{ connections: 2_000, rounds: 3, packets: 500 },
   },
+  pods: { rules: [10], rounds: 1, windowMs: 200, warmupMs: 50 },
 };
 
 /** @throws RunError: a figure could not be measured. */
@@ -35,5 +39,6 @@ export async function runDatapath(
   const figures: Figure[] = [];
   if (parts.includes("packets"))
     figures.push(...(await packetFigures(paths, counts.packets, signal)));
+  if (parts.includes("pods")) figures.push(...(await podFigures(paths, counts.pods, signal)));
   return figures;
 }
