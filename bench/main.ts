@@ -10,9 +10,8 @@ import { sweepPins } from "./agent-node.ts";
 import { sweepCgroups } from "./cgroup.ts";
 import {
   FULL as DATAPATH_FULL,
+  DATAPATH_PARTS,
   QUICK as DATAPATH_QUICK,
-  PARTS,
-  type Part,
   runDatapath,
 } from "./datapath/run.ts";
 import { EnvironmentError, RunError } from "./errors.ts";
@@ -101,14 +100,15 @@ async function policy(flags: PluginFlags, signal: AbortSignal): Promise<void> {
 }
 
 interface DatapathFlags extends PluginFlags {
-  only?: Part[];
+  only?: string[];
 }
 
 async function datapath(flags: DatapathFlags, signal: AbortSignal): Promise<void> {
   const paths = await openMachine();
-  run(["make", "-s", "bpf", "native", "gen", "plugins", "bench"], { cwd: paths.root });
+  run(["make", "-s", "bpf", "native", "gen"], { cwd: paths.root });
   const counts = flags.quick ? DATAPATH_QUICK : DATAPATH_FULL;
-  const figures = await runDatapath(paths, flags.only ?? PARTS, counts, signal);
+  const parts = flags.only ?? DATAPATH_PARTS;
+  const figures = await runDatapath(paths, { counts, parts }, signal);
   process.stdout.write(
     flags.json
       ? `${JSON.stringify(toFigureReport(figures), null, 2)}\n`
@@ -152,21 +152,16 @@ function parseCount(text: string): number {
   return value;
 }
 
-function parseNames(text: string): string[] {
+const parseNames = (text: string): string[] => namesOf(text, ROW_NAMES);
+const parseParts = (text: string): string[] => namesOf(text, DATAPATH_PARTS);
+
+function namesOf(text: string, all: readonly string[]): string[] {
   const names = text.split(",");
-  const unknown = names.find((name) => !ROW_NAMES.includes(name));
+  const unknown = names.find((name) => !all.includes(name));
   if (unknown !== undefined) {
-    throw new InvalidArgumentError(`no row "${unknown}" (${ROW_NAMES.join(", ")})`);
+    throw new InvalidArgumentError(`no "${unknown}" (${all.join(", ")})`);
   }
   return names;
-}
-
-function parseParts(text: string): Part[] {
-  return text.split(",").map((name) => {
-    const part = PARTS.find((known) => known === name);
-    if (part !== undefined) return part;
-    throw new InvalidArgumentError(`no part "${name}" (${PARTS.join(", ")})`);
-  });
 }
 
 function program(signal: AbortSignal): Command {
@@ -201,8 +196,8 @@ function program(signal: AbortSignal): Command {
     .action((flags: PluginFlags) => policy(flags, signal));
   command
     .command("datapath")
-    .description("what the kernel's part costs beside its goals")
-    .option("--only <parts>", `parts by name (${PARTS.join(", ")})`, parseParts)
+    .description("the datapath's figures beside their goals")
+    .option("--only <parts>", `parts by name (${DATAPATH_PARTS.join(", ")})`, parseParts)
     .option("--quick", "small counts: shows that it runs, the numbers say little")
     .option("--json", "print JSON instead of a table")
     .action((flags: DatapathFlags) => datapath(flags, signal));

@@ -109,6 +109,8 @@ class PodBed {
   }
 
   static async open(paths: BenchPaths, cleanup: AsyncDisposableStack): Promise<PodBed> {
+    const binaries = ["load", "server"].map((name) => `.build/bench/${name}`);
+    run(["make", "-s", "plugins", ...binaries], { cwd: paths.root });
     requireTool("nft");
     const restore = findTool("iptables-legacy-restore") ?? requireTool("iptables-restore");
     mkdirSync(join(paths.build, "run"), { recursive: true });

@@ -1,11 +1,8 @@
-/** The datapath benchmark: its parts, of which any can be run alone. */
+/** The datapath benchmark: its parts in turn, each of which can be run alone. */
 import type { Figure } from "../plugin/figure.ts";
 import type { BenchPaths } from "../proxies/proxy.ts";
 import { type PacketCounts, packetFigures } from "./packet-cost.ts";
 import { type PodRateCounts, podFigures } from "./pod-rates.ts";
-
-export const PARTS = ["packets", "pods"] as const;
-export type Part = (typeof PARTS)[number];
 
 export interface DatapathCounts {
   packets: PacketCounts;
@@ -29,16 +26,30 @@ export const QUICK: DatapathCounts = {
   pods: { rules: [10], rounds: 1, windowMs: 200, warmupMs: 50 },
 };
 
-/** @throws RunError: a figure could not be measured. */
+type Part = (
+  paths: BenchPaths,
+  counts: DatapathCounts,
+  signal: AbortSignal,
+) => Promise<Figure[]> | Figure[];
+
+const PARTS: Readonly<Record<string, Part>> = {
+  packets: (paths, { packets }, signal) => packetFigures(paths, packets, signal),
+  pods: (paths, { pods }, signal) => podFigures(paths, pods, signal),
+};
+
+export const DATAPATH_PARTS: readonly string[] = Object.keys(PARTS);
+
+/** In the order of the table. @throws RunError: a figure could not be measured. */
 export async function runDatapath(
   paths: BenchPaths,
-  parts: readonly Part[],
-  counts: DatapathCounts,
+  { counts, parts }: { counts: DatapathCounts; parts: readonly string[] },
   signal: AbortSignal,
 ): Promise<Figure[]> {
   const figures: Figure[] = [];
-  if (parts.includes("packets"))
-    figures.push(...(await packetFigures(paths, counts.packets, signal)));
-  if (parts.includes("pods")) figures.push(...(await podFigures(paths, counts.pods, signal)));
+  for (const [name, part] of Object.entries(PARTS)) {
+    if (!parts.includes(name)) continue;
+    figures.push(...(await part(paths, counts, signal)));
+    signal.throwIfAborted();
+  }
   return figures;
 }
