@@ -10,6 +10,9 @@ export default defineConfig({
           name: "unit",
           include: ["{bpf,runtime,plugins,examples,docs,host,bench,deploy,test}/**/*.test.ts"],
           exclude: ["**/*.root.test.ts"],
+          // Two cores run as many files at once; a test that compiles may have half of one.
+          testTimeout: 30_000,
+          hookTimeout: 30_000,
         },
       },
       {

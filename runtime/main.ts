@@ -9,6 +9,7 @@ import process from "node:process";
 import { destination, pino } from "pino";
 import { ENGINE_PATH, type EngineAddon, loadEngine } from "./engine/index.ts";
 import { prepareImage } from "./isolate/index.ts";
+import { MemoryBack } from "./proxy/memory-back.ts";
 import { HELP, OptionsError, type ProxyOptions, parseOptions } from "./proxy/options.ts";
 import { preparePlugin } from "./proxy/prepare-plugin.ts";
 import { connectionsMax, dropPrivileges } from "./proxy/privileges.ts";
@@ -18,6 +19,7 @@ import { readStateFile } from "./proxy/state-file.ts";
 import { warmUp } from "./proxy/warm-up.ts";
 import { Workers } from "./proxy/workers.ts";
 import { createMatcher } from "./regex/index.ts";
+import { exposedCollector } from "./worker/exposed-collector.ts";
 import type { WorkerConfig } from "./worker/messages.ts";
 
 const EXIT_USER_ERROR = 1;
@@ -96,6 +98,7 @@ async function run(options: ProxyOptions): Promise<void> {
       preparePlugin: (version) => preparePlugin({ prepareImage, warmUp }, version),
       createMatcher,
     }),
+    memoryBack: new MemoryBack(exposedCollector()),
     announceWorkers: (count) => announce(addon, options.bpffs, count),
     hello: describeSelf(),
     exit,

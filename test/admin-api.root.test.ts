@@ -68,6 +68,16 @@ async function ask(method: string, path: string, body?: unknown) {
   return { status: answer.statusCode, problems, text };
 }
 
+const TCP = "protocol=6";
+
+interface CtRow {
+  source: string;
+  destination: string;
+  sourcePort: number;
+  destinationPort: number;
+  protocol: number;
+}
+
 function curl(...args: string[]): Promise<string> {
   const all = [`--net=${rig.stage.nodeNetns}`, "curl", "-sS", "--cacert", certFile, ...args];
   return new Promise((resolve, reject) => {
@@ -79,6 +89,7 @@ describe("answers are what the document says", () => {
   const policies = { files: [{ file: "a.yaml", text: allowPolicy("web", "web", "friend") }] };
   const broken = { files: [{ file: "b.yaml", text: "kind: Nothing\n" }] };
   const l7 = { files: [{ file: "h", text: allowPolicy("h", "web", "friend", "{ path: / }") }] };
+  const asked = { source: "app=friend", destination: "test/web", ports: ["8080"] };
   // In this order: later ones find what earlier ones made.
   it.each<[string, string, unknown, number]>([
     ["POST", "/v1/endpoints", { name: "web", namespace: "test", labels: { app: "web" } }, 201],
@@ -91,6 +102,12 @@ describe("answers are what the document says", () => {
     ["POST", "/v1/policies?wait=true", l7, 200],
     ["POST", "/v1/policies", broken, 422],
     ["GET", "/v1/policies", undefined, 200],
+    ["POST", "/v1/policies/trace", { source: "host", destination: "test/web", ports: ["1"] }, 404],
+    ["POST", "/v1/policies/trace", { ...asked, ...broken }, 422],
+    ["POST", "/v1/policies/trace", asked, 200],
+    ["POST", "/v1/policies/diff", broken, 422],
+    ["POST", "/v1/policies/diff", l7, 200],
+    ["GET", "/v1/policies/of/test/web", undefined, 200],
     ["GET", "/v1/status", undefined, 200],
     ["GET", "/v1/identities", undefined, 200],
     ["GET", "/v1/identities/1", undefined, 200],
@@ -99,6 +116,13 @@ describe("answers are what the document says", () => {
     ["GET", "/v1/bpf/policy/test/web", undefined, 200],
     ["GET", "/v1/bpf/ct", undefined, 200],
     ["GET", "/v1/bpf/ipcache", undefined, 200],
+    ["GET", "/v1/bpf/ipcache/192.0.2.1", undefined, 200],
+    ["GET", "/v1/bpf/ipcache/nowhere", undefined, 400],
+    ["GET", `/v1/bpf/decision/test/web?identity=2&direction=egress&${TCP}&port=1`, undefined, 200],
+    ["GET", `/v1/bpf/decision/test/web?identity=2&direction=ingress&${TCP}&port=1`, undefined, 404],
+    ["GET", `/v1/bpf/connection?${TCP}&source=1.1.1.1:1&destination=1.1.1.2:2`, undefined, 404],
+    ["POST", "/v1/bpf/ct/collect", undefined, 200],
+    ["PUT", "/v1/endpoint-options/test/web", { policyAuditMode: true }, 200],
     ["GET", "/v1/flows?last=10", undefined, 200],
     ["DELETE", "/v1/policies/CiliumNetworkPolicy/test/web?wait=true", undefined, 200],
     ["DELETE", "/v1/policies/CiliumNetworkPolicy/test/web", undefined, 404],
@@ -114,6 +138,26 @@ describe("answers are what the document says", () => {
     const answer = await ask(method, path, body);
     expect([answer.status, answer.problems, answer.text]).toEqual([status, [], expect.any(String)]);
   });
+});
+
+it("one connection of the kernel's is found from either end", async () => {
+  const pod = { name: "silent", namespace: "test" };
+  const { ipv4 } = JSON.parse((await ask("POST", "/v1/endpoints", pod)).text) as { ipv4: string };
+  // Nobody listens; what counts is that a connection was opened.
+  await curl(`http://${ipv4}/`).catch(() => "");
+  const rows = JSON.parse((await ask("GET", "/v1/bpf/ct")).text) as CtRow[];
+  const row = rows.find((one) => one.destination === ipv4 && one.protocol === 6);
+  const ends = [
+    [row?.source, row?.sourcePort].join(":"),
+    [row?.destination, row?.destinationPort].join(":"),
+  ];
+  for (const [source, destination] of [ends, ends.toReversed()]) {
+    const query = `${TCP}&source=${source}&destination=${destination}`;
+    const answer = await ask("GET", `/v1/bpf/connection?${query}`);
+    expect([answer.status, answer.problems]).toEqual([200, []]);
+    expect(JSON.parse(answer.text)).toMatchObject({ destination: ipv4, destinationPort: 80 });
+  }
+  await ask("DELETE", "/v1/endpoints/test/silent");
 });
 
 describe("a plugin's life is what the document says", () => {

@@ -28,13 +28,13 @@ export interface PluginCounts {
 }
 
 export const FULL: PluginCounts = {
-  ...{ rounds: 15, hostileSamples: 15, coldSamples: 300, tenants: 5_000 },
+  ...{ rounds: 15, hostileSamples: 7, coldSamples: 300, tenants: 5_000 },
   ...{ activations: 30, swaps: 1_000, baseline: 100 },
 };
 
 /** Shows that everything runs; the numbers say little. */
 export const QUICK: PluginCounts = {
-  ...{ rounds: 3, hostileSamples: 2, coldSamples: 20, tenants: 100 },
+  ...{ rounds: 3, hostileSamples: 1, coldSamples: 20, tenants: 100 },
   ...{ activations: 4, swaps: 20, baseline: 10 },
 };
 
@@ -55,7 +55,8 @@ export async function runPlugin(
   note(contractOverhead(subject, counts.rounds, progress));
   note(fuelShare(subject, counts.rounds, progress));
   note(coldInstance(subject, counts.coldSamples));
-  note(await hostileStop(counts.hostileSamples, progress));
+  const { limits } = subject.image.manifest;
+  note(await hostileStop({ samples: counts.hostileSamples, limits }, progress));
   note(idleTenants(subject, counts.tenants, progress));
   note(largestPlugin(join(root, ".build", "plugins")));
   for (const figure of await interpreted(root, subject, counts.rounds, progress)) note(figure);

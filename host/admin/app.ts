@@ -12,6 +12,7 @@ import { auditTrail } from "./audit-trail.ts";
 import { addCaseRoutes } from "./case-routes.ts";
 import { addDocumentRoutes } from "./document-routes.ts";
 import { addEndpointRoutes } from "./endpoint-routes.ts";
+import { addExplainRoutes } from "./explain-routes.ts";
 import { addFlowRoutes } from "./flow-routes.ts";
 import { addKeyRoutes } from "./key-routes.ts";
 import { addNodeRoutes } from "./node-routes.ts";
@@ -83,6 +84,7 @@ function addRoutes(app: Hono<Admin>, registry: RouteRegistry, parts: AdminParts)
   addNodeRoutes(app, registry, backend);
   addEndpointRoutes(app, registry, backend);
   addPolicyRoutes(app, registry, backend);
+  addExplainRoutes(app, registry, backend);
   addFlowRoutes(app, registry, backend);
   addPluginRoutes(app, registry, plugins);
   addRolloutRoutes(app, registry, plugins);

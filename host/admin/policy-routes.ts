@@ -98,7 +98,7 @@ export function addPolicyRoutes(
   );
 }
 
-function problemText({ errors }: ApplyResult): string {
+export function problemText({ errors }: Pick<ApplyResult, "errors">): string {
   const count = errors.length === 1 ? "1 error" : `${errors.length} errors`;
   return `Cannot accept the policies: ${count}`;
 }

@@ -4,6 +4,7 @@ import type { CtStatus } from "../agent/ct-collector.ts";
 import type { CtRow, Feature, PolicyMapEntry, PolicyQuestion, Tuple } from "../datapath/types.ts";
 import type { Endpoint, EndpointSpec } from "../endpoint/types.ts";
 import type { IdentityKind } from "../identity/ranges.ts";
+import type { ExplainBackend } from "./explain-types.ts";
 
 export interface PolicyFile {
   /** Shown in errors; a path or `-`. */
@@ -106,6 +107,7 @@ export interface AdminBackend {
     apply(files: PolicyFile[], wait: boolean): Promise<ApplyResult>;
     delete(kind: string, namespace: string, name: string, wait: boolean): Promise<AppliedPolicy>;
   };
+  explain: ExplainBackend;
   identities(): IdentityView[];
   /** GetFlowsResponse protojson, one a line. `query` is `last`, `follow`, `since`, `until`. */
   flows(query: FlowQuery, signal: AbortSignal): AsyncIterable<string>;

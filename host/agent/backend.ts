@@ -34,6 +34,7 @@ import type { ApiCertificate } from "./api-certificate.ts";
 import type { Cluster } from "./cluster.ts";
 import type { CtCollector } from "./ct-collector.ts";
 import type { EventPump } from "./event-pump.ts";
+import { createExplainBackend } from "./policy-explain.ts";
 import type { PolicyFolder } from "./policy-folder.ts";
 import { sharedAsk } from "./shared-ask.ts";
 
@@ -83,6 +84,7 @@ export function createBackend(deps: BackendDeps): AdminBackend {
         return policies.delete(kind, namespace, name, wait);
       },
     },
+    explain: createExplainBackend(deps),
     identities: () => identityViews(deps),
     flows: (query, signal) => flows(deps, query, signal),
     kernel: {

@@ -1,6 +1,7 @@
 /** Exit codes of the command line, and the errors that carry them. */
 
-export const EXIT = { ok: 0, user: 1, environment: 2, unreachable: 3 } as const;
+/** `differs`: what was asked about is denied or different, with `--exit-code` only. */
+export const EXIT = { ok: 0, user: 1, environment: 2, unreachable: 3, differs: 4 } as const;
 
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 

@@ -4,6 +4,7 @@
  * succeeds does it become the wanted state. Everything that enforces runs one after the other.
  */
 import type { Logger } from "pino";
+import type { PolicyChange, PolicyKey } from "../admin/explain-types.ts";
 import { ProblemError } from "../admin/problem.ts";
 import type { AppliedPolicy, ApplyResult, PolicyFile, PolicyView } from "../admin/types.ts";
 import {
@@ -19,7 +20,10 @@ import {
   type PolicySources,
   parsePolicyFile,
   policyConditions,
+  type StoredPolicy,
 } from "../policy/index.ts";
+import type { Rule } from "../policy/rule.ts";
+import type { EnforcementMode } from "../policy/subject-policy.ts";
 import type { L7Rules } from "../policy/types.ts";
 import type { Store } from "../store/store.ts";
 import type { Enforcer } from "./enforcer.ts";
@@ -39,6 +43,18 @@ export interface PolicyServiceDeps extends PolicyPlanningDeps {
   /** What policies refer to; `sourcesChanged` when it changes. */
   sources: PolicySources;
   cluster: string;
+}
+
+/** A change that is looked at before it is made. */
+export interface PolicyPreview {
+  before: readonly Rule[];
+  /** Without the files that have an error. */
+  after: readonly Rule[];
+  mode: EnforcementMode;
+  /** Name of the local cluster. */
+  cluster: string;
+  errors: PolicyProblem[];
+  warnings: PolicyProblem[];
 }
 
 interface PolicyRow {
@@ -123,6 +139,24 @@ export class PolicyService {
     ];
   }
 
+  /**
+   * The rules of now, and those there would be with a change, whose files are read as `apply` reads
+   * them. Nothing of it is kept. Throws ProblemError 404 for a policy to delete that is not there.
+   */
+  preview({ files, deletes }: PolicyChange): PolicyPreview {
+    const { documents, errors, warnings } = this.#read(files, true);
+    const candidate = this.#repository.clone();
+    for (const key of deletes) candidate.delete(this.#find(key).document);
+    if (documents.length > 0) candidate.upsertAll(documents);
+    return {
+      before: [...this.#repository.rules()],
+      after: [...candidate.rules()],
+      mode: this.#deps.enforcement ?? "default",
+      cluster: this.#deps.cluster,
+      ...{ errors, warnings },
+    };
+  }
+
   /** Everything that can be said of the files without changing anything. */
   validate(files: PolicyFile[], forApply: boolean): ApplyResult {
     const { documents, errors, warnings } = this.#read(files, forApply);
@@ -158,12 +192,7 @@ export class PolicyService {
     name: string,
     wait: boolean,
   ): Promise<AppliedPolicy> {
-    const stored = this.#repository.list().find(({ document }) => {
-      return document.kind === kind && document.namespace === namespace && document.name === name;
-    });
-    if (stored === undefined) {
-      throw new ProblemError(404, `Cannot find ${kind} ${namespace}/${name}`);
-    }
+    const stored = this.#find({ kind, namespace, name });
     const change = (candidate: PolicyRepository): void => {
       candidate.delete(stored.document);
     };
@@ -196,6 +225,16 @@ export class PolicyService {
       this.#retryLater();
       throw error;
     }
+  }
+
+  #find({ kind, namespace, name }: PolicyKey): StoredPolicy {
+    const stored = this.#repository.list().find(({ document }) => {
+      return document.kind === kind && document.namespace === namespace && document.name === name;
+    });
+    if (stored === undefined) {
+      throw new ProblemError(404, `Cannot find ${kind} ${namespace}/${name}`);
+    }
+    return stored;
   }
 
   #read(files: PolicyFile[], forApply: boolean): ReadPolicies {

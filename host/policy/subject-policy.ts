@@ -143,7 +143,8 @@ function isInit(identity: Identity): boolean {
   );
 }
 
-function toEntries(set: EntrySet, identity: number, direction: Direction): ResolvedEntry[] {
+/** Its entries as rows of the policy map of `identity`. */
+export function toEntries(set: EntrySet, identity: number, direction: Direction): ResolvedEntry[] {
   const entries: ResolvedEntry[] = [];
   for (const [key, { precedence, verdict, l7, origins }] of set) {
     const { protocol, port, prefix: portPrefix } = portKeyParts(key);

@@ -23,7 +23,7 @@ const MANIFEST = {
   capabilities: [],
   rules: { fields: {} },
   records: { request: { fields: [] }, response: { fields: [] } },
-  limits: { memoryPagesMax: 16, fuelBase: 100_000, fuelPerByte: 100 },
+  limits: { memoryPagesMax: 16, fuelBase: 4_000_000, fuelPerByte: 100 },
 };
 
 beforeAll(() => mkdirSync(FOLDER, { recursive: true }));

@@ -1,11 +1,12 @@
 /**
  * Portable TypeScript to a core WebAssembly module, with AssemblyScript's compiler. Owns what the
  * sandbox needs that the portable source does not say: the files that stand in for the native
- * memory and host, the entry module, and the collector's counter. component.ts takes it from here.
+ * memory and host, the entry module, and the collector. component.ts takes it from here.
  */
 import { existsSync, readFileSync } from "node:fs";
 import { join, posix, relative } from "node:path";
 import asc from "assemblyscript/asc";
+import { changeCollector } from "./collector.ts";
 
 /** The plugin's source is not in the portable subset, or not there. */
 export class BuildError extends Error {
@@ -30,17 +31,14 @@ const REPLACED: Record<string, string> = {
 
 const ENTRY = "runtime/build/assembly/entry.ts";
 
-/** The collector knows the bytes it manages, but tells nobody. */
-const COLLECTOR = "rt/tcms";
-const COLLECTOR_COUNTER = "\nexport function managedBytes(): usize { return total; }\n";
-
 /** Files outside the tree, to the compiler: it knows relative paths only. */
 const OUTSIDE = "outside";
 /** What authors call the SDK, wherever their project is. */
 const SDK_SPECIFIER = /(\bfrom )"imker\/sdk\//g;
 const SDK = "runtime/sdk";
 
-const OPTIMISED = ["-O3", "--converge"];
+/** A third smaller than without `shrinkLevel`, and as fast; `converge` changes neither. */
+const OPTIMISED = ["-O3", "--shrinkLevel=1"];
 const QUICK = ["-O0"];
 const OPTIONS = [
   "--outFile=plugin.wasm",
@@ -58,7 +56,10 @@ const OPTIONS = [
  * @throws BuildError with the compiler's messages.
  */
 export async function compilePlugin(input: CompileInput): Promise<Uint8Array> {
-  exposeManagedBytes();
+  const unlike = changeCollector(asc.libraryFiles);
+  if (unlike !== undefined) {
+    throw new BuildError(`Cannot change the collector: ${unlike} is not as expected`);
+  }
   const outputs = new Map<string, Uint8Array | string>();
   const messages: string[] = [];
   const collect = { write: (chunk: string | Uint8Array) => void messages.push(String(chunk)) };
@@ -123,13 +124,4 @@ function problems(input: CompileInput, report: string): string {
     else found.push(`${(place[1] ?? "").replace(folder, "")}:${place[2]}:${place[3]}: ${message}`);
   }
   return found.length > 0 ? found.join("\n") : report.trim();
-}
-
-function exposeManagedBytes(): void {
-  const files: Record<string, string> = asc.libraryFiles;
-  const source = files[COLLECTOR];
-  if (source?.includes("let total: usize") !== true) {
-    throw new BuildError(`Cannot extend the collector: ${COLLECTOR} is not as expected`);
-  }
-  if (!source.includes(COLLECTOR_COUNTER)) files[COLLECTOR] = source + COLLECTOR_COUNTER;
 }

@@ -70,7 +70,7 @@ function nameExports(core: Uint8Array, quick: boolean): Uint8Array {
   }
   module.removeExport(START);
   binaryen.setOptimizeLevel(quick ? 1 : 3);
-  binaryen.setShrinkLevel(0);
+  binaryen.setShrinkLevel(quick ? 0 : 1);
   module.optimize();
   const named = module.emitBinary();
   module.dispose();

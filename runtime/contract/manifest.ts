@@ -4,6 +4,8 @@
  */
 import { z } from "zod";
 
+/** What a call may come to beside the plugin's own code: collecting, memory that grows. */
+export const FUEL_BASE_MIN = 2_000_000;
 /** A field of a record or a rule: shown to people and, of a rule, written by them. */
 const fieldName = z
   .string()
@@ -82,9 +84,14 @@ export const manifestSchema = z
         /** Linear memory of one instance, in 64 KiB pages. */
         memoryPagesMax: z.number().int().min(1).max(1024),
         /**
-         * Fuel of one call: base + perByte × bytes given. One unit is about one wasm instruction.
+         * Fuel of one call: base + perByte × bytes given (runtime/isolate/cost.ts has the prices).
+         * The base also pays for the collector's work after the call and for memory that grows.
          */
-        fuelBase: z.number().int().min(1000).max(1_000_000_000),
+        fuelBase: z
+          .number()
+          .int()
+          .min(FUEL_BASE_MIN, `at least ${FUEL_BASE_MIN}, or no call could pay its collector`)
+          .max(1_000_000_000),
         fuelPerByte: z.number().int().min(0).max(100_000),
       })
       .strict(),

@@ -17,6 +17,9 @@ export const GLOBALS_MAX = 1_000;
 export const TABLES_MAX = 16;
 /** Elements of one table: its maximum is cut to this. */
 export const TABLE_ELEMENTS_MAX = 16_384;
+/** Entries of all element segments: each is written when an instance starts, which nobody pays. */
+export const ELEMENTS_MAX = 32_768;
+/** Data segments; the snapshot of an interpreter has as many. Their bytes are the file. */
 export const DATA_SEGMENTS_MAX = 10_000;
 
 export interface CoreType {
@@ -246,6 +249,7 @@ function readGlobals(module: CoreModule, reader: ByteReader): void {
 }
 
 function readElements(module: CoreModule, reader: ByteReader): void {
+  let elements = 0;
   reader.vector(() => {
     const flags = reader.u32();
     if (flags > 7) throw reader.malformed("element segment flags");
@@ -254,8 +258,12 @@ function readElements(module: CoreModule, reader: ByteReader): void {
     if (active) readConstantExpression(reader, []);
     // Flags 0 and 4 leave out the kind or type: functions.
     if (flags & 3) reader.u8();
-    if (flags & 4) reader.vector(() => readConstantExpression(reader, module.referencedFunctions));
-    else reader.vector(() => module.referencedFunctions.push(reader.u32()));
+    const entries = reader.vector(() => {
+      if (flags & 4) readConstantExpression(reader, module.referencedFunctions);
+      else module.referencedFunctions.push(reader.u32());
+    });
+    elements += entries.length;
+    limit(reader.where, elements, "elements", ELEMENTS_MAX);
   });
   reader.expectEnd();
 }

@@ -107,5 +107,5 @@ export const FIXTURE_MANIFEST: Manifest = {
   capabilities: ["emit", "log", "match"],
   rules: { fields: {} },
   records: { request: { fields: ["method", "path", "size"] }, response: { fields: ["status"] } },
-  limits: { memoryPagesMax: 16, fuelBase: 1_000_000, fuelPerByte: 100 },
+  limits: { memoryPagesMax: 16, fuelBase: 2_000_000, fuelPerByte: 100 },
 };

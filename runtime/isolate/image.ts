@@ -6,9 +6,11 @@ import type { Manifest } from "../contract/manifest.ts";
 import { openComponent } from "./component.ts";
 import type { CoreModule } from "./core-module.ts";
 import { PluginImageError } from "./errors.ts";
-import type { MeterExports } from "./meter.ts";
-import { METERED_EXPORT, meterModule } from "./meter.ts";
+import { meterModule } from "./meter.ts";
+import type { MeterExports } from "./meter-wrappers.ts";
+import { METERED_EXPORT } from "./meter-wrappers.ts";
 import type { PluginImage } from "./types.ts";
+import { HOST_INTERFACE } from "./world.ts";
 
 /** Export name of a function's post-return in the metered module. */
 export function postReturnName(name: string): string {
@@ -71,9 +73,40 @@ export function meterComponent(component: Uint8Array, manifest: Manifest): Meter
 }
 
 function compileModule(bytes: Uint8Array<ArrayBuffer>): WebAssembly.Module {
+  let module: WebAssembly.Module;
   try {
-    return new WebAssembly.Module(bytes);
+    module = new WebAssembly.Module(bytes);
   } catch (cause) {
     throw new PluginImageError("unsupported", "metered core module", String(cause), { cause });
+  }
+  compileFunctions(module);
+  return module;
+}
+
+/**
+ * Has the engine compile every function now, for all threads: left to their first calls, compiling
+ * would fall to whoever's bytes come first, and a plugin of many large functions could take far
+ * longer for a call than its fuel says. An instance that cannot start says so when one is wanted.
+ */
+function compileFunctions(module: WebAssembly.Module): void {
+  const nothing = (): number => 0;
+  const host = Object.fromEntries(
+    WebAssembly.Module.imports(module).map(({ name }) => [name, nothing]),
+  );
+  let touch: unknown;
+  try {
+    const instance = new WebAssembly.Instance(module, { [HOST_INTERFACE]: host });
+    touch = instance.exports[METERED_EXPORT.touch];
+  } catch {
+    return;
+  }
+  if (typeof touch !== "function") return;
+  for (let at = 0, compiled = false; !compiled; at += 1) {
+    try {
+      compiled = touch(at) === 1;
+    } catch (error) {
+      // Without fuel it traps, once it is compiled.
+      if (!(error instanceof WebAssembly.RuntimeError)) throw error;
+    }
   }
 }

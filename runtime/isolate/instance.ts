@@ -15,7 +15,7 @@ import {
   liftOperations,
 } from "./lift.ts";
 import { decodeText, Lowerer, liftBytes, liftString } from "./lower.ts";
-import { METERED_EXPORT } from "./meter.ts";
+import { METERED_EXPORT } from "./meter-wrappers.ts";
 import type {
   FaultKind,
   HostImports,
@@ -37,6 +37,12 @@ export const LOGS_PER_CALL_MAX = 64;
 export const LOG_BYTES_MAX = 1_024;
 /** Bytes `compile` may return. */
 export const COMPILED_BYTES_MAX = 4_194_304;
+/**
+ * A byte of rules is looked at more often than one of traffic: as many bytes' fuel is given for it.
+ * `compile` compares rules with each other, and no connection waits for it.
+ */
+const COMPILE_BYTE_WEIGHT = 64;
+const LOAD_BYTE_WEIGHT = 16;
 /** Bytes one `match` may look at. */
 export const MATCH_BYTES_MAX = 65_536;
 
@@ -206,7 +212,7 @@ class Instance implements PluginInstance {
   }
 
   compile(rules: readonly PluginRule[]): Uint8Array {
-    return this.#control<Uint8Array>(rulesBytes(rules), () => {
+    return this.#control<Uint8Array>(rulesBytes(rules) * COMPILE_BYTE_WEIGHT, () => {
       const list = this.#lowerer.rules(rules);
       const result = this.#core.compile(list, rules.length) >>> 0;
       this.#memory.refresh();
@@ -225,7 +231,7 @@ class Instance implements PluginInstance {
   }
 
   load(compiled: Uint8Array): number {
-    return this.#control<number>(compiled.length, () => {
+    return this.#control<number>(compiled.length * LOAD_BYTE_WEIGHT, () => {
       const list = this.#lowerer.bytes(compiled);
       const result = this.#core.load(list, compiled.length) >>> 0;
       this.#memory.refresh();
@@ -280,7 +286,7 @@ class Instance implements PluginInstance {
     this.#enter();
     let outcome: T | PluginRuleError | PluginLoadError;
     try {
-      this.#core.begin(bytes);
+      this.#core.begin(Math.min(bytes, 0x7fff_ffff));
       outcome = run();
       this.#memory.refresh();
     } catch (error) {

@@ -1,33 +1,25 @@
 /**
- * Fuel accounting inside one function body. A basic block is charged where it begins, one unit an
- * instruction; function entries and loop heads also check and trap; bulk instructions charge and
- * check by their operand. Fuel lives in a global; a function whose blocks outnumber its calls keeps
- * it in a local and writes it back around calls and at its exits, because a register subtraction
- * costs a fraction of a global's load and store. WebAssembly branches name blocks, not offsets, so
- * inserted code moves nothing else.
+ * Fuel accounting inside one function body. What runs is charged before it runs, by cost.ts, in few
+ * places: a block that surely runs after another is paid with it, and so is one that costs next to
+ * nothing; calls of functions that are as cheap are paid by the caller (paid-calls.ts). Function
+ * entries, loop heads and what is dear also check and trap; bulk instructions charge and check by
+ * their operand. Fuel lives in a global; a function whose blocks outnumber its calls keeps it in a
+ * local and writes it back around calls and at its exits, because a register subtraction costs a
+ * fraction of a global's load and store. WebAssembly branches name blocks, not offsets, so inserted
+ * code moves nothing else.
  */
 import type { ByteWriter } from "./binary.ts";
+import { BULK_SHIFT, ELEMENT_MASK, ELEMENT_SHIFT, PAGE_MASK, PAGE_SHIFT } from "./cost.ts";
 import { OP } from "./opcodes.ts";
 import type { FunctionScan, MeterEvent } from "./scan-function.ts";
 
 /** Why the meter stopped an instance, as its flag global tells. */
 export const METER_FLAG = { none: 0, fuel: 1, memory: 2, stack: 3 } as const;
 
-/** Bytes a unit of memory.copy, fill and init moves, as a shift. */
-const BULK_SHIFT = 2;
-/** Units of an element that a table instruction moves, as a shift: a call into the engine each. */
-const ELEMENT_SHIFT = 6;
-/** A count above this fails whatever the table is (TABLE_ELEMENTS_MAX): not charged in full. */
-const ELEMENT_MASK = 0x7fff;
-/** Units of a page of memory.grow, as a shift: the kernel clears it at its first use, 16 faults. */
-const PAGE_SHIFT = 15;
-/** A delta above this fails whatever the limit (1,024 pages), so it is not charged in full. */
-const PAGE_MASK = 2047;
-/**
- * A function without calls and loops, this cheap, is not checked at its entry: its caller is. What
- * runs between two checks is then bounded by the code on the call chain times this.
- */
-const UNCHECKED_COST_MAX = 64;
+/** A block this cheap is paid with the one before it even if it may be left out. */
+const FOLDED_COST_MAX = 32;
+/** A block dearer than this is checked wherever it stands: what runs unchecked stays short. */
+const UNCHECKED_COST_MAX = 4_096;
 
 /** Indices the inserted code refers to. */
 export interface MeterIndices {
@@ -36,6 +28,8 @@ export interface MeterIndices {
   importCount: number;
   /** Function that charges for import `index` and calls it. */
   importWrapper(index: number): number;
+  /** What its caller pays for a call of function `index`; undefined: it pays for itself. */
+  paidByCaller(index: number): number | undefined;
 }
 
 /** Writes the inserted code; knows whether fuel is the global or a local copy. */
@@ -74,12 +68,13 @@ class Emitter {
     if (check) this.#trapIfNegative();
   }
 
-  /** With a count on the stack: charges `count >> shift`, leaves the count. */
-  chargeCount(shift: number): void {
+  /** With a count of bytes on the stack: charges for them, leaves the count. */
+  chargeBytes(): void {
     const { out } = this;
     out.u8(OP.localSet).u32(this.#scratch);
     this.#fuel();
-    out.u8(OP.localGet).u32(this.#scratch).u8(OP.i32Const).s32(shift).u8(OP.i32ShrU, OP.i32Sub);
+    out.u8(OP.localGet).u32(this.#scratch).u8(OP.i32Const).s32(BULK_SHIFT);
+    out.u8(OP.i32ShrU, OP.i32Sub);
     this.#chargedAgainst();
   }
 
@@ -88,8 +83,8 @@ class Emitter {
     const { out } = this;
     out.u8(OP.localSet).u32(this.#scratch);
     this.#fuel();
-    out.u8(OP.localGet).u32(this.#scratch).u8(OP.i32Const).s32(mask).u8(0x71);
-    out.u8(OP.i32Const).s32(shift).u8(0x74, OP.i32Sub);
+    out.u8(OP.localGet).u32(this.#scratch).u8(OP.i32Const).s32(mask).u8(OP.i32And);
+    out.u8(OP.i32Const).s32(shift).u8(OP.i32Shl, OP.i32Sub);
     this.#chargedAgainst();
   }
 
@@ -150,11 +145,8 @@ export function meterFunction(
   scan: FunctionScan,
   indices: MeterIndices,
 ): void {
-  const entry = scan.events[0];
-  if (entry && !scan.callsOthers && !scan.hasLoop && scan.cost <= UNCHECKED_COST_MAX) {
-    entry.check = false;
-  }
-  const cached = worthCaching(scan);
+  settleCharges(scan, indices);
+  const cached = worthCaching(scan, indices);
   out.sized((writer) => {
     writer.u32(scan.localGroups.length + 1);
     for (const { count, type } of scan.localGroups) writer.u32(count).u8(type);
@@ -168,6 +160,25 @@ export function meterFunction(
     }
     writer.raw(source, copied, scan.end);
   });
+}
+
+/** Decides with which block everything is paid. */
+function settleCharges({ events }: FunctionScan, indices: MeterIndices): void {
+  for (const { kind, callee, block } of events) {
+    if (kind === "call" && block) block.cost += indices.paidByCaller(callee) ?? 0;
+  }
+  // From behind: a block's own followers are paid with it before it is looked at.
+  for (let index = events.length - 1; index >= 0; index -= 1) {
+    const event = events[index];
+    if (event?.kind !== "charge") continue;
+    const { block, cost, follows } = event;
+    if (block !== undefined && (follows || cost <= FOLDED_COST_MAX)) {
+      block.cost += cost;
+      event.cost = 0;
+    } else if (cost > UNCHECKED_COST_MAX) {
+      event.check = true;
+    }
+  }
 }
 
 /** Emits `event`'s code; returns the offset from which the body's own bytes go on. */
@@ -185,7 +196,7 @@ function emitEvent(
       emitter.store();
       return event.at;
     case "bulk":
-      emitter.chargeCount(BULK_SHIFT);
+      emitter.chargeBytes();
       return event.at;
     case "table":
       emitter.chargeEach(ELEMENT_MASK, ELEMENT_SHIFT);
@@ -197,6 +208,7 @@ function emitEvent(
       emitter.noteRefusal();
       return event.at;
     case "call":
+      if (indices.paidByCaller(event.callee) !== undefined) return event.at;
       emitter.store();
       if (event.callee >= 0 && event.callee < indices.importCount) {
         emitter.out.u8(OP.call).u32(indices.importWrapper(event.callee));
@@ -209,12 +221,12 @@ function emitEvent(
 }
 
 /** Whether block charges cost more than the write-backs a local copy needs (weights by loop). */
-function worthCaching(scan: FunctionScan): boolean {
+function worthCaching(scan: FunctionScan, indices: MeterIndices): boolean {
   let blocks = 0;
   let transfers = 2;
-  for (const event of scan.events) {
-    if (event.kind === "charge") blocks += event.weight;
-    else if (event.kind === "call") transfers += 2 * event.weight;
+  for (const { kind, weight, cost, check, callee } of scan.events) {
+    if (kind === "charge" && (cost > 0 || check)) blocks += weight;
+    else if (kind === "call" && indices.paidByCaller(callee) === undefined) transfers += 2 * weight;
   }
   return blocks * 2 > transfers;
 }

@@ -8,8 +8,8 @@ import type { CoreModule } from "./core-module.ts";
 import { readCoreModule } from "./core-module.ts";
 import { PluginImageError } from "./errors.ts";
 import { assemble, ON_DATA, program, REALLOC } from "./generated-module.ts";
-import type { MeterLimits } from "./meter.ts";
 import { meterModule } from "./meter.ts";
+import type { MeterLimits } from "./meter-wrappers.ts";
 
 const LIMITS: MeterLimits = { memoryPagesMax: 4, fuelBase: 50_000_000, fuelPerByte: 0 };
 
@@ -113,10 +113,10 @@ describe("fuel", () => {
       return exports["fuel-used"]() - before;
     });
     const [one = 0, two = 0, thousand = 0, twoThousand = 0] = used;
-    // Nine instructions a round (the add, its set, the tee and the branch among them), and one.
-    expect(two - one).toBe(10);
-    expect(thousand - one).toBe(10_000);
-    expect(twoThousand - thousand).toBe(10_000);
+    // Nine instructions a round (the add, its set, the tee and the branch among them), and four.
+    expect(two - one).toBe(13);
+    expect(thousand - one).toBe(13_000);
+    expect(twoThousand - thousand).toBe(13_000);
   });
 
   test.each([
@@ -135,12 +135,12 @@ describe("fuel", () => {
   });
 
   test("of a call is what the manifest gives, and no more", async () => {
-    const exports = instantiate(metered(await text(LOOP), { fuelBase: 10_100 }));
+    const exports = instantiate(metered(await text(LOOP), { fuelBase: 13_100 }));
     expect(exports.run(1_000, 0)).toBe(500_500);
     expect(exports.run(1_000, 0)).toBe(500_500);
     expect(() => exports.run(1_020, 0)).toThrow(WebAssembly.RuntimeError);
     expect(exports.flag()).toBe(1);
-    expect(exports["fuel-used"]()).toBeGreaterThan(30_000);
+    expect(exports["fuel-used"]()).toBeGreaterThan(39_000);
   });
 
   test("is the same on Node and Deno, traps included", { timeout: 60_000 }, () => {

@@ -1,22 +1,18 @@
 /**
- * Reads one function body and finds what the meter must know: where basic blocks begin and what
- * they cost, where calls, exits and bulk instructions stand, whom the function calls, and how much
- * stack a frame of it takes. Inserts nothing: meter-function.ts does.
+ * Reads one function body and finds what the meter must know: where basic blocks begin, what they
+ * cost and which block surely ran before each, where calls, exits and bulk instructions stand, whom
+ * the function calls, and how much stack a frame of it takes. meter-function.ts inserts it.
  */
 import { ByteReader } from "./binary.ts";
 import type { CoreModule } from "./core-module.ts";
 import { functionType, LOCALS_MAX } from "./core-module.ts";
+import { CALL_COST, instructionCost, LOCALS_SHIFT, LOOP_COST } from "./cost.ts";
 import { PluginImageError } from "./errors.ts";
-import { extraCost } from "./instruction-cost.ts";
 import type { Instruction } from "./opcodes.ts";
 import { FC, OP, readInstruction, readValueType, stackEffect } from "./opcodes.ts";
 
 /** Blocks nested in one function; an interpreter's switch nests a few hundred. */
 export const NESTING_MAX = 4096;
-/** Units of a call beside its own instructions. */
-const CALL_COST = 4;
-/** Units of a turn of a loop beside its instructions: its check costs as much as one of them. */
-const LOOP_COST = 1;
 /** Bytes of a frame beside its values, and bytes a value takes at most. */
 const FRAME_BYTES = 96;
 const VALUE_BYTES = 8;
@@ -33,6 +29,13 @@ export interface MeterEvent {
   cost: number;
   /** Of charge: also trap when exhausted. */
   check: boolean;
+  /**
+   * Of charge: the one before it, in the same turn of the same loop, that could pay for it too.
+   * Of call: the one it is paid with.
+   */
+  block: MeterEvent | undefined;
+  /** Of charge: whenever `block` runs this one runs after it, unless something traps. */
+  follows: boolean;
   /** Of call: the function, or -1 with the type of an indirect call. */
   callee: number;
   calleeType: number;
@@ -47,9 +50,13 @@ interface Frame {
   height: number;
   endHeight: number;
   targeted: boolean;
+  /** Number of the outermost frame that a branch in it leads to. */
+  reach: number;
   dead: boolean;
   sawElse: boolean;
   thenAlive: boolean;
+  /** What is charged where it begins. */
+  before: MeterEvent | undefined;
 }
 
 /** What scanning a function found. */
@@ -62,11 +69,13 @@ export interface FunctionScan {
   paramCount: number;
   localGroups: { count: number; type: number }[];
   localCount: number;
-  callsOthers: boolean;
   hasLoop: boolean;
+  /** Of all blocks together. */
   cost: number;
   /** Most bytes its frame takes in compiled code. */
   frameBytes: number;
+  /** Locals that the compiler must bring together for all branches: they cost it time. */
+  merges: number;
 }
 
 /** Finds basic blocks and the places that need code. */
@@ -77,8 +86,8 @@ class Scanner {
   readonly #events: MeterEvent[] = [];
   #block: MeterEvent | undefined;
   #loopDepth = 0;
-  #callsOthers = false;
   #hasLoop = false;
+  #targets = 0;
   #height = 0;
   #heightMax = 0;
 
@@ -98,7 +107,7 @@ class Scanner {
     const code = reader.offset;
     this.#push(OP.block, BLOCK_EMPTY);
     this.#begin(true);
-    if (this.#block) this.#block.cost += localCount >> 3;
+    if (this.#block) this.#block.cost += localCount >> LOCALS_SHIFT;
     const instruction: Instruction = { op: 0, index: 0, targets: [] };
     while (this.#frames.length > 0) {
       const at = reader.offset;
@@ -114,23 +123,29 @@ class Scanner {
       paramCount,
       localGroups,
       localCount,
-      callsOthers: this.#callsOthers,
       hasLoop: this.#hasLoop,
       cost,
+      merges: this.#targets * (paramCount + localCount),
       frameBytes: FRAME_BYTES + VALUE_BYTES * (2 * paramCount + localCount + this.#heightMax),
     };
   }
 
   #add(kind: EventKind, at: number): MeterEvent {
     const weight = 8 ** Math.min(this.#loopDepth, 6);
-    const event = { kind, at, cost: 0, check: false, callee: 0, calleeType: 0, next: at, weight };
+    const event: MeterEvent = {
+      ...{ kind, at, cost: 0, check: false, block: undefined, follows: false },
+      ...{ callee: 0, calleeType: 0, next: at, weight },
+    };
     this.#events.push(event);
     return event;
   }
 
-  #begin(check: boolean): void {
+  /** A block begins here; what `before` is, MeterEvent.block says. */
+  #begin(check: boolean, before?: MeterEvent, follows = false): void {
     this.#block = this.#add("charge", this.#reader.offset);
     this.#block.check = check;
+    this.#block.block = before;
+    this.#block.follows = follows;
   }
 
   #push(op: number, blockType: number): void {
@@ -147,10 +162,8 @@ class Scanner {
       op,
       height,
       endHeight,
-      targeted: false,
-      dead,
-      sawElse: false,
-      thenAlive: false,
+      ...{ targeted: false, reach: this.#frames.length, dead, sawElse: false, thenAlive: false },
+      before: this.#block,
     });
     if (op === OP.loop) this.#loopDepth += 1;
   }
@@ -171,12 +184,16 @@ class Scanner {
       if (this.#block === undefined || op === OP.block) return;
       this.#block.cost += op === OP.if ? 1 : 0;
       this.#hasLoop ||= op === OP.loop;
-      this.#begin(op === OP.loop);
-      if (op === OP.loop) this.#block.cost += LOOP_COST;
+      if (op === OP.if) {
+        this.#begin(false, this.#block);
+      } else {
+        this.#begin(true);
+        this.#block.cost += LOOP_COST;
+      }
       return;
     }
     if (this.#block === undefined) return;
-    this.#block.cost += 1 + extraCost(op, instruction.index);
+    this.#block.cost += instructionCost(op, instruction.index);
     if (op >= OP.br && op <= OP.return) this.#branch(instruction, at);
     else if (op === OP.unreachable) this.#block = undefined;
     else if (op === OP.call || op === OP.callIndirect) this.#call(instruction, at);
@@ -199,7 +216,7 @@ class Scanner {
     frame.sawElse = true;
     frame.thenAlive = this.#block !== undefined;
     this.#block = undefined;
-    if (!frame.dead) this.#begin(false);
+    if (!frame.dead) this.#begin(false, frame.before);
   }
 
   #end(at: number): void {
@@ -211,31 +228,43 @@ class Scanner {
       if (this.#block !== undefined) this.#add("exit", at);
       return;
     }
+    const outer = this.#frames.at(-1);
+    if (outer && frame.reach < outer.reach) outer.reach = frame.reach;
     if (frame.dead) return;
-    const joined =
+    const alive =
+      this.#block !== undefined ||
       (frame.targeted && frame.op !== OP.loop) ||
       (frame.op === OP.if && (!frame.sawElse || frame.thenAlive));
-    if (joined || (frame.op === OP.if && this.#block !== undefined)) {
-      this.#begin(false);
-    }
+    if (!alive) return;
+    if (frame.op === OP.block && !frame.targeted) return;
+    // What is behind a loop runs once, whatever turns the last block in it runs in.
+    this.#begin(false, frame.before, frame.reach >= this.#frames.length);
   }
 
   #branch(instruction: Instruction, at: number): void {
     const { op, index, targets } = instruction;
     let exits = op === OP.return;
+    let furthest = op === OP.return ? this.#frames.length - 1 : 0;
+    const inner = this.#frames.at(-1);
     for (const depth of op === OP.brTable ? targets : op === OP.return ? [] : [index]) {
       const frame = this.#frames.at(-1 - depth);
       if (frame) frame.targeted = true;
+      this.#targets += 1;
       exits ||= depth === this.#frames.length - 1;
+      furthest = Math.max(furthest, depth);
     }
+    const reach = this.#frames.length - 1 - furthest;
+    if (inner && reach < inner.reach) inner.reach = reach;
     if (exits) this.#add("exit", at);
+    const before = this.#block;
     this.#block = undefined;
-    if (op === OP.brIf) this.#begin(false);
+    if (op === OP.brIf) this.#begin(false, before);
   }
 
   #call(instruction: Instruction, at: number): void {
     if (this.#block) this.#block.cost += CALL_COST;
     const event = this.#add("call", at);
+    event.block = this.#block;
     const direct = instruction.op === OP.call;
     event.callee = direct ? instruction.index : -1;
     event.calleeType = direct ? 0 : instruction.index;
@@ -244,7 +273,6 @@ class Scanner {
     this.#grow(-(type?.params.length ?? 0) - (direct ? 0 : 1));
     this.#grow(type?.results.length ?? 0);
     event.next = this.#reader.offset;
-    this.#callsOthers = true;
   }
 
   #bulk(sub: number, at: number): void {

@@ -14,6 +14,7 @@ import {
   type ProxyStatus,
 } from "../contract/control.ts";
 import { ControlServer } from "./control-server.ts";
+import type { MemoryBack } from "./memory-back.ts";
 import type { ProxyOptions } from "./options.ts";
 import type { StateHistory } from "./state-change.ts";
 import { loadState, parseState, readStateFile, saveState } from "./state-file.ts";
@@ -25,6 +26,7 @@ export interface ProxyProcessDeps {
   options: ProxyOptions;
   workers: Workers;
   history: StateHistory;
+  memoryBack: MemoryBack;
   /** Tells the datapath how many workers listen. */
   announceWorkers: (workers: number) => void;
   hello: Omit<ProxyHello, "protocol" | "workers" | "revision">;
@@ -107,6 +109,7 @@ export class ProxyProcess {
     const change = history.changeTo(state);
     await workers.request({ kind: "state", change });
     history.confirm(state);
+    this.#deps.memoryBack.changed();
     if (options.stateFile === undefined) saveState(options.stateDir, state);
     const { revision, images, ruleSets } = change;
     log.info({ revision, newPlugins: images.length, newRuleSets: ruleSets.length }, "state");

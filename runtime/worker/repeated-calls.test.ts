@@ -8,7 +8,7 @@ import { Rig } from "./testing/rig.ts";
 const FUEL_BASE = 20_000_000;
 /** Uses most of that in every call, and passes one byte. */
 const SLOW = `(local $n i32)
-  (local.set $n (i32.const 3000000))
+  (local.set $n (i32.const 2000000))
   (loop $l (br_if $l (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))
   (i32.store8 (i32.const 512) (i32.const 1)) (i64.store (i32.const 520) (i64.const 1))
   (i32.store (i32.const 16) (i32.const 512))

@@ -10,6 +10,7 @@ import { type Engine, type EngineAddon, loadEngine } from "../engine/index.ts";
 import { EVENT_HEADER, QUAD } from "../engine/protocol.ts";
 import { instantiate } from "../isolate/index.ts";
 import { createMatcher } from "../regex/index.ts";
+import { exposedCollector } from "./exposed-collector.ts";
 import { openListeners } from "./listeners.ts";
 import type {
   NumberedRequest,
@@ -32,6 +33,8 @@ const RECORD_BATCH_BYTES = 256 * 1024;
 const POLL_MS_MAX = 100;
 /** After `drain` handshakes that were under way may still end. */
 const DRAIN_ACCEPT_MS = 250;
+/** So long after the last change of the state the memory of instances that went is given back. */
+const COLLECT_MS = 1_000;
 /** Log lines of a worker in one second; more are counted. */
 const LOG_LINES_PER_SECOND_MAX = 20;
 
@@ -47,6 +50,9 @@ class WorkerThread {
   /** When to stop accepting, milliseconds of performance.now(). */
   #closeListenersAt: number | undefined;
   #draining = false;
+  readonly #collect = exposedCollector();
+  /** When to collect garbage, milliseconds of performance.now(). */
+  #collectAt: number | undefined;
   #logSecond = 0;
   #logLines = 0;
 
@@ -90,6 +96,10 @@ class WorkerThread {
       this.#worker.turn(POLL_MS_MAX);
       if (this.#worker.takeWoken()) this.#receive();
       if (this.#closeListenersAt !== undefined || this.#draining) this.#drainOn();
+      if (this.#collectAt !== undefined && performance.now() >= this.#collectAt) {
+        this.#collectAt = undefined;
+        this.#collect();
+      }
     }
     this.#worker.stop();
     this.#policy?.close();
@@ -115,6 +125,7 @@ class WorkerThread {
     switch (request.kind) {
       case "state":
         this.#worker.apply(request.change);
+        this.#collectAt = performance.now() + COLLECT_MS;
         return { kind: "done", seq };
       case "listen":
         return {

@@ -152,6 +152,15 @@ export class StillAgent {
         apply: async (files) => judge(files),
         delete: async (kind, namespace, name) => ({ kind, namespace, name, revision: 4 }),
       },
+      explain: {
+        trace: ({ files }) => ({ errors: judge(files).errors, warnings: [], view: undefined }),
+        endpoint: (reference) => ({
+          ...{ revision: find(reference).policyRevision, entriesWanted: 1, entriesInstalled: 1 },
+          ...{ ingress: { isEnforced: true, policies: ["NetworkPolicy shop/web"] } },
+          egress: { isEnforced: false, policies: [] },
+        }),
+        diff: async ({ files }) => ({ errors: judge(files).errors, warnings: [], view: undefined }),
+      },
       identities: () => [{ id: 1001, kind: "cluster", labels: ["k8s:app=web"], endpoints: 1 }],
       flows: (query, signal) => this.#flows(query.follow, signal),
       kernel: {

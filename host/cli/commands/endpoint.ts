@@ -2,9 +2,12 @@
 import { spawn } from "node:child_process";
 import { constants } from "node:os";
 import { type Command, InvalidArgumentError } from "commander";
+import type { EndpointPolicy } from "../../admin/explain-types.ts";
 import type { Endpoint } from "../../endpoint/types.ts";
+import type { DirectionPolicies } from "../../policy/explain/endpoint-policy.ts";
 import { type CliContext, table } from "../context.ts";
 import { CliError, EXIT } from "../errors.ts";
+import { wrapped } from "../wrapped.ts";
 
 interface AddOptions {
   create?: boolean;
@@ -31,12 +34,14 @@ export function addEndpointCommands(program: Command, context: CliContext): void
     });
   endpoint
     .command("get")
-    .description("one endpoint")
+    .description("one endpoint, and which policies are for it")
     .argument("<endpoint>", "id, name, or namespace/name")
     .action(async (reference: string, _options: unknown, command: Command) => {
       await context.withClient(command, async (client) => {
         const one = await client.call<Endpoint>("GET", endpointPath(reference));
-        context.print(command, one, details);
+        const path = `/v1/policies/of/${one.id}`;
+        const policy = await client.call<EndpointPolicy>("GET", path);
+        context.print(command, { ...one, policy }, () => details(one) + policyDetails(policy));
       });
     });
   endpoint
@@ -210,4 +215,25 @@ function details(one: Endpoint): string {
     ["audit mode", one.policyAuditMode ? "on: L3/L4 denials pass" : "off"],
   ];
   return lines.map(([name, value]) => `${name.padEnd(10)} ${value}\n`).join("");
+}
+
+function policyDetails(policy: EndpointPolicy): string {
+  const { entriesWanted, entriesInstalled, revision, trouble } = policy;
+  const entries =
+    entriesWanted === undefined || entriesWanted === entriesInstalled
+      ? `${entriesInstalled} entries`
+      : `${entriesInstalled} entries, the policies (revision ${revision}) want ${entriesWanted}`;
+  return (
+    directionDetails("ingress", policy.ingress) +
+    directionDetails("egress", policy.egress) +
+    `policy map ${entries}\n` +
+    (trouble === undefined ? "" : wrapped(trouble, " ".repeat(11), "trouble    "))
+  );
+}
+
+function directionDetails(name: string, { isEnforced, policies }: DirectionPolicies): string {
+  const state =
+    isEnforced === undefined ? "undecided" : isEnforced ? "default deny" : "open: no default deny";
+  const lines = [state, ...policies].join(`\n${" ".repeat(11)}`);
+  return `${name.padEnd(10)} ${lines}\n`;
 }

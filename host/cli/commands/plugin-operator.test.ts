@@ -75,7 +75,7 @@ const COMMANDS: readonly (readonly [string, RegExp, unknown?])[] = [
   ["plugin trials shop-pay 2 -w", /^trial +2/],
   ["plugin list", /^NAME.*\nshop-pay +1\.1\.0 +1\.0\.0 +- +2 +-\n/],
   ["plugin get shop-pay", /\n1\.1\.0 +sha256:[0-9a-f]{12} +\d+ +shop .* active +-\n/],
-  ["plugin get shop-pay 1.1.0", /budget +20000000 \+ 1000 a byte fuel a call, 32768 KiB memory/],
+  ["plugin get shop-pay 1.1.0", /budget +4000000 \+ 40 a byte fuel a call, 8192 KiB memory/],
   ["plugin rollback shop-pay --drain 0", /active +1\.0\.0\nlast good +none\n/],
   ["plugin instances", /^WORKER +PLUGIN/],
   ["plugin logs shop-pay", /^$/],

@@ -6,6 +6,8 @@ import { type CliContext, table } from "../context.ts";
 import { CliError, EXIT } from "../errors.ts";
 import { readPolicyInput } from "../policy-input.ts";
 import { deletePolicies, displayName, reportProblems, sendPolicies } from "../policy-result.ts";
+import { addPolicyDiff } from "./policy-diff.ts";
+import { addPolicyTrace } from "./policy-trace.ts";
 
 export function addPolicyCommands(program: Command, context: CliContext): void {
   const policy = program.command("policy").description("network policies");
@@ -40,6 +42,8 @@ export function addPolicyCommands(program: Command, context: CliContext): void {
   addFields(policy, context);
   addGet(policy, context);
   addDelete(policy, context);
+  addPolicyTrace(policy, context);
+  addPolicyDiff(policy, context);
 }
 
 function addFields(policy: Command, context: CliContext): void {

@@ -1,10 +1,6 @@
 // runtime/sdk/memory.ts in the sandbox: the same class over the real linear memory. The build puts
-// this file in its place. `managedBytes` is added to the collector by runtime/build/compile.ts.
-import { managedBytes } from "rt/tcms";
-
-const COLLECT_BYTES_MIN: usize = 262144;
-
-let collectAt: usize = COLLECT_BYTES_MIN;
+// this file in its place. `advance` is added to the collector by runtime/build/collector.ts.
+import { advance } from "rt/itcms";
 
 export class Memory {
   @inline u8(at: i32): i32 { return <i32>load<u8>(<usize>at); }
@@ -71,13 +67,5 @@ export class Memory {
     String.UTF8.encodeUnsafe(changetype<usize>(text), text.length, <usize>at);
   }
 
-  @inline settle(): void {
-    if (managedBytes() > collectAt) collect();
-  }
-}
-
-function collect(): void {
-  __collect();
-  const live = managedBytes();
-  collectAt = live + max(live, COLLECT_BYTES_MIN);
+  @inline settle(): void { advance(); }
 }

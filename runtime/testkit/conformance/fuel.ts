@@ -18,7 +18,7 @@ const SIZE_COMPARED = 16 * 1024;
  */
 const GROWTH_MAX = 2;
 /** Less than this for a byte is what calls and memory cost, not the parser. */
-const FUEL_PER_BYTE_MIN = 1;
+const FUEL_PER_BYTE_MIN = 4;
 const FINDINGS_MAX = 3;
 /**
  * Bytes of responses over those of their requests, at most. Every request is answered at every

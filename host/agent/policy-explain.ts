@@ -1,0 +1,168 @@
+/**
+ * Explains policies with what this agent knows: its endpoints and identities, the kernel's maps and
+ * the flows it remembers. The explaining itself is pure (host/policy/explain).
+ */
+import { create } from "@bufbuild/protobuf";
+import type {
+  EndpointPolicy,
+  ExplainBackend,
+  Explained,
+  PolicyChange,
+  TraceRequest,
+} from "../admin/explain-types.ts";
+import { POLICY_ENTRIES_MAX } from "../datapath/policy-map.ts";
+import type { Datapath } from "../datapath/types.ts";
+import type { Endpoints } from "../endpoint/endpoints.ts";
+import type { PolicyPreview, PolicyService } from "../enforce/policies.ts";
+import type { OriginLookup } from "../enforce/types.ts";
+import { GetFlowsRequestSchema } from "../hubble/gen/observer/observer_pb.ts";
+import type { Observer } from "../hubble/observer.ts";
+import type { IdentityAllocator } from "../identity/allocator.ts";
+import { diffPolicies } from "../policy/explain/diff.ts";
+import type { DiffView } from "../policy/explain/diff-types.ts";
+import { findEnd, type KnownWorld } from "../policy/explain/end.ts";
+import { explainEndpoint } from "../policy/explain/endpoint-policy.ts";
+import { type InstalledMap, withInstalled } from "../policy/explain/installed.ts";
+import { parsePorts } from "../policy/explain/port.ts";
+import { traceConnection } from "../policy/explain/trace.ts";
+import type { TraceEnd, TraceView } from "../policy/explain/types.ts";
+import { cidrPrefixesOf } from "../policy/index.ts";
+import type { EventPump } from "./event-pump.ts";
+import { seenFlow } from "./seen-flow.ts";
+
+export interface PolicyExplainDeps {
+  policies: Pick<PolicyService, "preview" | "revision">;
+  endpoints: Endpoints;
+  identities: Pick<IdentityAllocator, "list">;
+  planner: OriginLookup;
+  datapath: Pick<Datapath, "listPolicy" | "listIpcache">;
+  pump: Pick<EventPump, "drain">;
+  observer: Pick<Observer, "getFlows">;
+}
+
+export function createExplainBackend(deps: PolicyExplainDeps): ExplainBackend {
+  return {
+    trace: (request) => explained(deps, request, (preview) => trace(deps, request, preview)),
+    diff: async (change) => {
+      const flows = await recentFlows(deps);
+      return explained(deps, change, ({ before, after, mode }): DiffView => {
+        const subjects = deps.endpoints.subjects();
+        const identities = deps.identities.list();
+        const entriesMax = POLICY_ENTRIES_MAX;
+        return diffPolicies({ before, after, mode, subjects, identities, entriesMax }, flows);
+      });
+    },
+    endpoint: (reference) => endpointPolicy(deps, reference),
+  };
+}
+
+function explained<T>(
+  { policies }: PolicyExplainDeps,
+  change: PolicyChange,
+  view: (preview: PolicyPreview) => T,
+): Explained<T> {
+  const preview = policies.preview(change);
+  const { errors, warnings } = preview;
+  return errors.length > 0 ? { errors, warnings } : { errors: [], warnings, view: view(preview) };
+}
+
+function trace(
+  deps: PolicyExplainDeps,
+  request: TraceRequest,
+  { after: rules, mode, cluster }: PolicyPreview,
+): TraceView {
+  const world = worldOf(deps, cluster, cidrPrefixesOf(rules));
+  const source = findEnd(request.source, world, 0);
+  const destination = findEnd(request.destination, world, 1);
+  const ports = parsePorts(request.ports, destination.namedPorts);
+  const view = traceConnection({ source, destination, ports, rules, mode });
+  // A change that is only thought of is in no map.
+  if (request.files.length + request.deletes.length > 0) return view;
+  const maps = { source: mapOf(deps, source), destination: mapOf(deps, destination) };
+  return {
+    ...view,
+    ports: view.ports.map((one, index) => {
+      const port = ports[index];
+      if (port === undefined) return one;
+      const { egress, ingress } = one;
+      return {
+        ...one,
+        egress:
+          maps.source && !destination.isHypothetical
+            ? withInstalled(egress, maps.source, destination.identity.id, port)
+            : egress,
+        ingress:
+          maps.destination && !source.isHypothetical
+            ? withInstalled(ingress, maps.destination, source.identity.id, port)
+            : ingress,
+      };
+    }),
+  };
+}
+
+function worldOf(
+  { endpoints, identities, datapath }: PolicyExplainDeps,
+  cluster: string,
+  policyPrefixes: readonly string[],
+): KnownWorld {
+  const views = new Map(endpoints.list().map((one) => [one.id, one]));
+  return {
+    cluster,
+    endpoints: endpoints.subjects().map((subject) => {
+      const view = views.get(subject.endpoint);
+      const addresses = view ? [view.ipv4, view.ipv6] : [];
+      return { subject, addresses, isAudited: view?.policyAuditMode ?? false };
+    }),
+    identities: identities.list(),
+    // There may be many, and only an address asks for them.
+    get prefixes() {
+      return datapath.listIpcache();
+    },
+    policyPrefixes,
+  };
+}
+
+/** Undefined: it is no endpoint of this node. */
+function mapOf(
+  { endpoints, datapath, planner, policies }: PolicyExplainDeps,
+  { endpoint }: TraceEnd,
+): InstalledMap | undefined {
+  if (endpoint === undefined) return undefined;
+  const view = endpoints.list().find(({ id }) => id === endpoint);
+  if (view === undefined) return undefined;
+  const { policyRevision, state } = view;
+  const isBehind = policyRevision !== policies.revision;
+  const lag = `state ${state}, revision ${policyRevision} of ${policies.revision}`;
+  return {
+    rows: datapath.listPolicy(endpoint),
+    originsOf: (cookie) => planner.originsOf(cookie),
+    ...(isBehind || state !== "ready" ? { lag } : {}),
+  };
+}
+
+function endpointPolicy(deps: PolicyExplainDeps, reference: string): EndpointPolicy {
+  const { endpoints, identities, policies, datapath } = deps;
+  const { id } = endpoints.get(reference);
+  const subjects = endpoints.subjects();
+  const subject = subjects.find(({ endpoint }) => endpoint === id);
+  if (subject === undefined) throw new Error(`Cannot explain endpoint ${id}: it has no subject`);
+  const { before: rules, mode } = policies.preview({ files: [], deletes: [] });
+  const view = explainEndpoint({
+    ...{ subject, subjects, rules, mode },
+    ...{ identities: identities.list(), entriesMax: POLICY_ENTRIES_MAX },
+  });
+  const entriesInstalled = datapath.listPolicy(id).length;
+  return { revision: policies.revision, ...view, entriesInstalled };
+}
+
+/** What the ring has. Events of packets just seen belong to it. */
+async function recentFlows({ pump, observer }: PolicyExplainDeps) {
+  pump.drain();
+  const flows = [];
+  const request = create(GetFlowsRequestSchema, {});
+  for await (const { responseTypes } of observer.getFlows(request, new AbortController().signal)) {
+    const seen = responseTypes.case === "flow" ? seenFlow(responseTypes.value) : undefined;
+    if (seen) flows.push(seen);
+  }
+  return flows;
+}

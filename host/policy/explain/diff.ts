@@ -1,0 +1,242 @@
+/**
+ * What a change of policies would allow or deny that is not so now: for every endpoint over all
+ * identities, and for the connections that were seen.
+ */
+import { policyKeyText } from "../document.ts";
+import type { EntrySet } from "../resolve/entries.ts";
+import { DIRECTIONS, type Direction } from "../rule.ts";
+import { selectsSubject } from "../rule-index.ts";
+import { toCandidate } from "../selector.ts";
+import { SubjectPolicy } from "../subject-policy.ts";
+import type { Identity, PolicySubject } from "../types.ts";
+import { type DiffInput, DiffSides, entriesFor, type Outcome } from "./diff-sides.ts";
+import type { ChangedAccess, DiffView, EndpointDiff, FlowChange } from "./diff-types.ts";
+import { endpointName } from "./end.ts";
+import { changedRegions, changeOf, effectKey, effectOf, type Region } from "./regions.ts";
+import { identityText, rangeText, regionTexts } from "./text.ts";
+
+/** A decision that the kernel made. */
+export interface SeenFlow {
+  direction: Direction;
+  /** Whose policies decided. */
+  endpoint: number;
+  /** As the kernel knew it. */
+  peer: number;
+  peerAddress: string;
+  source: string;
+  destination: string;
+  protocol: number;
+  /** ICMP: type << 8. */
+  port: number;
+  /** Milliseconds since 1970. */
+  timeMs: number;
+}
+
+/** Of one endpoint; more are counted. */
+const CHANGES_MAX = 1_000;
+/** Of one change; more are counted. */
+const PEERS_MAX = 100;
+/** Rows of flows, the most frequent. */
+const FLOW_ROWS_MAX = 1_000;
+
+export function diffPolicies(input: DiffInput, flows: readonly SeenFlow[]): DiffView {
+  const subjects = affectedSubjects(input);
+  const sides = new DiffSides(input, subjects);
+  const shared = new Map<Outcome, Map<Outcome, Comparison>>();
+  const numbers = new Map<Outcome, string>();
+  for (const one of [...sides.before, ...sides.after]) {
+    if (!numbers.has(one)) numbers.set(one, String(numbers.size));
+  }
+  const endpoints = subjects.flatMap((subject, index): EndpointDiff[] => {
+    const [before, after] = [sides.before[index], sides.after[index]];
+    if (!before || !after) return [];
+    const same = shared.get(before) ?? new Map<Outcome, Comparison>();
+    shared.set(before, same);
+    const compared = same.get(after) ?? compare(before, after, sides, input.entriesMax);
+    same.set(after, compared);
+    const { isDifferent, ...diff } = compared;
+    return isDifferent
+      ? [{ endpoint: subject.endpoint, name: endpointName(subject), ...diff }]
+      : [];
+  });
+  const changed = changedFlows(subjects, sides, flows, (outcome) => numbers.get(outcome) ?? "");
+  return {
+    flows: changed,
+    flowsSeen: flows.length,
+    endpoints,
+    endpointsCount: input.subjects.length,
+    isDifferent: endpoints.length > 0,
+  };
+}
+
+/** For all others the same rules count as before. */
+function affectedSubjects({ before, after, subjects }: DiffInput): PolicySubject[] {
+  const [old, wanted] = [new Set(before), new Set(after)];
+  const gone = before.filter((rule) => !wanted.has(rule));
+  const changed = [...gone, ...after.filter((rule) => !old.has(rule))];
+  return subjects.filter((subject) => {
+    const candidate = toCandidate(subject.identity);
+    return changed.some((rule) => selectsSubject(rule, subject, candidate));
+  });
+}
+
+/** Of endpoints that share their policies, with everything but their names. */
+type Comparison = Omit<EndpointDiff, "endpoint" | "name"> & { isDifferent: boolean };
+
+function compare(
+  before: Outcome,
+  after: Outcome,
+  sides: DiffSides,
+  entriesMax: number,
+): Comparison {
+  const isEnforcedBefore = enforced(before);
+  const isEnforcedAfter = enforced(after);
+  const trouble = troubleOf(before, after, entriesMax);
+  const changes =
+    before instanceof SubjectPolicy && after instanceof SubjectPolicy
+      ? DIRECTIONS.flatMap((direction) => changesOf(before, after, direction, sides))
+      : [];
+  return {
+    ...(before instanceof SubjectPolicy ? { entriesBefore: before.rows } : {}),
+    ...(after instanceof SubjectPolicy ? { entriesAfter: after.rows } : {}),
+    ...{ isEnforcedBefore, isEnforcedAfter },
+    changes: changes.slice(0, CHANGES_MAX),
+    changesLeftOut: Math.max(0, changes.length - CHANGES_MAX),
+    ...(trouble === undefined ? {} : { trouble }),
+    isDifferent:
+      changes.length > 0 ||
+      trouble !== undefined ||
+      DIRECTIONS.some((one) => isEnforcedBefore[one] !== isEnforcedAfter[one]),
+  };
+}
+
+function enforced(outcome: Outcome): Record<Direction, boolean> {
+  if (!(outcome instanceof SubjectPolicy)) return { ingress: true, egress: true };
+  return { ingress: outcome.ingressEnforced, egress: outcome.egressEnforced };
+}
+
+function troubleOf(before: Outcome, after: Outcome, entriesMax: number): string | undefined {
+  if (!(after instanceof SubjectPolicy)) {
+    const policies = after.policies.map(policyKeyText).join(", ");
+    const told = before instanceof SubjectPolicy ? "" : " (as they do now)";
+    return `${policies} contradict each other${told}: ${after.message}`;
+  }
+  if (after.rows > entriesMax) {
+    return `${after.rows} entries do not fit into its policy map, which holds ${entriesMax}`;
+  }
+  if (before instanceof SubjectPolicy) return undefined;
+  return "its policies contradict each other now, so it has older ones: changes cannot be told";
+}
+
+interface Row {
+  /** Of all of the row; `before` and `after` are those of the others too. */
+  region: Region;
+  ports: string[];
+  peers: number[];
+}
+
+/** Peers that fare alike are one row. */
+function changesOf(
+  before: SubjectPolicy,
+  after: SubjectPolicy,
+  direction: Direction,
+  sides: DiffSides,
+): ChangedAccess[] {
+  const known = new Map<EntrySet, Map<EntrySet, ReadonlyMap<string, Row>>>();
+  const rows = new Map<string, Row>();
+  let anyone: ReadonlyMap<string, Row> | undefined;
+  for (const identity of new Set([
+    ...before.identities(direction),
+    ...after.identities(direction),
+  ])) {
+    // Equal sets are one object, whoever has them, and say the same of each.
+    const [was, is] = [before, after].map((one) => one.entrySet(direction, identity)) as [
+      EntrySet,
+      EntrySet,
+    ];
+    const same = known.get(was) ?? new Map<EntrySet, ReadonlyMap<string, Row>>();
+    known.set(was, same);
+    const own =
+      same.get(is) ??
+      rowsOf({
+        before: entriesFor(before, direction, identity),
+        after: entriesFor(after, direction, identity),
+        ...{ identity, direction },
+      });
+    same.set(is, own);
+    anyone ??= own;
+    for (const [key, { region, ports }] of own) {
+      // Who fares as anyone else does is one of them.
+      if (identity !== 0 && anyone.has(key)) continue;
+      const row = rows.get(key) ?? { region, ports, peers: [] };
+      row.peers.push(identity);
+      rows.set(key, row);
+    }
+  }
+  return [...rows.values()].map((row) => accessOf(row, direction, sides));
+}
+
+function accessOf(
+  { region, ports, peers }: Row,
+  direction: Direction,
+  sides: DiffSides,
+): ChangedAccess {
+  return {
+    ...{ change: region.change, direction },
+    peers: peers.slice(0, PEERS_MAX).map((id) => peerText(id, sides.identity(id))),
+    peersCount: peers.length,
+    ...{ ports, before: effectOf(region.before), after: effectOf(region.after) },
+  };
+}
+
+/** By what is before and after, and where. */
+function rowsOf(comparison: Parameters<typeof changedRegions>[0]): Map<string, Row> {
+  const { regions, protocols } = changedRegions(comparison);
+  const rows = new Map<string, Row>();
+  for (const [key, alike] of Map.groupBy(regions, effectKey)) {
+    const [region] = alike;
+    const ports = regionTexts(alike, protocols);
+    if (region) rows.set(`${key} ${ports.join()}`, { region, ports, peers: [] });
+  }
+  return rows;
+}
+
+function peerText(id: number, identity: Identity | undefined): string {
+  if (id === 0) return "anyone else";
+  return identity ? identityText(identity) : `identity ${id}`;
+}
+
+function changedFlows(
+  subjects: readonly PolicySubject[],
+  sides: DiffSides,
+  flows: readonly SeenFlow[],
+  keyOf: (outcome: Outcome) => string,
+): FlowChange[] {
+  const places = new Map(subjects.map(({ endpoint }, index) => [endpoint, index]));
+  const rows = new Map<string, FlowChange>();
+  for (const flow of flows) {
+    const index = places.get(flow.endpoint) ?? -1;
+    const [before, after] = [sides.before[index], sides.after[index]];
+    if (!(before instanceof SubjectPolicy) || !(after instanceof SubjectPolicy)) continue;
+    const { direction, protocol, port, source, destination } = flow;
+    const identity = sides.peerOf(flow.peer, flow.peerAddress);
+    const packet = { direction, identity, protocol, port };
+    const was = sides.decide(keyOf(before), before, packet);
+    const is = sides.decide(keyOf(after), after, packet);
+    const change = changeOf(was, is);
+    if (change === undefined) continue;
+    const lastSeen = new Date(flow.timeMs).toISOString();
+    const key = JSON.stringify([direction, source, destination, protocol, port, change]);
+    const row = rows.get(key);
+    if (row) {
+      row.count++;
+      if (lastSeen > row.lastSeen) row.lastSeen = lastSeen;
+      continue;
+    }
+    rows.set(key, {
+      ...{ change, direction, source, destination, port: rangeText(protocol, port, port) },
+      ...{ count: 1, lastSeen, before: effectOf(was), after: effectOf(is) },
+    });
+  }
+  return [...rows.values()].sort((a, b) => b.count - a.count).slice(0, FLOW_ROWS_MAX);
+}

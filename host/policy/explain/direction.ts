@@ -1,0 +1,254 @@
+/**
+ * Why one direction of one subject lets a packet through or not. It goes through the rules one by
+ * one, as a person would; the row of the policy map comes from the resolver and the kernel's
+ * look-up. Both must come to the same, and a test holds them against each other; where they do not,
+ * the explanation says so.
+ */
+import { createLookup, type PolicyDecision } from "../lookup.ts";
+import { CLASS, classOf, levelOf } from "../resolve/level.ts";
+import { PolicyConflictError, resolvePolicy } from "../resolver.ts";
+import type { Direction, PortMatch, Rule, RuleItem } from "../rule.ts";
+import { selectsSubject } from "../rule-index.ts";
+import { selects, toCandidate } from "../selector.ts";
+import type { EnforcementMode } from "../subject-policy.ts";
+import type { PolicySubject, ResolvedEntry } from "../types.ts";
+import { l7View, policyNames, portText, ruleL7View, selectorText } from "./text.ts";
+import type {
+  DirectionView,
+  ItemView,
+  MapEntryView,
+  RuleView,
+  StepView,
+  TracedPort,
+  TraceEnd,
+} from "./types.ts";
+
+export interface DirectionInput {
+  direction: Direction;
+  /** Whose policies decide. */
+  subject: TraceEnd;
+  peer: TraceEnd;
+  port: TracedPort;
+  rules: readonly Rule[];
+  mode: EnforcementMode;
+}
+
+/** An item of a rule that selects the subject, held against the packet. */
+interface Item {
+  rule: Rule;
+  item: RuleItem;
+  level: number;
+  matchesPeer: boolean;
+  matchesPort: boolean;
+}
+
+export function subjectOf(end: TraceEnd): PolicySubject {
+  const { endpoint = 0, kind, identity, namespace, pod, namedPorts } = end;
+  const scope = kind === "node" ? "node" : "endpoint";
+  return { endpoint, scope, identity, namespace, namedPorts, ...(pod ? { name: pod } : {}) };
+}
+
+export function explainDirection(input: DirectionInput): DirectionView {
+  const { direction, subject, mode } = input;
+  const base = { direction, subject: subject.name, rules: [], steps: [], decidedBy: [] };
+  if (subject.kind === "outside") {
+    const reason = "policies are for pods and nodes: nothing is enforced here for what is outside";
+    return { ...base, verdict: "allow", reason, isEnforced: false, match: "none" };
+  }
+  const resolved = resolve(input);
+  const selecting = selectingRules(input);
+  const items = selecting.flatMap((rule) => itemsOf(rule, input));
+  if (resolved instanceof PolicyConflictError) {
+    const rules = ruleViews(selecting, items, direction, () => false);
+    return {
+      ...{ ...base, rules, verdict: "error", reason: resolved.message, match: "none" },
+      ...{ decidedBy: policyNames(resolved.policies), isEnforced: true },
+    };
+  }
+  const { decision, isEnforced } = resolved;
+  const steps = stepsOf(mode === "never" ? items.filter(isWatch) : items, isEnforced);
+  const last = steps.at(-1);
+  const deciding = (one: Item): boolean =>
+    matches(one) && one.item.verdict === last?.verdict && one.level === last.level;
+  const view: DirectionView = {
+    ...base,
+    verdict: decision.verdict,
+    reason: reasonOf(input, selecting, decision, last),
+    isEnforced,
+    ...(subject.isAudited && !isAllowed(decision) ? { isAudited: true } : {}),
+    rules: ruleViews(selecting, items, direction, deciding),
+    steps: steps.map(({ level: _, ...step }) => step),
+    decidedBy: last?.policies ?? [],
+    match: decision.match,
+    ...(decision.entry?.l7 ? { l7: l7View(decision.entry.l7) } : {}),
+    ...(decision.entry ? { entry: entryView(decision.entry, input.peer.isHypothetical) } : {}),
+  };
+  const agrees = isAllowed(decision) === (last?.verdict === "allow");
+  return agrees ? view : { ...view, fault: "its rules and its policy map do not agree" };
+}
+
+function isAllowed({ verdict }: PolicyDecision): boolean {
+  return verdict === "allow" || verdict === "redirect";
+}
+
+/** What the kernel is told, and what it then says about the packet. */
+function resolve(
+  input: DirectionInput,
+): { decision: PolicyDecision; isEnforced: boolean } | PolicyConflictError {
+  const { direction, peer, port, rules, mode } = input;
+  const subject = subjectOf(input.subject);
+  const options = { namedPortsOf: () => peer.namedPorts, enforcement: mode };
+  try {
+    const policy = resolvePolicy(rules, [peer.identity], subject, options);
+    const lookup = createLookup(policy.entries);
+    const identity = peer.identity.id;
+    const decision = lookup({ direction, identity, protocol: port.protocol, port: port.port });
+    const isEnforced = direction === "ingress" ? policy.ingressEnforced : policy.egressEnforced;
+    return { decision, isEnforced };
+  } catch (error) {
+    if (error instanceof PolicyConflictError) return error;
+    throw error;
+  }
+}
+
+function selectingRules({ rules, subject }: DirectionInput): Rule[] {
+  const candidate = toCandidate(subject.identity);
+  const wanted = subjectOf(subject);
+  return rules.filter((rule) => selectsSubject(rule, wanted, candidate));
+}
+
+function itemsOf(rule: Rule, { direction, subject, peer, port }: DirectionInput): Item[] {
+  const candidate = toCandidate(peer.identity);
+  // A name means a port of the side that is connected to.
+  const named = direction === "ingress" ? subject.namedPorts : peer.namedPorts;
+  return rule.items
+    .filter((item) => item.direction === direction)
+    .map((item) => ({
+      rule,
+      item,
+      level: levelOf(rule.tier ?? "normal", item.priority ?? 0),
+      matchesPeer: item.peers.some((selector) => selects(selector, candidate)),
+      matchesPort:
+        item.ports === undefined ||
+        item.ports.some((one) => one.matches.some((match) => covers(match, port, named))),
+    }));
+}
+
+function covers(
+  match: PortMatch,
+  { protocol, port }: TracedPort,
+  named: PolicySubject["namedPorts"],
+): boolean {
+  if (match.kind === "name") {
+    return (
+      match.protocol === protocol &&
+      named.some(
+        (one) =>
+          one.name.toLowerCase() === match.name &&
+          one.protocol === protocol &&
+          one.port === port &&
+          port !== 0,
+      )
+    );
+  }
+  if (match.protocol === 0) return true;
+  return match.protocol === protocol && match.first <= port && port <= match.last;
+}
+
+function matches({ matchesPeer, matchesPort }: Item): boolean {
+  return matchesPeer && matchesPort;
+}
+
+function isWatch({ item }: Item): boolean {
+  return item.verdict === "watch";
+}
+
+interface Step extends StepView {
+  level: number;
+}
+
+const DEFAULT_STEP_LEVEL = -1;
+
+/** Level by level until one allows or denies; a pass goes on behind its tier. */
+function stepsOf(items: readonly Item[], isEnforced: boolean): Step[] {
+  const steps: Step[] = [];
+  let left = items.filter((one) => matches(one) && !isWatch(one));
+  while (left.length > 0) {
+    const level = Math.max(...left.map((one) => one.level));
+    const here = left.filter((one) => one.level === level);
+    const verdict = (["deny", "allow", "pass"] as const).find((wanted) =>
+      here.some(({ item }) => item.verdict === wanted),
+    );
+    const first = here[0];
+    if (verdict === undefined || first === undefined) break;
+    const tier = first.rule.tier ?? "normal";
+    const deciding = here.filter(({ item }) => item.verdict === verdict);
+    const policies = policyNames(deciding.map(({ rule }) => rule.origin));
+    steps.push({ tier, priority: first.item.priority ?? 0, verdict, policies, level });
+    if (verdict !== "pass") return steps;
+    left = left.filter((one) => one.level < level && (one.rule.tier ?? "normal") !== tier);
+  }
+  const verdict = isEnforced ? "deny" : "allow";
+  const level = DEFAULT_STEP_LEVEL;
+  return [...steps, { tier: "default", priority: 0, verdict, policies: [], level }];
+}
+
+/** Rules that say nothing about the direction are left out. */
+function ruleViews(
+  selecting: readonly Rule[],
+  items: readonly Item[],
+  direction: Direction,
+  decides: (item: Item) => boolean,
+): RuleView[] {
+  return selecting.flatMap((rule): RuleView[] => {
+    const own = items.filter((one) => one.rule === rule);
+    const closes = rule.defaultDeny[direction];
+    if (own.length === 0 && !closes) return [];
+    const [policy = ""] = policyNames([rule.origin]);
+    return [{ policy, closes, items: own.map((one) => itemView(one, decides(one))) }];
+  });
+}
+
+function itemView({ rule, item, matchesPeer, matchesPort }: Item, decides: boolean): ItemView {
+  const ports = item.ports?.flatMap((one) => one.matches.map(portText)) ?? [];
+  return {
+    verdict: item.verdict,
+    tier: rule.tier ?? "normal",
+    priority: item.priority ?? 0,
+    peers: item.peers.length === 0 ? ["nobody"] : item.peers.map(selectorText),
+    ports: item.ports !== undefined && ports.length === 0 ? ["no port"] : ports,
+    ...{ matchesPeer, matchesPort, decides },
+    ...ruleL7View(item.ports?.find(({ l7 }) => l7)?.l7),
+  };
+}
+
+function reasonOf(
+  { direction, mode }: DirectionInput,
+  selecting: readonly Rule[],
+  { verdict, entry }: PolicyDecision,
+  last: Step | undefined,
+): string {
+  const closed = policyNames(
+    selecting.filter((rule) => rule.defaultDeny[direction]).map(({ origin }) => origin),
+  );
+  const names = last?.policies.join(", ") ?? "";
+  if (verdict === "deny") return `${names} denies it`;
+  if (verdict === "drop") {
+    const by = closed.length === 0 ? "the agent's settings" : closed.join(", ");
+    return `no rule allows it, and default deny is turned on by ${by}`;
+  }
+  if (last?.tier !== "default") return `${names} allows it`;
+  if (mode === "never") return "enforcement is off (--enable-policy never)";
+  const watched = entry?.l7 ? "; it is only watched" : "";
+  return `no rule denies it, and no policy turns default deny on${watched}`;
+}
+
+export function entryView(entry: ResolvedEntry, isHypothetical = false): MapEntryView {
+  const { identity, protocol, port, portPrefix, precedence, deny, l7, origins } = entry;
+  const allowed = l7 ? "redirect" : "allow";
+  const decided = deny ? "deny" : allowed;
+  const action = classOf(precedence) === CLASS.none ? "default-deny" : decided;
+  const peer = isHypothetical && identity !== 0 ? {} : { identity };
+  const place = { protocol, port, portPrefix, precedence };
+  return { ...peer, ...place, action, policies: policyNames(origins) };
+}

@@ -1,0 +1,304 @@
+/** Traces of the cases that policy languages are misread in, from text to verdict and reason. */
+import { describe, expect, it, test } from "vitest";
+import { parsePolicyFile } from "../document.ts";
+import { cidrPrefixesOf, PolicyRepository } from "../repository.ts";
+import type { Rule } from "../rule.ts";
+import { ANY_SELECTOR, labelSelector } from "../selector.ts";
+import { SUBJECT } from "../testing/small-world.ts";
+import { findEnd, type KnownWorld } from "./end.ts";
+import { ExplainInputError } from "./input-error.ts";
+import { parsePorts } from "./port.ts";
+import { traceConnection } from "./trace.ts";
+import type { TraceView } from "./types.ts";
+
+const NOTHING: KnownWorld = {
+  ...{ cluster: "default", endpoints: [], identities: [], prefixes: [], policyPrefixes: [] },
+};
+
+function rulesOf(text: string): Rule[] {
+  if (text === "") return [];
+  const { documents, errors } = parsePolicyFile(text, "f.yaml", { checkPattern: () => undefined });
+  expect(errors).toEqual([]);
+  const repository = new PolicyRepository();
+  repository.upsertAll(documents);
+  return [...repository.rules()];
+}
+
+const cnp = (name: string, fields: string): string =>
+  `apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\n` +
+  `metadata: {name: ${name}, namespace: default}\n` +
+  `spec: {endpointSelector: {matchLabels: {app: web}}, ${fields}}\n---\n`;
+const knp = (name: string, fields: string): string =>
+  `apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\n` +
+  `metadata: {name: ${name}, namespace: default}\n` +
+  `spec: {podSelector: {matchLabels: {app: web}}, ${fields}}\n---\n`;
+
+function trace(rules: Rule[], source: string, dport: string, destination = "app=web"): TraceView {
+  const world = { ...NOTHING, policyPrefixes: cidrPrefixesOf(rules) };
+  const [from, to] = [findEnd(source, world, 0), findEnd(destination, world, 1)];
+  const ports = parsePorts([dport], to.namedPorts);
+  return traceConnection({ source: from, destination: to, ports, rules });
+}
+
+const CLIENT = "fromEndpoints: [{matchLabels: {app: client}}]";
+const HTTP = 'toPorts: [{ports: [{port: "80", protocol: TCP}], rules: {http: [{method: GET}]}}]';
+const PORT80 = 'toPorts: [{ports: [{port: "80"}]}]';
+
+test.each([
+  ["no policy", "", "app=client", "80", "allow", "default allow"],
+  [
+    "an item without peers and ports",
+    cnp("a", "ingress: [{}]"),
+    "app=client",
+    "80",
+    "drop",
+    "deny",
+  ],
+  ["the same in a NetworkPolicy", knp("a", "ingress: [{}]"), "app=client", "80", "allow", "allow"],
+  ["ports alone", cnp("a", `ingress: [{${PORT80}}]`), "reserved:world", "80", "allow", "allow"],
+  [
+    "an empty peer list",
+    cnp("a", `ingress: [{fromEndpoints: [], ${PORT80}}]`),
+    "app=client",
+    "80",
+    "drop",
+    "default deny",
+  ],
+  [
+    "a deny beats a narrower allow",
+    cnp("a", `ingress: [{${CLIENT}, ${HTTP}}]`) + cnp("b", `ingressDeny: [{${CLIENT}}]`),
+    "app=client",
+    "80",
+    "deny",
+    "deny",
+  ],
+  [
+    "a deny alone closes the direction",
+    cnp("a", `ingressDeny: [{${CLIENT}}]`),
+    "app=other",
+    "80",
+    "drop",
+    "default deny",
+  ],
+  [
+    "unless it is told not to",
+    cnp("a", `enableDefaultDeny: {ingress: false}, ingressDeny: [{${CLIENT}}]`),
+    "app=other",
+    "80",
+    "allow",
+    "default allow",
+  ],
+  [
+    "any protocol is not ICMP",
+    cnp("a", `ingress: [{${PORT80}}]`),
+    "app=client",
+    "8/ICMP",
+    "drop",
+    "default deny",
+  ],
+  [
+    "an ICMP type by name",
+    cnp("a", "ingress: [{icmps: [{fields: [{type: EchoRequest, family: IPv4}]}]}]"),
+    "app=client",
+    "EchoRequest/ICMP",
+    "allow",
+    "allow",
+  ],
+  [
+    "L7 rules hand over",
+    cnp("a", `ingress: [{${CLIENT}, ${HTTP}}]`),
+    "app=client",
+    "80",
+    "redirect",
+    "allow",
+  ],
+  [
+    "an exception of a prefix",
+    cnp("a", "ingress: [{fromCIDRSet: [{cidr: 10.0.0.0/8, except: [10.1.0.0/16]}]}]"),
+    "10.1.2.3",
+    "80",
+    "drop",
+    "default deny",
+  ],
+  [
+    "beside the exception",
+    cnp("a", "ingress: [{fromCIDRSet: [{cidr: 10.0.0.0/8, except: [10.1.0.0/16]}]}]"),
+    "10.2.2.3",
+    "80",
+    "allow",
+    "allow",
+  ],
+  [
+    "a prefix never selects a pod",
+    cnp("a", "ingress: [{fromCIDR: [0.0.0.0/0]}]"),
+    "app=client",
+    "80",
+    "drop",
+    "default deny",
+  ],
+  [
+    "another namespace",
+    cnp("a", `ingress: [{${CLIENT}}]`),
+    "ns:other,app=client",
+    "80",
+    "drop",
+    "default deny",
+  ],
+])("%s", (_name, policies, source, dport, verdict, step) => {
+  const { ports } = trace(rulesOf(policies), source, dport);
+  const ingress = ports[0]?.ingress;
+  const last = ingress?.steps.at(-1);
+  expect(ingress?.verdict).toBe(verdict);
+  expect(`${last?.tier === "default" ? "default " : ""}${last?.verdict}`).toContain(step);
+  expect(ingress?.fault).toBeUndefined();
+});
+
+describe("an explanation", () => {
+  it("needs both directions, and says which denies", () => {
+    const rules = rulesOf(
+      cnp("in", `ingress: [{${CLIENT}}]`) +
+        "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\n" +
+        "metadata: {name: out, namespace: default}\n" +
+        "spec: {endpointSelector: {matchLabels: {app: client}}, egress: [{toCIDR: [10.0.0.0/8]}]}",
+    );
+    const view = trace(rules, "app=client", "80");
+    expect(view.verdict).toBe("denied");
+    expect(view.ports[0]?.egress.verdict).toBe("drop");
+    expect(view.ports[0]?.egress.reason).toBe(
+      "no rule allows it, and default deny is turned on by CiliumNetworkPolicy default/out",
+    );
+    expect(view.ports[0]?.ingress).toMatchObject({
+      ...{ verdict: "allow", match: "L3-Only" },
+      decidedBy: ["CiliumNetworkPolicy default/in"],
+    });
+  });
+
+  it("goes through the tiers, and a pass leads to the next", () => {
+    const rule = (name: string, tier: Rule["tier"], items: Rule["items"]): Rule => ({
+      origin: { kind: "NetworkPolicy", name, namespace: "", labels: [], revision: 1 },
+      tier: tier ?? "normal",
+      subject: labelSelector([]),
+      defaultDeny: { ingress: tier === "normal", egress: false },
+      items,
+    });
+    const item = { direction: "ingress" as const, peers: [ANY_SELECTOR], ports: undefined };
+    const rules = [
+      rule("late", "admin", [{ ...item, verdict: "deny", priority: 9 }]),
+      rule("pass", "admin", [{ ...item, verdict: "pass", priority: 5 }]),
+      rule("closed", "normal", []),
+      rule("base", "baseline", [{ ...item, verdict: "allow" }]),
+    ];
+    const ingress = trace(rules, "app=client", "80").ports[0]?.ingress;
+    expect(ingress?.verdict).toBe("allow");
+    expect(ingress?.steps).toEqual([
+      { tier: "admin", priority: 5, verdict: "pass", policies: ["NetworkPolicy pass"] },
+      { tier: "baseline", priority: 0, verdict: "allow", policies: ["NetworkPolicy base"] },
+    ]);
+  });
+
+  it("lets an endpoint in audit mode pass what its policies deny", () => {
+    const rules = rulesOf(cnp("a", `ingress: [{${CLIENT}}]`));
+    const [source, web] = [findEnd("app=x", NOTHING, 0), findEnd("app=web", NOTHING, 1)];
+    const ports = parsePorts(["80"], []);
+    const view = traceConnection({
+      source,
+      destination: { ...web, isAudited: true },
+      ports,
+      rules,
+    });
+    expect(view.verdict).toBe("allowed");
+    expect(view.ports[0]?.ingress).toMatchObject({ verdict: "drop", isAudited: true });
+  });
+
+  it("says that policies contradict each other", () => {
+    const rules = rulesOf(
+      cnp("a", `ingress: [{${CLIENT}, ${HTTP}}]`) +
+        cnp(
+          "b",
+          `ingress: [{${CLIENT}, ${HTTP.replace("http: [{method: GET}]", "l7proto: redis, l7: [{cmd: GET}]")}}]`,
+        ),
+    );
+    const view = trace(rules, "app=client", "80");
+    expect(view.verdict).toBe("error");
+    expect(view.ports[0]?.ingress.reason).toMatch(/^Cannot merge L7 rules/);
+  });
+
+  it("shows what an item lacks", () => {
+    const rules = rulesOf(cnp("a", `ingress: [{${CLIENT}, ${PORT80}}]`));
+    const [rule] = trace(rules, "app=client", "443").ports[0]?.ingress.rules ?? [];
+    expect(rule?.closes).toBe(true);
+    expect(rule?.items).toEqual([
+      {
+        ...{ verdict: "allow", tier: "normal", priority: 0 },
+        peers: ["app=client, namespace=default, cluster=default"],
+        ports: ["80/TCP", "80/UDP", "80/SCTP"],
+        ...{ matchesPeer: true, matchesPort: false, decides: false },
+      },
+    ]);
+  });
+});
+
+describe("ends", () => {
+  const world: KnownWorld = {
+    ...NOTHING,
+    endpoints: [
+      {
+        subject: { ...SUBJECT, namedPorts: [{ name: "http", port: 8080, protocol: 6 }] },
+        addresses: ["10.9.0.1"],
+      },
+    ],
+    identities: [SUBJECT.identity],
+    prefixes: [{ prefix: "10.9.0.0/16", identity: 1 }],
+    policyPrefixes: ["10.8.0.0/16"],
+  };
+
+  test.each([
+    ["1", "pod", 256, "default/web-1"],
+    ["web-1", "pod", 256, "default/web-1"],
+    ["default/web-1", "pod", 256, "default/web-1"],
+    ["10.9.0.1", "pod", 256, "default/web-1"],
+    ["10.9.0.2", "node", 1, "10.9.0.2"],
+    ["10.8.0.2", "outside", undefined, "10.8.0.2 in 10.8.0.0/16"],
+    ["8.8.8.8", "outside", 9, "8.8.8.8"],
+    ["2001:db8::1", "outside", 10, "2001:db8::1"],
+    ["identity:256", "pod", 256, "identity 256"],
+    ["app=web", "pod", 256, "app=web"],
+    ["ns:default,k8s:app=web", "pod", 256, "ns:default,k8s:app=web"],
+    ["app.kubernetes.io/name=web", "pod", undefined, "app.kubernetes.io/name=web"],
+    ["reserved:host", "node", 1, "reserved:host"],
+    ["reserved:world-ipv4", "outside", 9, "reserved:world-ipv4"],
+    ["cidr:10.0.0.0/8", "outside", undefined, "cidr:10.0.0.0/8"],
+    ["cidr:fd00::/8", "outside", undefined, "cidr:fd00::/8"],
+  ])("%s", (text, kind, id, name) => {
+    const end = findEnd(text, world, 0);
+    expect(end).toMatchObject({ kind, name });
+    expect(end.isHypothetical ? undefined : end.identity.id).toBe(id);
+  });
+
+  test.each(["nobody", "identity:7777", "app=web,", "cidr:x", ":", ""])("not %j", (text) => {
+    expect(() => findEnd(text, world, 0)).toThrow(ExplainInputError);
+  });
+});
+
+describe("ports", () => {
+  const named = [{ name: "http", port: 8080, protocol: 6 }];
+
+  test.each([
+    ["80", ["80/TCP"]],
+    ["80,53/udp", ["80/TCP", "53/UDP"]],
+    ["80/ANY", ["80/TCP", "80/UDP", "80/SCTP"]],
+    ["http", ["8080/TCP (http)"]],
+    ["EchoRequest/ICMP", ["8/ICMP"]],
+    ["128/ICMPv6", ["128/ICMPv6"]],
+    ["ESP", ["ESP"]],
+  ])("%s", (text, expected) => {
+    expect(parsePorts([text], named).map((port) => port.text)).toEqual(expected);
+  });
+
+  test.each(["", "80/XXX", "70000", "https", "1/2/3", "80/ESP", "x/ICMP", "300/ICMP", "TCP"])(
+    "not %j",
+    (text) => {
+      expect(() => parsePorts([text], named)).toThrow(ExplainInputError);
+    },
+  );
+});
