@@ -95,8 +95,16 @@ export class AgentNode {
     await this.#ready(this.#agent);
     this.#addPod("client");
     this.#serverAddress = endpointSchema.parse(this.#addPod("server")).ipv4;
-    if (policy !== "none") this.#applyPolicy(policy);
+    if (policy !== "none") this.apply([benchPolicy(policy)]);
     this.#placeProxy();
+  }
+
+  /** Returns when the policies are in force; those of other names stay. */
+  apply(policies: readonly unknown[]): void {
+    const file = join(this.#options.folder, "policy.yaml");
+    writeFileSync(file, policies.map((policy) => JSON.stringify(policy)).join("\n---\n"));
+    const { errors } = applySchema.parse(this.#imker("policy", "apply", "-f", file, "--wait"));
+    if (errors.length > 0) throw new RunError(`Cannot apply the policy: ${JSON.stringify(errors)}`);
   }
 
   async close(): Promise<void> {
@@ -138,13 +146,6 @@ export class AgentNode {
     const netns = `/run/netns/${role === "client" ? this.client : this.server}`;
     const pod = ["--name", role, "--namespace", "bench", "--label", `app=${role}`];
     return this.#imker("endpoint", "add", "--netns", netns, ...pod);
-  }
-
-  #applyPolicy(policy: "l4" | "http"): void {
-    const file = join(this.#options.folder, "policy.json");
-    writeFileSync(file, JSON.stringify(benchPolicy(policy)));
-    const { errors } = applySchema.parse(this.#imker("policy", "apply", "-f", file, "--wait"));
-    if (errors.length > 0) throw new RunError(`Cannot apply the policy: ${JSON.stringify(errors)}`);
   }
 
   /** The agent started the proxy on its own core and in its own group; both are set right here. */

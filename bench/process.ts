@@ -33,7 +33,10 @@ export function placedArgv(placement: Placement, argv: readonly string[]): strin
 }
 
 /** Runs a short command to its end and returns its output. */
-export function run(argv: readonly string[], options: { cwd?: string } = {}): string {
+export function run(
+  argv: readonly string[],
+  options: { cwd?: string; input?: string } = {},
+): string {
   const [command = "", ...args] = argv;
   const done = spawnSync(command, args, { encoding: "utf8", ...options });
   if (done.error !== undefined) {

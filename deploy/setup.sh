@@ -93,6 +93,8 @@ test_packages="
   etcd-client      etcdctl
   etcd-server      etcd
   haproxy          haproxy
+  iptables         iptables-restore
+  nftables         nft
   postgresql       /usr/bin/pg_ctlcluster
   postgresql-client  psql
   memcached        memcached
@@ -103,6 +105,8 @@ bench_packages="
   haproxy       haproxy
   nftables      nft
   python3-venv  py:ensurepip
+  iptables      iptables-restore
+  nftables      nft
 "
 [ $with_test = no ] || needed_packages="$needed_packages$test_packages"
 [ $with_bench = no ] || needed_packages="$needed_packages$bench_packages"

@@ -42,8 +42,21 @@ static __always_inline void event_fill_tuple(struct event *event, const struct p
 	event->tuple.reserved[0] = event->tuple.reserved[1] = event->tuple.reserved[2] = 0;
 }
 
-__noinline int event_emit(struct __sk_buff *skb, const struct flow *flow,
-			  const struct notice *notice)
+/* On the wire the destination comes first. A frame too short for both leaves zeros. */
+static __always_inline void event_fill_macs(struct __sk_buff *skb, struct event *event)
+{
+	const struct ethhdr *ethernet = skb_data(skb);
+
+	if ((void *)(ethernet + 1) > skb_data_end(skb)) {
+		__builtin_memset(event->source_mac, 0, sizeof(event->source_mac));
+		__builtin_memset(event->destination_mac, 0, sizeof(event->destination_mac));
+		return;
+	}
+	__builtin_memcpy(event->source_mac, ethernet->h_source, sizeof(event->source_mac));
+	__builtin_memcpy(event->destination_mac, ethernet->h_dest, sizeof(event->destination_mac));
+}
+
+__noinline int event_emit(struct __sk_buff *skb, struct flow *flow, const struct notice *notice)
 {
 	__u32 length = skb->len;
 	struct event *event;
@@ -55,7 +68,10 @@ __noinline int event_emit(struct __sk_buff *skb, const struct flow *flow,
 		metrics_count(METRIC_EVENTS_LOST, flow->direction, length);
 		return 0;
 	}
-	event->time_ns = bpf_ktime_get_ns();
+	/* One clock reading a packet: what is told of it happened at once. */
+	if (!flow->told_ns)
+		flow->told_ns = bpf_ktime_get_ns();
+	event->time_ns = flow->told_ns;
 	event->type = notice->type;
 	event->sub_type = notice->sub_type;
 	event->direction = flow->direction;
@@ -71,16 +87,12 @@ __noinline int event_emit(struct __sk_buff *skb, const struct flow *flow,
 	event->is_reply = notice->is_reply;
 	event_fill_tuple(event, &flow->packet);
 	event->flags = notice->flags;
-	((word64 *)event->source_mac)[0] = 0;
-	((word32 *)event->source_mac)[2] = 0;
-	/* On the wire the destination comes first. A frame too short for both leaves zeros. */
-	bpf_skb_load_bytes(skb, 0, event->destination_mac, sizeof(event->destination_mac));
-	bpf_skb_load_bytes(skb, 6, event->source_mac, sizeof(event->source_mac));
+	event_fill_macs(skb, event);
 	bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
 	return 0;
 }
 
-static __always_inline void event_drop(struct __sk_buff *skb, const struct flow *flow, __u8 reason)
+static __always_inline void event_drop(struct __sk_buff *skb, struct flow *flow, __u8 reason)
 {
 	struct notice notice = {
 	    .type = EVENT_DROP,
@@ -93,8 +105,7 @@ static __always_inline void event_drop(struct __sk_buff *skb, const struct flow 
 }
 
 /* Aggregated: one event per change of a connection's state, unless every packet was asked for. */
-static __always_inline void event_trace(struct __sk_buff *skb, const struct flow *flow,
-					__u8 observation)
+static __always_inline void event_trace(struct __sk_buff *skb, struct flow *flow, __u8 observation)
 {
 	struct notice notice = {
 	    .type = EVENT_TRACE,

@@ -21,6 +21,7 @@ struct flow {
 	struct packet packet;
 	struct tuple key; /* canonical */
 	__u64 now;
+	__u64 told_ns; /* of the packet's events; 0: none yet */
 	__u32 epoch;
 	__u32 trace_established;
 	__u32 source_identity; /* of the packet's sender, 0 not looked up yet */

@@ -37,7 +37,7 @@ static __always_inline int connection_identify(struct flow *flow)
 	return 0;
 }
 
-static __always_inline void connection_announce(struct __sk_buff *skb, const struct flow *flow,
+static __always_inline void connection_announce(struct __sk_buff *skb, struct flow *flow,
 						const struct decision *decision)
 {
 	struct notice notice = {

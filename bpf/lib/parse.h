@@ -40,13 +40,29 @@ static __always_inline bool cursor_skip(struct cursor *cursor, __u32 bytes)
 	return cursor_take(cursor, bytes) != NULL;
 }
 
-/* At the frame's start. Makes the headers directly readable; a driver may leave them in pages. */
+/* Up to the end of a TCP header; extension headers are not counted. */
+static __always_inline __u32 headers_bytes(const struct __sk_buff *skb)
+{
+	const struct iphdr *ip = skb_data(skb) + ETH_HLEN;
+
+	if (skb->protocol != bpf_htons(ETH_P_IP))
+		return ETH_HLEN + sizeof(struct ipv6hdr) + sizeof(struct tcphdr);
+	if ((void *)(ip + 1) > skb_data_end(skb))
+		return PARSE_LINEAR_BYTES_MAX;
+	return ETH_HLEN + ip->ihl * 4 + sizeof(struct tcphdr);
+}
+
+/*
+ * At the frame's start. Makes the headers directly readable; a driver may leave them in pages. Not
+ * more often than that: what the node sends shares its payload with the socket, and pulling some
+ * of it copies the packet.
+ */
 static __always_inline struct cursor cursor_open(struct __sk_buff *skb)
 {
 	__u32 want = skb->len < PARSE_LINEAR_BYTES_MAX ? skb->len : PARSE_LINEAR_BYTES_MAX;
+	__u32 bytes = headers_bytes(skb);
 
-	if (skb_data(skb) + ETH_HLEN + sizeof(struct ipv6hdr) + sizeof(struct tcphdr) >
-	    skb_data_end(skb))
+	if (skb_data(skb) + bytes > skb_data_end(skb))
 		bpf_skb_pull_data(skb, want);
 	return (struct cursor){.position = skb_data(skb), .end = skb_data_end(skb)};
 }
