@@ -8,6 +8,12 @@ import { fileURLToPath } from "node:url";
 import { Command, InvalidArgumentError } from "commander";
 import { sweepPins } from "./agent-node.ts";
 import { sweepCgroups } from "./cgroup.ts";
+import {
+  FULL as DATAPATH_FULL,
+  DATAPATH_PARTS,
+  QUICK as DATAPATH_QUICK,
+  runDatapath,
+} from "./datapath/run.ts";
 import { EnvironmentError, RunError } from "./errors.ts";
 import { runL7 } from "./l7.ts";
 import { formatFigures, toFigureReport } from "./plugin/figure.ts";
@@ -93,6 +99,23 @@ async function policy(flags: PluginFlags, signal: AbortSignal): Promise<void> {
   );
 }
 
+interface DatapathFlags extends PluginFlags {
+  only?: string[];
+}
+
+async function datapath(flags: DatapathFlags, signal: AbortSignal): Promise<void> {
+  const paths = await openMachine();
+  run(["make", "-s", "bpf", "native", "gen"], { cwd: paths.root });
+  const counts = flags.quick ? DATAPATH_QUICK : DATAPATH_FULL;
+  const parts = flags.only ?? DATAPATH_PARTS;
+  const figures = await runDatapath(paths, { counts, parts }, signal);
+  process.stdout.write(
+    flags.json
+      ? `${JSON.stringify(toFigureReport(figures), null, 2)}\n`
+      : formatFigures(describeMachine(), figures),
+  );
+}
+
 async function prepare(rows: readonly ProxyRow[]): Promise<BenchPaths> {
   const paths = await openMachine();
   const binaries = ["load", "server", "sink"].map((name) => `.build/bench/${name}`);
@@ -129,11 +152,14 @@ function parseCount(text: string): number {
   return value;
 }
 
-function parseNames(text: string): string[] {
+const parseNames = (text: string): string[] => namesOf(text, ROW_NAMES);
+const parseParts = (text: string): string[] => namesOf(text, DATAPATH_PARTS);
+
+function namesOf(text: string, all: readonly string[]): string[] {
   const names = text.split(",");
-  const unknown = names.find((name) => !ROW_NAMES.includes(name));
+  const unknown = names.find((name) => !all.includes(name));
   if (unknown !== undefined) {
-    throw new InvalidArgumentError(`no row "${unknown}" (${ROW_NAMES.join(", ")})`);
+    throw new InvalidArgumentError(`no "${unknown}" (${all.join(", ")})`);
   }
   return names;
 }
@@ -168,6 +194,13 @@ function program(signal: AbortSignal): Command {
     .option("--quick", "small counts: shows that it runs, the numbers say little")
     .option("--json", "print JSON instead of a table")
     .action((flags: PluginFlags) => policy(flags, signal));
+  command
+    .command("datapath")
+    .description("the datapath's figures beside their goals")
+    .option("--only <parts>", `parts by name (${DATAPATH_PARTS.join(", ")})`, parseParts)
+    .option("--quick", "small counts: shows that it runs, the numbers say little")
+    .option("--json", "print JSON instead of a table")
+    .action((flags: DatapathFlags) => datapath(flags, signal));
   return command;
 }
 

@@ -99,7 +99,9 @@ test_packages="
   redis-server     redis-server
 "
 bench_packages="
+  ethtool       ethtool
   haproxy       haproxy
+  nftables      nft
   python3-venv  py:ensurepip
 "
 [ $with_test = no ] || needed_packages="$needed_packages$test_packages"

@@ -23,14 +23,22 @@ import { Lifetime } from "./agent/lifetime.ts";
 import { listenAdmin, refuseSecondAgent } from "./agent/listen.ts";
 import { listenAdminTls } from "./agent/listen-tls.ts";
 import { NodeAddresses, nodeAddress } from "./agent/node-addresses.ts";
+import { openConnections } from "./agent/open-connections.ts";
 import { createPatternCheck } from "./agent/pattern-check.ts";
 import { PolicyFolder } from "./agent/policy-folder.ts";
 import { type PluginSink, recordsAfterPackets } from "./agent/record-order.ts";
-import { createDatapath, createPodNetwork } from "./datapath/index.ts";
+import {
+  createDatapath,
+  createPodNetwork,
+  ENDPOINT_HOST,
+  type KernelDatapath,
+} from "./datapath/index.ts";
 import type { Datapath } from "./datapath/types.ts";
 import { Endpoints } from "./endpoint/endpoints.ts";
+import { HostEndpoint } from "./endpoint/host-endpoint.ts";
 import { AddressPool } from "./endpoint/ipam.ts";
 import { Enforcer } from "./enforce/enforcer.ts";
+import type { NodeConnections } from "./enforce/lockout-guard.ts";
 import { Planner } from "./enforce/planner.ts";
 import { PolicyService } from "./enforce/policies.ts";
 import { featuresOf } from "./enforce/policy-reader.ts";
@@ -48,6 +56,8 @@ import { loadNative } from "./native/index.ts";
 import { type AgentOptions, agentPidFile, auditFile, databaseFile } from "./options.ts";
 import { createPlugins, type Plugins } from "./plugin/plugins.ts";
 import { formatPluginReference } from "./policy/plugin-reference.ts";
+import { prefilterDevices } from "./prefilter/options.ts";
+import { Prefilter } from "./prefilter/prefilter.ts";
 import { ProxySupervisor } from "./proxy/supervisor.ts";
 import { SqliteStore } from "./store/sqlite.ts";
 import type { Store } from "./store/store.ts";
@@ -111,9 +121,11 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
     }),
   );
   datapath.start();
+  const prefilter = startPrefilter(base, datapath);
   const ipcache = new Ipcache(datapath);
-  nameNodePrefixes(base, ipcache);
+  const nodeAddresses = nameNodePrefixes(base, ipcache);
   const cluster = life.own(new Cluster({ log, path: options.clusterState }));
+  const host = createHost(base, { datapath, cluster, nodeAddresses });
   const relabelled = async (changed: string[]): Promise<void> => {
     datapath.bumpEpoch();
     await proxy.relabelled(changed);
@@ -126,9 +138,9 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
   const endpoints = createEndpoints(base, parts);
   await endpoints.restore();
 
-  const names = { endpoints, identities, planner, plugins: plugins.view, cluster: options.cluster };
+  const names = { endpoints, host, identities, planner, plugins: plugins.view };
   const { pump, records, observer } = startObserving(base, datapath, {
-    getters: createFlowNames(names),
+    getters: createFlowNames({ ...names, cluster: options.cluster }),
     plugins: {
       log: (line) => plugins.log.add(line, Number(line.time / 1_000_000n)),
       recorded: (one) => plugins.cases.add(one),
@@ -145,7 +157,10 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
       proxy,
       ruleSets,
       recordings: () => plugins.recordings.forProxy(),
-      onEnforced: (endpoint, revision) => endpoints.policyEnforced(endpoint, revision),
+      onEnforced: (endpoint, revision) => {
+        if (endpoint === ENDPOINT_HOST) host?.policyEnforced(revision);
+        else endpoints.policyEnforced(endpoint, revision);
+      },
       lockdownOnOverflow: options.endpointLockdownOnPolicyOverflow,
     },
     // A proxy that outlived the last agent has a lower revision: that one was an earlier time.
@@ -153,7 +168,7 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
   );
   const policies: PolicyService = new PolicyService({
     ...{ log, store, identities, planner, enforcer, ruleSets },
-    subjects: () => endpoints.subjects(),
+    subjects: () => [...endpoints.subjects(), ...(host ? [host.subject()] : [])],
     parsing: {
       checkPattern: createPatternCheck(),
       plugins: (reference) => plugins.view.manifestFor(formatPluginReference(reference)),
@@ -163,9 +178,13 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
     sources: cluster.state,
     cluster: options.cluster,
     enforcement: options.enablePolicy,
+    ...(options.policyAuditMode ? {} : { connections: nodeConnections(base, datapath) }),
+    nowMs: Date.now,
   });
   plugins.view.onChange(() => policies.pluginsChanged());
   policies.restore();
+  // No policy is for the node then; an agent with the option may have left one, and tracked for it.
+  if (host === undefined) datapath.setHostPolicy(undefined);
   await proxy.start();
   let isCurrent = true;
   try {
@@ -192,7 +211,7 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
   const audit = life.own(new AuditLog(auditFile(options.stateDir)));
   const backend = createBackend({
     ...{ version: AGENT_VERSION, node: options.node, startedAt, stop },
-    ...{ endpoints, policies, enforcer, identities, planner, datapath, proxy },
+    ...{ endpoints, host, policies, enforcer, identities, planner, datapath, proxy, prefilter },
     ...{ pump, observer, folder, cluster, plugins, audit, connections },
     ...{ certificate: base.certificate, leased: identity.leased },
   });
@@ -236,6 +255,33 @@ function createEndpoints(
     ipv4: new AddressPool(options.ipv4Pool),
     ipv6: new AddressPool(options.ipv6Pool),
   });
+}
+
+/** Undefined unless the node may have a policy. */
+function createHost(
+  { options, log }: Base,
+  parts: { datapath: Datapath; cluster: Cluster; nodeAddresses: NodeAddresses },
+): HostEndpoint | undefined {
+  if (options.hostFirewall !== true) return undefined;
+  if (options.devices.length === 0) {
+    log.warn("--host-firewall without --device: the node's policy sees its own pods only");
+  }
+  const { datapath, cluster, nodeAddresses } = parts;
+  return new HostEndpoint({
+    datapath,
+    labels: options.nodeLabels,
+    nodeLabels: () => cluster.state.nodeLabels(options.node),
+    addresses: () => nodeAddresses.list(),
+    netns: `/proc/${process.pid}/ns/net`,
+  });
+}
+
+function nodeConnections({ options }: Base, datapath: Datapath): NodeConnections {
+  return {
+    open: openConnections,
+    ipcache: () => datapath.listIpcache(),
+    policesOutside: options.devices.length > 0,
+  };
 }
 
 /** Settles when what the cluster's state says now is in force, or false: then it will be. */
@@ -289,13 +335,26 @@ function startPlugins(
   );
 }
 
+/** Before anything else is in force: what it drops needs nothing else. */
+function startPrefilter({ options, log, life }: Base, datapath: KernelDatapath): Prefilter {
+  return life.own(
+    new Prefilter({
+      ...{ native: loadNative(), log, bpffs: options.bpffs, stateDir: options.stateDir },
+      devices: prefilterDevices(options.prefilter, options.devices),
+      eventIntervalMs: options.prefilter.eventMs,
+      eventsFd: datapath.eventsFd(),
+    }),
+  );
+}
+
 /** The node's own addresses, and what an address that nothing names is. */
-function nameNodePrefixes({ life }: Base, ipcache: Ipcache): void {
+function nameNodePrefixes({ life }: Base, ipcache: Ipcache): NodeAddresses {
   const addresses = new NodeAddresses(ipcache);
   addresses.refresh();
   life.every(NODE_ADDRESSES_MS, async () => addresses.refresh());
   ipcache.upsert("restored", "0.0.0.0/0", IDENTITY.worldIpv4);
   ipcache.upsert("restored", "::/0", IDENTITY.worldIpv6);
+  return addresses;
 }
 
 function startObserving(
@@ -336,8 +395,10 @@ function watchPolicies(
   return life.own(
     new PolicyFolder(options.policyDir, {
       log,
-      apply: (files, wait) => policies.apply(files, wait),
-      remove: (kind, namespace, name, wait) => policies.delete(kind, namespace, name, wait),
+      // A folder says what is wanted; there is nobody to ask.
+      apply: (files, wait) => policies.apply(files, { wait, force: true }),
+      remove: (kind, namespace, name, wait) =>
+        policies.delete(kind, namespace, name, { wait, force: true }),
       list: () => policies.list(),
     }),
   );

@@ -1,6 +1,7 @@
 /** Options of the agent, with the defaults that its command line, its docs and uninstall share. */
 import { join } from "node:path";
 import type { EnforcementMode } from "./policy/subject-policy.ts";
+import type { PrefilterOptions } from "./prefilter/options.ts";
 import type { ProxyRuntime } from "./proxy/process.ts";
 
 /** The admin API over TCP, which is served with TLS only. */
@@ -57,10 +58,13 @@ export interface AgentOptions {
   ipv6Pool: string;
   /** Interfaces to the outside, whose traffic to local endpoints is policed. */
   devices: string[];
+  prefilter: PrefilterOptions;
   /** What L3/L4 policy denies passes and is told as audited; L7 is enforced all the same. */
   policyAuditMode?: boolean;
-  /** Track the node's own connections from the start (host/datapath/settings.ts). */
+  /** Enforce policies with a `nodeSelector`, and track the node's connections from the start. */
   hostFirewall?: boolean;
+  /** The node's own, besides those of its Node object; policies select nodes by them. */
+  nodeLabels: Readonly<Record<string, string>>;
   /** Folder of policy files to keep in force, or undefined. */
   policyDir: string | undefined;
   /** Whether endpoints that no policy selects are open. */

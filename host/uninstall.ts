@@ -7,6 +7,7 @@ import { existsSync, rmSync } from "node:fs";
 import { createDatapath, createPodNetwork } from "./datapath/index.ts";
 import type { EndpointRecord } from "./endpoint/types.ts";
 import { AGENT_DEFAULTS, databaseFile } from "./options.ts";
+import { removePrefilter } from "./prefilter/pins.ts";
 import { endProcess, findProcesses } from "./process-list.ts";
 import { SqliteStore } from "./store/sqlite.ts";
 
@@ -32,6 +33,7 @@ export interface UninstallOptions {
 export async function uninstall(options: UninstallOptions): Promise<string[]> {
   const removed = await stopProcesses(options.runDir);
   removed.push(...removeEndpoints(options.stateDir));
+  removed.push(...removePrefilter(options.bpffs));
   const datapath = createDatapath({ bpffs: options.bpffs });
   try {
     removed.push(...datapath.uninstall());

@@ -57,6 +57,7 @@ export class ControlPlane {
       planner: new Planner(store, ruleSets),
       parsing: { checkPattern: createPatternCheck() },
       ...{ features: APPLY_FEATURES, sources: NO_SOURCES, cluster: "default" },
+      nowMs: Date.now,
     });
   }
 
@@ -80,13 +81,13 @@ export class ControlPlane {
   /** Settles when it is in the kernel. @throws RunError when a policy is refused. */
   async apply(...texts: string[]): Promise<void> {
     const files = texts.map((text, index) => ({ file: `bench-${index}.yaml`, text }));
-    const { errors } = await this.#policies.apply(files, true);
+    const { errors } = await this.#policies.apply(files, { wait: true });
     const [first] = errors;
     if (first) throw new RunError(`Cannot apply a policy: ${first.path}: ${first.message}`);
   }
 
   async delete(kind: string, namespace: string, name: string): Promise<void> {
-    await this.#policies.delete(kind, namespace, name, true);
+    await this.#policies.delete(kind, namespace, name, { wait: true });
   }
 
   async addIdentity(pod: number): Promise<number> {

@@ -41,6 +41,8 @@ export class KernelMaps implements KernelSide {
     this.#rows.changed += change.upserts.count + change.deletes.count;
   }
 
+  removePolicy(): void {}
+
   bumpEpoch(): void {}
 
   takeRows(): { replaced: number; changed: number } {

@@ -322,5 +322,6 @@ struct metrics_value {
 #define DROP_NO_PROXY 220        /* redirect, but no proxy worker listens */
 #define DROP_PROXIED_CHANGED 221 /* not proxied when opened, policy now wants the proxy: reset */
 #define DROP_NO_PLUGIN 222       /* redirect, but its plugin is not there: no rule set */
+#define DROP_PREFILTER 223       /* source in the prefilter's list; Cilium tells of no such drop */
 
 #endif

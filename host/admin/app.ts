@@ -19,6 +19,7 @@ import { addNodeRoutes } from "./node-routes.ts";
 import { addPluginRoutes } from "./plugin-routes.ts";
 import type { PluginBackend } from "./plugin-types.ts";
 import { addPolicyRoutes } from "./policy-routes.ts";
+import { addPrefilterRoutes } from "./prefilter-routes.ts";
 import { ProblemError, problemResponse } from "./problem.ts";
 import { boundedBodies } from "./request-body.ts";
 import { addRolloutRoutes } from "./rollout-routes.ts";
@@ -86,6 +87,7 @@ function addRoutes(app: Hono<Admin>, registry: RouteRegistry, parts: AdminParts)
   addPolicyRoutes(app, registry, backend);
   addExplainRoutes(app, registry, backend);
   addFlowRoutes(app, registry, backend);
+  addPrefilterRoutes(app, registry, backend.prefilter);
   addPluginRoutes(app, registry, plugins);
   addRolloutRoutes(app, registry, plugins);
   addCaseRoutes(app, registry, plugins);

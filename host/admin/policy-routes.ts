@@ -1,13 +1,21 @@
 /** Routes of policies: look, validate, apply, delete. */
 import type { Hono } from "hono";
 import { z } from "zod";
+import { type CutConnection, cutText } from "../enforce/lockout-guard.ts";
 import type { Admin } from "./access.ts";
 import { type RouteRegistry, type RouteSpec, route } from "./route.ts";
-import { policyFilesRequest, policyParams, validateQuery, waitQuery } from "./schema.ts";
+import {
+  applyQuery,
+  deleteQuery,
+  policyFilesRequest,
+  policyParams,
+  validateQuery,
+} from "./schema.ts";
 import type { AdminBackend, ApplyResult } from "./types.ts";
-import { appliedPolicy, applyResult, policyView } from "./view-schema.ts";
+import { appliedPolicy, applyResult, cutConnections, policyView } from "./view-schema.ts";
 
 const POLICY_BYTES_MAX = 32 << 20;
+const CUTS_SHOWN_MAX = 100;
 
 /** Of `apply` and `validate`. */
 const files = {
@@ -58,23 +66,7 @@ export function addPolicyRoutes(
         : reply(422, result, { problem: problemText(result) });
     },
   );
-  route(
-    app,
-    registry,
-    {
-      ...files,
-      ...{ method: "POST", path: "/v1/policies", id: "applyPolicies" },
-      summary: "Put policies in force",
-      query: waitQuery,
-      example: { query: "wait=true" },
-    },
-    async ({ body, query }, reply) => {
-      const result = await policies.apply(body.files, query.wait);
-      return result.errors.length === 0
-        ? reply(200, result)
-        : reply(422, result, { problem: problemText(result) });
-    },
-  );
+  addApply(app, registry, policies);
   route(
     app,
     registry,
@@ -82,8 +74,10 @@ export function addPolicyRoutes(
       ...{ method: "DELETE", path: "/v1/policies/:kind/:namespace/:name", id: "deletePolicy" },
       ...{ tag: "Policies", role: "operator" },
       summary: "Take a policy out of force",
+      description:
+        "What would cut an open connection into the node is refused, unless it is forced.",
       params: policyParams,
-      query: waitQuery,
+      query: deleteQuery,
       example: {
         params: { kind: "CiliumNetworkPolicy", namespace: "shop", name: "web" },
         query: "wait=true",
@@ -92,9 +86,70 @@ export function addPolicyRoutes(
     },
     async ({ params, query }, reply) => {
       const scope = params.namespace === "-" ? "" : params.namespace;
-      const gone = await policies.delete(params.kind, scope, params.name, query.wait);
-      return reply(200, gone);
+      const { wait, force, connection: callers } = query;
+      const options = { wait, force, callers };
+      return reply(200, await policies.delete(params.kind, scope, params.name, options));
     },
+  );
+}
+
+function addApply(
+  app: Hono<Admin>,
+  registry: RouteRegistry,
+  policies: AdminBackend["policies"],
+): void {
+  route(
+    app,
+    registry,
+    {
+      ...files,
+      ...{ method: "POST", path: "/v1/policies", id: "applyPolicies" },
+      summary: "Put policies in force",
+      description:
+        "What would cut an open connection into the node is refused, unless it is forced or is to " +
+        "be confirmed.",
+      query: applyQuery,
+      example: { query: "wait=true" },
+      answers: {
+        200: files.answers[200],
+        422: files.answers[422],
+        409: {
+          kind: "problem",
+          description: "It would cut open connections into the node, or a change is unconfirmed",
+          schema: cutConnections.partial(),
+        },
+      },
+    },
+    async ({ body, query }, reply) => {
+      const { wait, force, connection } = query;
+      const confirmTimeoutMs = query["confirm-timeout"];
+      const options = { wait, force, confirmTimeoutMs, callers: connection };
+      const { cuts = [], ...result } = await policies.apply(body.files, options);
+      if (result.errors.length > 0) return reply(422, result, { problem: problemText(result) });
+      if (cuts.length === 0) return reply(200, result);
+      const shown = cuts.slice(0, CUTS_SHOWN_MAX);
+      return reply(409, { cuts: shown }, { problem: refusalText(cuts) });
+    },
+  );
+  route(
+    app,
+    registry,
+    {
+      ...{ method: "POST", path: "/v1/policies/confirm", id: "confirmPolicies" },
+      ...{ tag: "Policies", role: "operator" },
+      summary: "Keep what was applied with a confirm timeout",
+      answers: {
+        200: { kind: "json", description: "What is kept", schema: z.array(appliedPolicy) },
+      },
+    },
+    async (_input, reply) => reply(200, await policies.confirm()),
+  );
+}
+
+function refusalText(cuts: readonly CutConnection[]): string {
+  return (
+    `Cannot apply the policies: they would cut ${cutText(cuts)}; ` +
+    "force it (--force), or apply it until it is confirmed (--confirm-timeout 60s)"
   );
 }
 

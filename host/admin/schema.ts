@@ -106,6 +106,45 @@ const flag = (description: string) =>
 
 export const waitQuery = z.object({ wait: flag("Answer when kernel and proxy enforce it") });
 
+const CONFIRM_SECONDS_MAX = 86_400;
+const SECONDS_OF = { s: 1, m: 60, h: 3_600 } as const;
+
+/** Milliseconds. */
+const duration = z
+  .string()
+  .regex(/^[1-9]\d{0,5}[smh]$/, "expected a duration such as 60s, 5m or 1h")
+  .transform((text) => Number.parseInt(text, 10) * SECONDS_OF[text.at(-1) as "s" | "m" | "h"])
+  .refine((seconds) => seconds <= CONFIRM_SECONDS_MAX, "expected at most 24h")
+  .transform((seconds) => seconds * 1_000);
+
+/** As sshd has it in SSH_CONNECTION. */
+const sshConnection = z
+  .string()
+  .regex(/^[0-9a-fA-F.:]{2,45}(%\w+)? \d{1,5} [0-9a-fA-F.:]{2,45}(%\w+)? \d{1,5}$/, {
+    error: 'expected "ADDRESS PORT ADDRESS PORT"',
+  })
+  .transform((text) => {
+    const [peer = "", peerPort, local = "", localPort] = text.split(" ");
+    const bare = (address: string): string => address.replace(/%.*/, "").replace(/^::ffff:/i, "");
+    return {
+      ...{ peer: bare(peer), peerPort: Number(peerPort) },
+      ...{ local: bare(local), localPort: Number(localPort) },
+    };
+  });
+
+export const deleteQuery = waitQuery.extend({
+  force: flag("Also when it cuts open connections into the node"),
+  connection: sshConnection.optional().meta({
+    description: "By which the caller came to the node, as SSH_CONNECTION has it",
+  }),
+});
+
+export const applyQuery = deleteQuery.extend({
+  "confirm-timeout": duration.optional().meta({
+    description: "Undo it after so long (`60s`, `5m`, `1h`) unless it is confirmed",
+  }),
+});
+
 export const validateQuery = z.object({
   forApply: flag("Refuse, as apply does, what is not enforced; otherwise it is a warning"),
 });

@@ -3,7 +3,10 @@ import type { ProxyHello, ProxyStatus } from "../../runtime/contract/control.ts"
 import type { CtStatus } from "../agent/ct-collector.ts";
 import type { CtRow, Feature, PolicyMapEntry, PolicyQuestion, Tuple } from "../datapath/types.ts";
 import type { Endpoint, EndpointSpec } from "../endpoint/types.ts";
+import type { CutConnection } from "../enforce/lockout-guard.ts";
+import type { ApplyOptions, ChangeOptions } from "../enforce/policies.ts";
 import type { IdentityKind } from "../identity/ranges.ts";
+import type { PrefilterChange, PrefilterStatus } from "../prefilter/prefilter.ts";
 import type { ExplainBackend } from "./explain-types.ts";
 
 export interface PolicyFile {
@@ -36,6 +39,10 @@ export interface ApplyResult {
   errors: PolicyFileError[];
   /** Accepted, but not in force as written: a plugin that is not installed. */
   warnings: PolicyFileError[];
+  /** Open connections into the node that it would cut; not applied then. */
+  cuts?: CutConnection[];
+  /** When it is undone unless it is confirmed, RFC 3339. */
+  confirmBy?: string;
 }
 
 export interface PolicyView extends AppliedPolicy {
@@ -80,6 +87,16 @@ export interface AgentStatus {
   degraded: string[];
 }
 
+export interface PrefilterBackend {
+  status(): PrefilterStatus;
+  add(prefixes: readonly string[]): PrefilterChange;
+  delete(prefixes: readonly string[]): PrefilterChange;
+  /** Replaces the list by a text of one prefix a line. */
+  load(text: string): Promise<PrefilterChange>;
+  /** The list as such a text, in pieces. */
+  text(): Iterable<string>;
+}
+
 /** What of an endpoint can be changed while it lives. */
 export interface EndpointOptions {
   policyAuditMode: boolean;
@@ -104,8 +121,14 @@ export interface AdminBackend {
     /** `forApply`: what is not enforced is an error, otherwise a warning. */
     validate(files: PolicyFile[], forApply: boolean): ApplyResult;
     /** Settles when kernel and proxy enforce it (`wait`) or when it is accepted. */
-    apply(files: PolicyFile[], wait: boolean): Promise<ApplyResult>;
-    delete(kind: string, namespace: string, name: string, wait: boolean): Promise<AppliedPolicy>;
+    apply(files: PolicyFile[], options: ApplyOptions): Promise<ApplyResult>;
+    confirm(): Promise<AppliedPolicy[]>;
+    delete(
+      kind: string,
+      namespace: string,
+      name: string,
+      options: ChangeOptions,
+    ): Promise<AppliedPolicy>;
   };
   explain: ExplainBackend;
   identities(): IdentityView[];
@@ -124,6 +147,7 @@ export interface AdminBackend {
     /** Deletes what has expired. */
     collectCt(): Promise<CtStatus>;
   };
+  prefilter: PrefilterBackend;
   upgradeProxy(drainSeconds: number): Promise<ProxyHello>;
   /** Stops the agent, as SIGTERM does; with `proxy` it stops the proxy too (uninstall). */
   stop(withProxy: boolean): void;

@@ -190,11 +190,27 @@ export const applyResult = z
     warnings: z.array(policyFileError).meta({
       description: "Accepted, but not in force as written: a plugin that is not installed",
     }),
+    confirmBy: time.optional().meta({ description: "Undone then unless it is confirmed" }),
   })
   .meta({
     id: "ApplyResult",
     description: "In an answer 422 these are members of the problem document",
   });
+
+export const cutConnections = z
+  .object({
+    cuts: z.array(
+      z.object({
+        peer: z.string(),
+        peerPort: z.int(),
+        local: z.string().meta({ description: "The node's own address" }),
+        localPort: z.int(),
+        isCallers: z.boolean().meta({ description: "The one the caller came by, as he says" }),
+        reason: z.string().meta({ description: "Which policies are the reason" }),
+      }),
+    ),
+  })
+  .meta({ id: "CutConnections", description: "Members of the problem document" });
 
 export const policyView = z
   .object({

@@ -16,6 +16,7 @@ import type {
 } from "../admin/types.ts";
 import type { Datapath, PolicyMapEntry } from "../datapath/types.ts";
 import type { Endpoints } from "../endpoint/endpoints.ts";
+import type { HostEndpoint } from "../endpoint/host-endpoint.ts";
 import type { Endpoint } from "../endpoint/types.ts";
 import type { Enforcer } from "../enforce/enforcer.ts";
 import type { Planner } from "../enforce/planner.ts";
@@ -28,6 +29,7 @@ import { formatLabel } from "../identity/label.ts";
 import { identityKind } from "../identity/ranges.ts";
 import type { Plugins } from "../plugin/plugins.ts";
 import { createPluginStates } from "../plugin/states.ts";
+import type { Prefilter } from "../prefilter/prefilter.ts";
 import type { ProxySupervisor } from "../proxy/supervisor.ts";
 import type { LeasedKeys } from "../store/leased-keys.ts";
 import type { ApiCertificate } from "./api-certificate.ts";
@@ -43,12 +45,15 @@ export interface BackendDeps {
   node: string;
   startedAt: Date;
   endpoints: Endpoints;
+  /** Undefined: the node has no policy of its own. */
+  host: HostEndpoint | undefined;
   policies: PolicyService;
   enforcer: Enforcer;
   identities: IdentityAllocator;
   planner: Planner;
   datapath: Datapath;
   proxy: ProxySupervisor;
+  prefilter: Prefilter;
   pump: EventPump;
   connections: CtCollector;
   observer: Observer;
@@ -78,13 +83,14 @@ export function createBackend(deps: BackendDeps): AdminBackend {
     policies: {
       list: () => policyViews(deps, askProxy),
       validate: (files, forApply) => policies.validate(files, forApply),
-      apply: (files, wait) => policies.apply(files, wait),
-      delete: async (kind, namespace, name, wait) => {
+      apply: (files, options) => policies.apply(files, options),
+      confirm: () => policies.confirm(),
+      delete: async (kind, namespace, name, options) => {
         refuseOwned(deps, kind, namespace, name);
-        return policies.delete(kind, namespace, name, wait);
+        return policies.delete(kind, namespace, name, options);
       },
     },
-    explain: createExplainBackend(deps),
+    explain: createExplainBackend({ ...deps, endpoints: withHost(deps) }),
     identities: () => identityViews(deps),
     flows: (query, signal) => flows(deps, query, signal),
     kernel: {
@@ -99,6 +105,7 @@ export function createBackend(deps: BackendDeps): AdminBackend {
       lookupIpcache: (address) => datapath.lookupIpcache(address),
       collectCt: () => deps.connections.collect(),
     },
+    prefilter: deps.prefilter,
     upgradeProxy: (drainSeconds) => proxy.upgrade(drainSeconds * 1000),
     stop: () => deps.stop(),
   };
@@ -119,32 +126,49 @@ function refuseOwned(
   );
 }
 
-function endpointBackend({
+/** All that have a policy: the pods, and the node itself if it may have one. */
+function withHost({
   endpoints,
-  policies,
-  enforcer,
-}: BackendDeps): AdminBackend["endpoints"] {
+  host,
+}: Pick<BackendDeps, "endpoints" | "host">): Pick<Endpoints, "list" | "get" | "subjects"> {
+  return {
+    list: () => [...endpoints.list(), ...(host ? [host.view()] : [])],
+    get: (reference) => (host?.answersTo(reference) ? host.view() : endpoints.get(reference)),
+    subjects: () => [...endpoints.subjects(), ...(host ? [host.subject()] : [])],
+  };
+}
+
+function endpointBackend(deps: BackendDeps): AdminBackend["endpoints"] {
+  const { endpoints, host, policies, enforcer } = deps;
+  const all = withHost(deps);
   // What cannot be put in force is shown by the endpoint's state and by status, and tried again.
   const refresh = (): Promise<void> => policies.refresh().catch(() => {});
   const view = (one: Endpoint): Endpoint =>
     enforcer.overflows.some(({ endpoint }) => endpoint === one.id)
       ? { ...one, state: "policy-overflow" }
       : one;
+  const hostOf = (reference: string): HostEndpoint | undefined =>
+    host?.answersTo(reference) ? host : undefined;
   return {
-    list: () => endpoints.list().map(view),
-    get: (reference) => view(endpoints.get(reference)),
+    list: () => all.list().map(view),
+    get: (reference) => view(all.get(reference)),
     create: async (spec) => {
       const { id } = await endpoints.create(spec);
       await refresh();
       return view(endpoints.get(String(id)));
     },
-    relabel: (reference, changes) => {
+    relabel: async (reference, changes) => {
+      hostOf(reference)?.refuse("label");
       const { id } = endpoints.get(reference);
       return endpoints.relabel(id, changes, () => policies.refresh());
     },
     configure: (reference, { policyAuditMode }) =>
-      view(endpoints.setAudit(endpoints.get(reference).id, policyAuditMode)),
+      view(
+        hostOf(reference)?.setAudit(policyAuditMode) ??
+          endpoints.setAudit(endpoints.get(reference).id, policyAuditMode),
+      ),
     delete: async (reference) => {
+      hostOf(reference)?.refuse("delete");
       const { id } = endpoints.get(reference);
       const gone = await endpoints.delete(id);
       enforcer.forget(id);
@@ -186,6 +210,7 @@ async function status(deps: BackendDeps, askProxy: AskProxy): Promise<AgentStatu
         deps.certificate?.trouble,
         deps.leased.trouble,
       ].filter((text) => text !== undefined),
+      ...deps.prefilter.troubles,
       ...policies.conflicts,
       // Several policies may have a part in the same.
       ...new Set(

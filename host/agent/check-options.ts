@@ -5,6 +5,7 @@ import { createLabelFilter } from "../identity/label-filter.ts";
 import { checkCluster } from "../identity/ranges.ts";
 import { parseFixedIdentityMapping } from "../identity/reserved.ts";
 import type { AgentOptions } from "../options.ts";
+import { refusedDevice } from "../prefilter/options.ts";
 import { EnvironmentError } from "./environment.ts";
 
 /** The caller's mistake; the message names the option. */
@@ -33,10 +34,15 @@ export function checkOptions(
   if (policyDir !== undefined && statSync(policyDir, { throwIfNoEntry: false }) === undefined) {
     throw new OptionError(`Cannot use --policy-dir ${policyDir}: there is no such folder`);
   }
-  for (const device of devices) {
+  const refused = refusedDevice(options.prefilter);
+  if (refused !== undefined) throw new OptionError(refused);
+  for (const [option, device] of [
+    ...devices.map((name) => ["--device", name] as const),
+    ...options.prefilter.devices.map((name) => ["--prefilter-device", name] as const),
+  ]) {
     if (interfaceIndex(device) !== 0) continue;
     throw new EnvironmentError(
-      `Cannot use --device ${device}: no such interface; 'ip link' lists those there are`,
+      `Cannot use ${option} ${device}: no such interface; 'ip link' lists those there are`,
     );
   }
 }

@@ -1,15 +1,20 @@
 /** Answers what flows ask of the agent (host/hubble/getters.ts), from the agent's own parts. */
 import { readFileSync } from "node:fs";
+import { ENDPOINT_HOST } from "../datapath/index.ts";
 import type { Endpoints } from "../endpoint/endpoints.ts";
+import type { HostEndpoint } from "../endpoint/host-endpoint.ts";
 import type { Planner } from "../enforce/planner.ts";
 import type { FlowEndpoint } from "../hubble/flow-facts.ts";
 import type { FlowGetters } from "../hubble/getters.ts";
 import type { IdentityAllocator } from "../identity/allocator.ts";
 import { formatLabel } from "../identity/label.ts";
+import { IDENTITY } from "../identity/reserved.ts";
 import type { PluginCatalogView } from "../plugin/catalog-view.ts";
 
 export interface FlowNamesDeps {
   endpoints: Endpoints;
+  /** Undefined: the node has no policy of its own. */
+  host: HostEndpoint | undefined;
   identities: IdentityAllocator;
   planner: Planner;
   plugins: Pick<PluginCatalogView, "manifestOf">;
@@ -35,12 +40,12 @@ export function createFlowNames(deps: FlowNamesDeps): FlowGetters {
 }
 
 function endpointByIp(
-  { endpoints, cluster }: FlowNamesDeps,
+  { endpoints, host, cluster }: FlowNamesDeps,
   labels: (identity: number) => readonly string[],
   ip: string,
 ): FlowEndpoint | undefined {
   const record = endpoints.byAddress(ip);
-  if (record === undefined) return undefined;
+  if (record === undefined) return host?.isAt(ip) ? hostEnd(host, cluster) : undefined;
   return {
     id: record.id,
     identity: record.identity,
@@ -49,6 +54,13 @@ function endpointByIp(
     labels: labels(record.identity),
     workloads: [],
     clusterName: cluster,
+  };
+}
+
+function hostEnd(host: HostEndpoint, clusterName: string): FlowEndpoint {
+  return {
+    ...{ id: ENDPOINT_HOST, identity: IDENTITY.host, namespace: "", podName: "" },
+    ...{ labels: host.labels(), workloads: [], clusterName },
   };
 }
 

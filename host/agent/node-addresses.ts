@@ -15,11 +15,17 @@ export class NodeAddresses {
   readonly #ipcache: Rows;
   readonly #addresses: () => string[];
   #known: ReadonlySet<string> = new Set();
+  #list: readonly string[] = [];
 
   /** `addresses`: prefixes of the node as it is now. */
   constructor(ipcache: Rows, addresses: () => string[] = nodePrefixes) {
     this.#ipcache = ipcache;
     this.#addresses = addresses;
+  }
+
+  /** As of the last look, without prefix lengths. */
+  list(): readonly string[] {
+    return this.#list;
   }
 
   refresh(): void {
@@ -31,6 +37,7 @@ export class NodeAddresses {
       if (!present.has(prefix)) this.#ipcache.delete("local", prefix);
     }
     this.#known = present;
+    this.#list = [...present].map((prefix) => prefix.replace(/\/\d+$/, ""));
   }
 }
 

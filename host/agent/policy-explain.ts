@@ -10,6 +10,7 @@ import type {
   PolicyChange,
   TraceRequest,
 } from "../admin/explain-types.ts";
+import { ENDPOINT_HOST } from "../datapath/layout.ts";
 import { POLICY_ENTRIES_MAX } from "../datapath/policy-map.ts";
 import type { Datapath } from "../datapath/types.ts";
 import type { Endpoints } from "../endpoint/endpoints.ts";
@@ -32,7 +33,7 @@ import { seenFlow } from "./seen-flow.ts";
 
 export interface PolicyExplainDeps {
   policies: Pick<PolicyService, "preview" | "revision">;
-  endpoints: Endpoints;
+  endpoints: Pick<Endpoints, "list" | "get" | "subjects">;
   identities: Pick<IdentityAllocator, "list">;
   planner: OriginLookup;
   datapath: Pick<Datapath, "listPolicy" | "listIpcache">;
@@ -130,11 +131,14 @@ function mapOf(
   if (endpoint === undefined) return undefined;
   const view = endpoints.list().find(({ id }) => id === endpoint);
   if (view === undefined) return undefined;
+  const rows = datapath.listPolicy(endpoint);
+  // A node that no rule is for has no map.
+  if (endpoint === ENDPOINT_HOST && rows.length === 0) return undefined;
   const { policyRevision, state } = view;
   const isBehind = policyRevision !== policies.revision;
   const lag = `state ${state}, revision ${policyRevision} of ${policies.revision}`;
   return {
-    rows: datapath.listPolicy(endpoint),
+    rows,
     originsOf: (cookie) => planner.originsOf(cookie),
     ...(isBehind || state !== "ready" ? { lag } : {}),
   };

@@ -41,7 +41,16 @@ export class ApiClient {
 
   /** Sends a file; throws as `call` does. */
   async upload<T>(path: string, file: Uint8Array, type: string): Promise<T> {
-    const response = await this.#send("POST", path, { type, content: file });
+    return this.#sendFile("POST", path, file, type);
+  }
+
+  /** As `upload`, for what replaces something. */
+  async put<T>(path: string, file: Uint8Array, type: string): Promise<T> {
+    return this.#sendFile("PUT", path, file, type);
+  }
+
+  async #sendFile<T>(method: ApiMethod, path: string, file: Uint8Array, type: string): Promise<T> {
+    const response = await this.#send(method, path, { type, content: file });
     const body = await response.body.json();
     if (response.statusCode >= 400) throw problemError({ status: response.statusCode, body });
     return body as T;

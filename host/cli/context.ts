@@ -10,6 +10,10 @@ export interface CliStreams {
   err: (text: string) => void;
   /** Socket to use when the command line names none (environment variable IMKER_SOCKET). */
   socket?: string | undefined;
+  /** The connection by which the user came to this machine (environment SSH_CONNECTION). */
+  sshConnection?: string | undefined;
+  /** Asks who sits at the terminal for a yes; undefined: nobody does. */
+  ask?: ((question: string) => Promise<boolean>) | undefined;
 }
 
 export const SOCKET_DEFAULT = "/var/run/imker/admin.sock";

@@ -1,5 +1,6 @@
 /** The command line: the command tree, and the one place that turns errors into exit codes. */
 import { Command, CommanderError } from "commander";
+import { terminalAsk } from "./ask.ts";
 import { addAgentCommand } from "./commands/agent.ts";
 import { addApiCommands } from "./commands/api.ts";
 import { addBpfCommands } from "./commands/bpf.ts";
@@ -12,6 +13,7 @@ import { addObserveCommand } from "./commands/observe.ts";
 import { addPluginAuthorCommands } from "./commands/plugin-author.ts";
 import { addPluginOperatorCommands } from "./commands/plugin-operator.ts";
 import { addPolicyCommands } from "./commands/policy.ts";
+import { addPrefilterCommands } from "./commands/prefilter.ts";
 import { addProxyCommands } from "./commands/proxy.ts";
 import { addStatusCommands } from "./commands/status.ts";
 import { addUninstallCommand } from "./commands/uninstall.ts";
@@ -22,6 +24,7 @@ import { CliError, EXIT, type ExitCode } from "./errors.ts";
 /** By name, so that the other commands need not load what throws them. */
 const EXIT_OF_ERROR = new Map<string, ExitCode>([
   ["OptionError", EXIT.user],
+  ["PolicyRefusedError", EXIT.user],
   ["EnvironmentError", EXIT.environment],
   ["DatapathError", EXIT.environment],
 ]);
@@ -48,6 +51,7 @@ export function createProgram(context: CliContext): Command {
   addEndpointCommands(program, context);
   addIdentityCommands(program, context);
   addPolicyCommands(program, context);
+  addPrefilterCommands(program, context);
   addVisibilityCommands(program, context);
   const plugin = program.command("plugin").description("L7 plugins: write, test, deploy, roll out");
   addPluginAuthorCommands(plugin, context);
@@ -107,6 +111,8 @@ if (import.meta.main) {
     out: (text) => process.stdout.write(text),
     err: (text) => process.stderr.write(text),
     socket: process.env.IMKER_SOCKET,
+    sshConnection: process.env.SSH_CONNECTION,
+    ask: terminalAsk(),
   });
   process.exitCode = await runCli(process.argv.slice(2), context);
 }

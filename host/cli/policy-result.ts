@@ -10,6 +10,29 @@ import type {
 import { type CliContext, wantsJson } from "./context.ts";
 import { CliError, EXIT } from "./errors.ts";
 
+/** Open connections into the node that stand against applying; nothing was applied. */
+export class CutError extends CliError {}
+
+export interface ChangeFlags {
+  wait?: boolean | undefined;
+  force?: boolean | undefined;
+}
+
+/** Of a request that changes policies. */
+export function changeQuery(
+  { sshConnection = "" }: CliContext,
+  { wait, force }: ChangeFlags,
+): URLSearchParams {
+  const query = new URLSearchParams();
+  if (wait) query.set("wait", "true");
+  if (force) query.set("force", "true");
+  // sshd writes UNKNOWN where it does not know an address.
+  if (/^\S*[.:]\S* \d+ \S*[.:]\S* \d+$/.test(sshConnection)) {
+    query.set("connection", sshConnection);
+  }
+  return query;
+}
+
 /** Sends files to be applied or validated; problems of the files are part of the result. */
 export async function sendPolicies(
   context: CliContext,
@@ -20,11 +43,11 @@ export async function sendPolicies(
   return context.withClient(command, async (client) => {
     const reply = await client.send("POST", path, { files });
     if (reply.status === 200 || reply.status === 422) return reply.body as ApplyResult;
+    const { cuts } = (reply.body ?? {}) as { cuts?: unknown };
     const detail = (reply.body as { detail?: string } | undefined)?.detail;
-    throw new CliError(
-      reply.status >= 500 ? EXIT.environment : EXIT.user,
-      detail ?? `HTTP status ${reply.status}`,
-    );
+    const code = reply.status >= 500 ? EXIT.environment : EXIT.user;
+    const message = detail ?? `HTTP status ${reply.status}`;
+    throw cuts === undefined ? new CliError(code, message) : new CutError(code, message);
   });
 }
 
@@ -32,15 +55,15 @@ export async function sendPolicies(
 export async function deletePolicies(
   context: CliContext,
   command: Command,
-  { choose, wait }: { choose: (all: PolicyView[]) => PolicyView[]; wait: boolean },
+  { choose, ...flags }: ChangeFlags & { choose: (all: PolicyView[]) => PolicyView[] },
 ): Promise<void> {
   await context.withClient(command, async (client) => {
     const all = await client.call<PolicyView[]>("GET", "/v1/policies");
     const gone: AppliedPolicy[] = [];
     for (const { kind, namespace, name } of choose(all)) {
       const path = `/v1/policies/${kind}/${namespace || "-"}/${name}`;
-      const query = wait ? "?wait=true" : "";
-      gone.push(await client.call<AppliedPolicy>("DELETE", path + query));
+      const query = changeQuery(context, flags);
+      gone.push(await client.call<AppliedPolicy>("DELETE", `${path}?${query}`));
     }
     context.print(command, gone, (views) =>
       views.map((one) => `${displayName(one)} deleted\n`).join(""),

@@ -15,6 +15,8 @@ export interface ClusterChange {
 
 const NO_CHANGE: ClusterChange = { namespaces: false, nodes: false, policySources: false };
 
+const NO_LABELS: Readonly<Record<string, string>> = {};
+
 export class ClusterState implements PolicySources {
   #objects: readonly ClusterObject[] = [];
   #namespaces: ReadonlyMap<string, Readonly<Record<string, string>>> = new Map();
@@ -65,6 +67,11 @@ export class ClusterState implements PolicySources {
 
   nodes(): readonly ClusterNode[] {
     return this.#nodes;
+  }
+
+  /** Of the node of this name; none if it is not known. */
+  nodeLabels(name: string): Readonly<Record<string, string>> {
+    return this.#nodes.find((node) => node.name === name)?.labels ?? NO_LABELS;
   }
 
   /** Addresses of the Kubernetes API: the backends of the service `default/kubernetes`. */

@@ -87,6 +87,7 @@ const REASONS: Readonly<Record<number, readonly [name: string, text: string]>> =
   220: ["NO_PROXY", "No proxy listens"],
   221: ["PROXIED_CHANGED", "Policy now requires the proxy"],
   222: ["NO_PLUGIN", "L7 plugin not available"],
+  223: ["PREFILTER_DENIED", "CIDR denied by prefilter"],
 };
 
 /** Never fails: an unknown number is shown as itself. */

@@ -227,13 +227,19 @@ export class KernelDatapath implements Datapath {
   /** Tracking comes before the policy, and goes after it. */
   setHostPolicy(entries: readonly PolicyMapEntry[] | undefined): void {
     const settings = this.#maps.fd("config");
-    if (entries !== undefined) {
-      changeSettings(this.#native, settings, { host: true });
-      this.setPolicy(ENDPOINT_HOST, entries);
+    if (entries === undefined) {
+      this.removePolicy(ENDPOINT_HOST);
       return;
     }
-    this.#native.mapDelete(this.#maps.fd("policies"), encodeNumber(ENDPOINT_HOST));
-    changeSettings(this.#native, settings, { host: this.#options.hostFirewall ?? false });
+    changeSettings(this.#native, settings, { host: true });
+    this.setPolicy(ENDPOINT_HOST, entries);
+  }
+
+  removePolicy(endpoint: number): void {
+    this.#native.mapDelete(this.#maps.fd("policies"), encodeNumber(endpoint));
+    const host = this.#options.hostFirewall ?? false;
+    const change = endpoint === ENDPOINT_HOST ? { host } : {};
+    changeSettings(this.#native, this.#maps.fd("config"), change);
   }
 
   setPolicy(endpoint: number, entries: readonly PolicyMapEntry[]): void {
@@ -246,6 +252,10 @@ export class KernelDatapath implements Datapath {
   }
 
   async placePolicies(placements: readonly PolicyPlacement[]): Promise<void> {
+    const settings = this.#maps.fd("config");
+    const polices = placements.some(({ endpoint }) => endpoint === ENDPOINT_HOST);
+    if (polices && !readSettings(this.#native, settings).host)
+      changeSettings(this.#native, settings, { host: true });
     await placePolicies(this.#native, this.#maps.fd("policies"), placements);
   }
 
@@ -300,6 +310,11 @@ export class KernelDatapath implements Datapath {
     return readPerCpuRows(this.#native, this.#maps.fd("metrics")).map(({ key, value }) =>
       decodeMetric(key, value),
     );
+  }
+
+  /** Of the ring that `readEvents` drains, for another program to write to; it stays ours. */
+  eventsFd(): number {
+    return this.#maps.fd("events");
   }
 
   close(): void {

@@ -149,11 +149,13 @@ export interface Datapath {
    * attached interfaces and towards its own pods. Undefined: it has none, and nothing is refused.
    */
   setHostPolicy(entries: readonly PolicyMapEntry[] | undefined): void;
+  /** Takes the endpoint's map away: a pod is closed then, the node is open. */
+  removePolicy(endpoint: number): void;
   /** Replaces the endpoint's whole policy map at once. */
   setPolicy(endpoint: number, entries: readonly PolicyMapEntry[]): void;
   /** The same in two steps, for many maps at once; the rows must be left alone meanwhile. */
   fillPolicy(rows: PolicyRows): Promise<FilledPolicy>;
-  /** No epoch is raised. */
+  /** No epoch is raised, unless the node's own connections were not tracked before. */
   placePolicies(placements: readonly PolicyPlacement[]): Promise<void>;
   /** Row by row in the map in force; no epoch is raised. Throws when it has none or is full. */
   changePolicy(endpoint: number, change: PolicyChange): Promise<void>;

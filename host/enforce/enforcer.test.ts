@@ -66,6 +66,7 @@ describe("Enforcer", () => {
           changePolicy: async (endpoint) => {
             steps.push(`change ${endpoint}`);
           },
+          removePolicy: (endpoint) => steps.push(`no map ${endpoint}`),
           bumpEpoch: () => steps.push("epoch"),
         },
         ipcache: {
@@ -106,6 +107,20 @@ describe("Enforcer", () => {
     steps.length = 0;
     await enforcer.enforce(plan({ 1: "a", 2: "b" }), 2);
     expect(steps.filter((step) => step.startsWith("map"))).toEqual(["map 2"]);
+  });
+
+  it("takes the map of the node away when no rule is for it, and says that this is in force", async () => {
+    await enforcer.enforce(plan({ 65535: "a" }), 1);
+    steps.length = 0;
+    const none = { ...plan({}), unpoliced: [65_535] };
+    await enforcer.enforce(none, 2);
+    await enforcer.enforce(none, 3);
+    expect(steps).toEqual([
+      ...["no map 65535", "epoch", "enforced 65535 r2", "reevaluate 65535"],
+      ...["enforced 65535 r3", "reevaluate "],
+    ]);
+    await enforcer.enforce(plan({ 65535: "a" }), 4);
+    expect(steps).toContain("map 65535");
   });
 
   it("maps know an identity before an address gets it", async () => {

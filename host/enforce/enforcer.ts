@@ -67,7 +67,8 @@ export class Enforcer {
       const changed = await this.#switchMaps(plan);
       this.#switchPrefixes(plan.prefixes);
       this.#enforcement = { revision };
-      for (const { endpoint } of plan.endpoints) {
+      const endpoints = plan.endpoints.map(({ endpoint }) => endpoint);
+      for (const endpoint of [...endpoints, ...(plan.unpoliced ?? [])]) {
         if (this.#maps.isCurrent(endpoint)) this.#deps.onEnforced(endpoint, revision);
       }
       // Maps that keep an older policy still name its rule sets.
@@ -125,6 +126,7 @@ export class Enforcer {
     const changed: number[] = [];
     try {
       await this.#maps.write(plan.endpoints, changed);
+      this.#maps.remove(plan.unpoliced ?? [], changed);
       return changed;
     } finally {
       // Also when a later map was refused: connections of the switched ones must look again.

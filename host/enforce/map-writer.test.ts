@@ -1,5 +1,6 @@
 /** How a map comes to what it is to hold: in place, as a whole, or not at all. */
 import { beforeEach, describe, expect, it } from "vitest";
+import { ENDPOINT_HOST } from "../datapath/layout.ts";
 import { POLICY_ENTRIES_MAX } from "../datapath/policy-map.ts";
 import type { PolicyRows } from "../datapath/policy-rows.ts";
 import { MapWriter } from "./map-writer.ts";
@@ -48,6 +49,7 @@ describe("MapWriter", () => {
         if (fail) throw new Error("no memory");
         steps.push(`place ${all.map(({ endpoint, filled }) => `${endpoint}:${filled.map}`)}`);
       },
+      removePolicy: (endpoint: number) => steps.push(`remove ${endpoint}`),
       changePolicy: async (endpoint: number) => {
         if (fail) throw new Error("no memory");
         steps.push(`change ${endpoint}`);
@@ -128,6 +130,21 @@ describe("MapWriter", () => {
     content.count = 3;
     await writer.write(plan(1), []);
     expect(steps).toEqual(["place 1:0", "place 1:3"]);
+  });
+
+  it("but never the node, and takes its map away once", async () => {
+    const writer = create(true);
+    const changed: number[] = [];
+    content.count = POLICY_ENTRIES_MAX + 1;
+    await writer.write(plan(ENDPOINT_HOST), changed);
+    expect([writer.isCurrent(ENDPOINT_HOST), steps]).toEqual([false, []]);
+    writer.remove([ENDPOINT_HOST], changed);
+    writer.remove([ENDPOINT_HOST], changed);
+    expect([writer.overflows, writer.isCurrent(ENDPOINT_HOST)]).toEqual([[], true]);
+    content.count = 3;
+    await writer.write(plan(ENDPOINT_HOST), changed);
+    expect(steps).toEqual([`remove ${ENDPOINT_HOST}`, `place ${ENDPOINT_HOST}:3`]);
+    expect(changed).toEqual([ENDPOINT_HOST, ENDPOINT_HOST]);
   });
 
   it("knows nothing of an endpoint that it forgot", async () => {

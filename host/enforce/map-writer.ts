@@ -4,6 +4,7 @@
  * written in part: the endpoint keeps its last map, or is locked down if the node says so, and the
  * overflow is told.
  */
+import { ENDPOINT_HOST } from "../datapath/layout.ts";
 import { POLICY_ENTRIES_MAX } from "../datapath/policy-map.ts";
 import { type PolicyRows, RowPacker } from "../datapath/policy-rows.ts";
 import type { PolicyPlacement } from "../datapath/policy-writer.ts";
@@ -27,7 +28,7 @@ const PLACEMENTS_MAX = 256;
 
 const NO_ROWS: PolicyRows = { keys: new Uint8Array(), values: new Uint8Array(), count: 0 };
 
-type MapKernel = Pick<KernelSide, "fillPolicy" | "placePolicies" | "changePolicy">;
+type MapKernel = Pick<KernelSide, "fillPolicy" | "placePolicies" | "changePolicy" | "removePolicy">;
 
 /** A map that is to be replaced as a whole. */
 interface Replacement {
@@ -43,6 +44,8 @@ export class MapWriter {
   readonly #overflows = new Map<number, Overflow>();
   /** Endpoints whose map is empty because their policy does not fit. */
   readonly #locked = new Set<number>();
+  /** Endpoints that have no map. */
+  readonly #unpoliced = new Set<number>();
 
   constructor(kernel: MapKernel, options: MapWriterOptions) {
     this.#kernel = kernel;
@@ -56,7 +59,8 @@ export class MapWriter {
 
   /** Whether the endpoint has the policy that the last plan had for it. */
   isCurrent(endpoint: number): boolean {
-    return this.#held.has(endpoint) && !this.#overflows.has(endpoint);
+    if (this.#overflows.has(endpoint)) return false;
+    return this.#held.has(endpoint) || this.#unpoliced.has(endpoint);
   }
 
   /** Rule sets that maps name which are not part of the plan: they were left as they are. */
@@ -90,7 +94,20 @@ export class MapWriter {
     }
   }
 
+  /** Takes the endpoints' maps away; `changed` as with `write`. */
+  remove(endpoints: readonly number[], changed: number[]): void {
+    for (const endpoint of endpoints) {
+      this.#overflows.delete(endpoint);
+      if (this.#unpoliced.has(endpoint)) continue;
+      this.#kernel.removePolicy(endpoint);
+      changed.push(endpoint);
+      this.forget(endpoint);
+      this.#unpoliced.add(endpoint);
+    }
+  }
+
   forget(endpoint: number): void {
+    this.#unpoliced.delete(endpoint);
     this.#held.delete(endpoint);
     this.#overflows.delete(endpoint);
     this.#locked.delete(endpoint);
@@ -135,6 +152,7 @@ export class MapWriter {
       if (placements.length > 0) await this.#kernel.placePolicies(placements);
       for (const { endpoint, held } of placements) {
         changed.push(endpoint);
+        this.#unpoliced.delete(endpoint);
         if (held) {
           this.#held.set(endpoint, held);
           this.#locked.delete(endpoint);
@@ -144,7 +162,8 @@ export class MapWriter {
   }
 
   #overflow(endpoint: number, entries: number): Replacement | undefined {
-    const isLockedDown = this.#options.lockdownOnOverflow;
+    // A node is never closed by a switch: it would lock its operator out.
+    const isLockedDown = this.#options.lockdownOnOverflow && endpoint !== ENDPOINT_HOST;
     const entriesMax = POLICY_ENTRIES_MAX;
     this.#overflows.set(endpoint, { endpoint, entries, entriesMax, isLockedDown });
     return isLockedDown && !this.#locked.has(endpoint) ? { endpoint, held: undefined } : undefined;

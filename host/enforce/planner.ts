@@ -13,6 +13,8 @@ import type { EndpointPlan, OriginLookup, Plan } from "./types.ts";
 export interface PlanInput {
   /** Endpoints that share a policy have the same object. */
   endpoints: readonly { endpoint: number; policy: SubjectPolicy }[];
+  /** Endpoints without any policy. */
+  unpoliced?: readonly number[];
   /** CIDR prefixes with the identity that stands for each. */
   prefixes: ReadonlyMap<string, number>;
 }
@@ -43,7 +45,8 @@ export class Planner implements OriginLookup {
       const own = content && named.get(content);
       return content && own ? [{ endpoint, content, ruleSets: own }] : [];
     });
-    return { endpoints, ruleSets, prefixes: input.prefixes };
+    const { unpoliced = [], prefixes } = input;
+    return { endpoints, unpoliced, ruleSets, prefixes };
   }
 
   originsOf(cookie: number): readonly PolicyOrigin[] {

@@ -7,6 +7,7 @@ import type { Logger } from "pino";
 import type { PolicyChange, PolicyKey } from "../admin/explain-types.ts";
 import { ProblemError } from "../admin/problem.ts";
 import type { AppliedPolicy, ApplyResult, PolicyFile, PolicyView } from "../admin/types.ts";
+import { policyKeyText } from "../policy/document.ts";
 import {
   type ApplyFeatures,
   documentKey,
@@ -18,7 +19,6 @@ import {
   type PolicyProblem,
   PolicyRepository,
   type PolicySources,
-  parsePolicyFile,
   policyConditions,
   type StoredPolicy,
 } from "../policy/index.ts";
@@ -27,9 +27,18 @@ import type { EnforcementMode } from "../policy/subject-policy.ts";
 import type { L7Rules } from "../policy/types.ts";
 import type { Store } from "../store/store.ts";
 import type { Enforcer } from "./enforcer.ts";
+import {
+  type CutConnection,
+  cutText,
+  LockoutGuard,
+  type NodeConnections,
+} from "./lockout-guard.ts";
+import type { OpenConnection } from "./open-connection.ts";
 import { overflowConditions } from "./overflow-condition.ts";
+import { type Pending, PendingChange } from "./pending-change.ts";
 import { type Conflict, PolicyPlanning, type PolicyPlanningDeps } from "./policy-planning.ts";
 import { problemOf, type ReadPolicies, readPolicyFiles } from "./policy-reader.ts";
+import { PolicyStore } from "./policy-store.ts";
 import type { RuleSets } from "./rule-sets.ts";
 import { subjectName } from "./types.ts";
 
@@ -43,6 +52,10 @@ export interface PolicyServiceDeps extends PolicyPlanningDeps {
   /** What policies refer to; `sourcesChanged` when it changes. */
   sources: PolicySources;
   cluster: string;
+  /** Connections into the node that a change should not cut; absent: nobody looks. */
+  connections?: NodeConnections;
+  /** Milliseconds since 1970. */
+  nowMs: () => number;
 }
 
 /** A change that is looked at before it is made. */
@@ -57,10 +70,25 @@ export interface PolicyPreview {
   warnings: PolicyProblem[];
 }
 
-interface PolicyRow {
-  object: unknown;
-  file: string;
-  revision: number;
+export interface ChangeOptions {
+  /** Settle when kernel and proxy enforce it. */
+  wait: boolean;
+  /** Also when it cuts open connections into the node. */
+  force?: boolean;
+  /** The connection by which the caller came, if he knows. */
+  callers?: OpenConnection | undefined;
+}
+
+export interface ApplyOptions extends ChangeOptions {
+  /** Undone after so long unless it is confirmed. */
+  confirmTimeoutMs?: number | undefined;
+}
+
+/** Accepted if there is no error, and nothing is cut that must not be. */
+interface Accepted {
+  errors: PolicyProblem[];
+  cuts: CutConnection[];
+  confirmBy?: string;
 }
 
 /** Waits this long before it tries again what could not be put in force. */
@@ -70,6 +98,9 @@ export class PolicyService {
   readonly #deps: PolicyServiceDeps;
   readonly #log: Logger;
   readonly #planning: PolicyPlanning;
+  readonly #store: PolicyStore;
+  readonly #pending: PendingChange;
+  readonly #guard: LockoutGuard | undefined;
   #repository: PolicyRepository;
   #conflicts: readonly string[] = [];
   #tail: Promise<unknown> = Promise.resolve();
@@ -79,6 +110,18 @@ export class PolicyService {
     this.#deps = deps;
     this.#log = deps.log.child({ part: "policy" });
     this.#planning = new PolicyPlanning(deps);
+    this.#store = new PolicyStore(deps);
+    const { store, nowMs, connections } = deps;
+    this.#pending = new PendingChange({
+      ...{ log: this.#log, store, nowMs },
+      undo: (pending) => this.#undoUnlessEnded(pending),
+    });
+    this.#guard =
+      connections &&
+      new LockoutGuard({
+        ...connections,
+        judge: (repository) => this.#planning.judgeNode(repository),
+      });
     this.#repository = new PolicyRepository({
       cluster: deps.cluster,
       features: deps.features,
@@ -104,21 +147,9 @@ export class PolicyService {
    * when one of them is refused: an agent must not enforce less by forgetting what it cannot read.
    */
   restore(): void {
-    const { store, parsing } = this.#deps;
-    // Not held against plugins again: a version activated since must not keep the agent from
-    // starting. What no plugin takes shows in `policyConditions`.
-    const language = { ...parsing };
-    delete language.plugins;
-    const rows = store.list("policies/").map((row) => JSON.parse(row.value) as PolicyRow);
-    for (const { object, file, revision } of rows.sort((a, b) => a.revision - b.revision)) {
-      const { documents, errors } = parsePolicyFile(JSON.stringify(object), file, language);
-      const [error] = errors;
-      if (error !== undefined) {
-        throw new Error(`Cannot restore the policy of ${file}: ${error.path} ${error.message}`);
-      }
-      for (const document of documents) this.#repository.restore(document, revision);
-    }
-    this.#repository.startAt(Number(store.get("policy-revision")?.value ?? 0));
+    this.#store.restoreInto(this.#repository);
+    this.#pending.restore();
+    if (this.#pending.isDue) this.#undo();
   }
 
   list(): Omit<PolicyView, "conditions">[] {
@@ -136,6 +167,7 @@ export class PolicyService {
     return [
       ...policyConditions(this.#repository, plugins),
       ...overflowConditions(this.#repository, subjects(), enforcer.overflows),
+      ...this.#pendingConditions(),
     ];
   }
 
@@ -168,36 +200,60 @@ export class PolicyService {
    * Applies the files that have no error. With `wait` it settles when kernel and proxy enforce
    * them, and throws ProblemError 503 when that failed; the policies stay wanted and are retried.
    */
-  async apply(files: PolicyFile[], wait: boolean): Promise<ApplyResult> {
+  async apply(files: PolicyFile[], options: ApplyOptions): Promise<ApplyResult> {
     const { documents, errors, warnings } = this.#read(files, true);
     if (documents.length === 0) return { applied: [], errors, warnings };
     const change = (candidate: PolicyRepository): void => {
       candidate.upsertAll(documents);
     };
-    const accepted = await this.#serial(() => this.#accept(change, documents));
-    if (accepted.errors.length > 0) {
-      return { applied: [], errors: [...errors, ...accepted.errors], warnings };
+    const accepted = await this.#serial(() => this.#accept(change, documents, options));
+    const { confirmBy, cuts } = accepted;
+    if (accepted.errors.length > 0 || (cuts.length > 0 && !isCarefree(options))) {
+      return { applied: [], errors: [...errors, ...accepted.errors], warnings, cuts };
     }
-    await this.#enforceOrRetry(wait);
+    const [document] = documents;
+    if (document && cuts.length > 0) {
+      warnings.push(problemOf(document, `this cuts ${cutText(cuts)}`));
+    }
+    await this.#enforceOrRetry(options.wait);
     const applied = documents.map((document) => ({
       ...named(document),
       revision: this.#repository.get(document)?.revision ?? 0,
     }));
-    return { applied, errors, warnings };
+    return { applied, errors, warnings, ...(confirmBy === undefined ? {} : { confirmBy }) };
+  }
+
+  /** Keeps what was applied with a confirm timeout. @throws ProblemError 409 if nothing waits. */
+  async confirm(): Promise<AppliedPolicy[]> {
+    return this.#serial(async () => {
+      const pending = this.#pending.current;
+      if (pending === undefined) {
+        throw new ProblemError(
+          409,
+          "Cannot confirm: no change waits for it; if one did, it was undone in time",
+        );
+      }
+      this.#pending.end();
+      return pending.policies.map((one) => ({ ...named(one), revision: one.revision }));
+    });
   }
 
   async delete(
     kind: string,
     namespace: string,
     name: string,
-    wait: boolean,
+    options: ChangeOptions,
   ): Promise<AppliedPolicy> {
     const stored = this.#find({ kind, namespace, name });
     const change = (candidate: PolicyRepository): void => {
       candidate.delete(stored.document);
     };
-    await this.#serial(() => this.#accept(change, []));
-    await this.#enforceOrRetry(wait);
+    const { cuts } = await this.#serial(() => this.#accept(change, [], options));
+    if (cuts.length > 0) {
+      const reason = `it would cut ${cutText(cuts)}; force it (--force)`;
+      throw new ProblemError(409, `Cannot delete ${policyKeyText(stored.document)}: ${reason}`);
+    }
+    await this.#enforceOrRetry(options.wait);
     return { ...named(stored.document), revision: this.revision };
   }
 
@@ -247,7 +303,9 @@ export class PolicyService {
   async #accept(
     change: (candidate: PolicyRepository) => void,
     documents: PolicyDocument[],
-  ): Promise<{ errors: PolicyProblem[] }> {
+    options: ApplyOptions,
+  ): Promise<Accepted> {
+    if (options.confirmTimeoutMs !== undefined) this.#pending.demandNone();
     const candidate = this.#repository.clone();
     change(candidate);
     let conflicts: Conflict[];
@@ -255,7 +313,7 @@ export class PolicyService {
       conflicts = await this.#planning.check(candidate);
     } catch (error) {
       if (documents.length === 0) throw error;
-      return { errors: documents.map((document) => problemOf(document, error)) };
+      return refused(documents.map((document) => problemOf(document, error)));
     }
     // Those that are there already, between other policies, are not this change's.
     const errors = conflicts.flatMap(({ error }) =>
@@ -263,24 +321,60 @@ export class PolicyService {
         .filter((document) => isParty(document, error))
         .map((document) => problemOf(document, error)),
     );
-    if (errors.length > 0) return { errors: distinct(errors) };
-    this.#persist(candidate);
+    if (errors.length > 0) return refused(distinct(errors));
+    const cuts = await this.#cutBy(candidate, documents, options);
+    if (cuts.length > 0 && !isCarefree(options)) return { errors: [], cuts };
+    const { confirmTimeoutMs } = options;
+    const pending =
+      confirmTimeoutMs === undefined
+        ? undefined
+        : {
+            deadlineMs: this.#deps.nowMs() + confirmTimeoutMs,
+            policies: this.#store.changesOf(documents, candidate.revision),
+          };
+    this.#store.write(this.#repository, candidate, pending);
     this.#repository = candidate;
-    return { errors: [] };
+    if (pending === undefined) return { errors: [], cuts };
+    this.#pending.begin(pending);
+    return { errors: [], cuts, confirmBy: this.#pending.deadline() };
   }
 
-  #persist(candidate: PolicyRepository): void {
-    const { store } = this.#deps;
-    const rows = [{ key: "policy-revision", value: String(candidate.revision) }];
-    for (const { document, revision } of candidate.list()) {
-      if (this.#repository.get(document)?.revision === revision) continue;
-      const row: PolicyRow = { object: document.object, file: document.source.file, revision };
-      rows.push({ key: `policies/${documentKey(document)}`, value: JSON.stringify(row) });
+  async #cutBy(
+    candidate: PolicyRepository,
+    documents: PolicyDocument[],
+    { callers, force }: ApplyOptions,
+  ): Promise<CutConnection[]> {
+    // Nobody would be told of it.
+    if (this.#guard === undefined || (force && documents.length === 0)) return [];
+    return this.#guard.cutBy(candidate, this.#repository, callers);
+  }
+
+  async #undoUnlessEnded(pending: Pending): Promise<void> {
+    await this.#serial(async () => {
+      if (this.#pending.current === pending) this.#undo();
+    });
+    await this.#enforceOrRetry(false);
+  }
+
+  /** What was in force before was accepted then: nothing may keep it from coming back. */
+  #undo(): void {
+    const candidate = this.#repository.clone();
+    const undone = this.#store.undo(this.#pending.current?.policies ?? [], candidate);
+    this.#store.write(this.#repository, candidate);
+    this.#repository = candidate;
+    this.#pending.end();
+    for (const one of undone) {
+      this.#log.warn(named(one), "nobody confirmed this policy in time; it is as it was before");
     }
-    store.putAll(rows);
-    for (const { document } of this.#repository.list()) {
-      if (candidate.get(document) === undefined) store.delete(`policies/${documentKey(document)}`);
-    }
+  }
+
+  #pendingConditions(): PolicyCondition[] {
+    const policies = this.#pending.current?.policies ?? [];
+    const end = `is undone at ${this.#pending.deadline()} unless it is confirmed`;
+    return policies.map(({ kind, namespace, name }) => {
+      const policy = { kind, namespace, name };
+      return { policy, type: "ConfirmationPending", message: `${policyKeyText(policy)}: ${end}` };
+    });
   }
 
   async #enforceOrRetry(wait: boolean): Promise<void> {
@@ -326,6 +420,15 @@ export class PolicyService {
   }
 }
 
+function refused(errors: PolicyProblem[]): Accepted {
+  return { errors, cuts: [] };
+}
+
+/** The caller takes the risk, or it ends by itself. */
+function isCarefree({ force, confirmTimeoutMs }: ApplyOptions): boolean {
+  return force === true || confirmTimeoutMs !== undefined;
+}
+
 function isParty(document: PolicyDocument, { policies }: PolicyConflictError): boolean {
   return policies.some((one) => documentKey(one) === documentKey(document));
 }
@@ -335,6 +438,10 @@ function distinct(problems: PolicyProblem[]): PolicyProblem[] {
   return [...new Map(problems.map((one) => [JSON.stringify(one), one])).values()];
 }
 
-function named(document: PolicyDocument): { kind: string; namespace: string; name: string } {
+function named(document: { kind: string; namespace: string; name: string }): {
+  kind: string;
+  namespace: string;
+  name: string;
+} {
   return { kind: document.kind, namespace: document.namespace, name: document.name };
 }

@@ -3,9 +3,15 @@
  * policy of every endpoint, the plan. What is computed is kept, so the next change costs what it
  * touches. A plan that is not put in force leaves nothing behind but work that is done already.
  */
-import type { PolicyConflictError, PolicyRepository } from "../policy/index.ts";
-import { SelectorCache } from "../policy/index.ts";
-import { SubjectPolicies } from "../policy/subject-policies.ts";
+import {
+  createLookup,
+  type PolicyConflictError,
+  type PolicyDecision,
+  type PolicyPacket,
+  type PolicyRepository,
+  SelectorCache,
+} from "../policy/index.ts";
+import { SubjectPolicies, type SubjectResult } from "../policy/subject-policies.ts";
 import { type EnforcementMode, SubjectPolicy } from "../policy/subject-policy.ts";
 import type { PolicySubject } from "../policy/types.ts";
 import { IdentityFeed, type IdentitySource } from "./identity-feed.ts";
@@ -25,6 +31,13 @@ export interface PolicyPlanningDeps {
 export interface Conflict {
   subject: PolicySubject;
   error: PolicyConflictError;
+}
+
+/** How the node's own policy would decide. */
+export interface NodeJudge {
+  decide(packet: PolicyPacket): PolicyDecision;
+  /** The prefixes that policies name, with their identities. */
+  prefixes: ReadonlyMap<string, number>;
 }
 
 export class PolicyPlanning {
@@ -61,23 +74,42 @@ export class PolicyPlanning {
     return conflicts;
   }
 
+  /** Undefined: the node would have no policy, or contradicting ones, which change nothing. */
+  async judgeNode(repository: PolicyRepository): Promise<NodeJudge | undefined> {
+    let judge: NodeJudge | undefined;
+    await this.#prefixes.during(repository.rules(), async (prefixes) => {
+      const policy = this.#resolveAll(repository)
+        .filter(({ subject }) => subject.scope === "node")
+        .map(({ outcome }) => outcome)
+        .find((outcome) => outcome instanceof SubjectPolicy);
+      if (policy?.hasRules) judge = { decide: createLookup(policy.entries), prefixes };
+      return false;
+    });
+    return judge;
+  }
+
   #resolve(
     repository: PolicyRepository,
     prefixes: ReadonlyMap<string, number>,
     conflicts: Conflict[],
   ): PlanInput {
+    const endpoints: { endpoint: number; policy: SubjectPolicy }[] = [];
+    const unpoliced: number[] = [];
+    for (const { subject, outcome } of this.#resolveAll(repository)) {
+      const { endpoint, scope } = subject;
+      if (!(outcome instanceof SubjectPolicy)) conflicts.push({ subject, error: outcome });
+      // The node is judged, and its connections are tracked, only if somebody asked for it.
+      else if (scope === "node" && !outcome.hasRules) unpoliced.push(endpoint);
+      else endpoints.push({ endpoint, policy: outcome });
+    }
+    return { endpoints, unpoliced, prefixes };
+  }
+
+  #resolveAll(repository: PolicyRepository): SubjectResult[] {
     this.#feed.sync();
     const subjects = this.#deps.subjects();
     const namedPortsOf = namedPortsByIdentity(subjects);
-    const results = this.#policies.resolve({ rules: repository.rules(), subjects, namedPortsOf });
-    const endpoints = results.flatMap(({ subject, outcome }) => {
-      if (outcome instanceof SubjectPolicy) {
-        return [{ endpoint: subject.endpoint, policy: outcome }];
-      }
-      conflicts.push({ subject, error: outcome });
-      return [];
-    });
-    return { endpoints, prefixes };
+    return this.#policies.resolve({ rules: repository.rules(), subjects, namedPortsOf });
   }
 }
 

@@ -28,11 +28,13 @@ export const APPLY_FEATURES: ApplyFeatures = { peerNamedPorts: true, tiers: true
 export function featuresOf(options: {
   nodeSelectorLabels: boolean;
   extendedIpProtocols: boolean;
+  hostFirewall?: boolean;
 }): ApplyFeatures {
   return {
     ...APPLY_FEATURES,
     nodeSelectorLabels: options.nodeSelectorLabels,
     extendedProtocols: options.extendedIpProtocols,
+    hostFirewall: options.hostFirewall ?? false,
   };
 }
 

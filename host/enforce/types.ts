@@ -15,6 +15,7 @@ export interface KernelSide {
   fillPolicy(rows: PolicyRows): Promise<FilledPolicy>;
   placePolicies(placements: readonly PolicyPlacement[]): Promise<void>;
   changePolicy(endpoint: number, change: PolicyChange): Promise<void>;
+  removePolicy(endpoint: number): void;
   bumpEpoch(): void;
 }
 
@@ -49,6 +50,8 @@ export interface EndpointPlan {
 /** Everything one revision puts in force; computing it changes nothing. */
 export interface Plan {
   endpoints: readonly EndpointPlan[];
+  /** Without any policy, so they have no map: the node when no rule is for it. */
+  unpoliced?: readonly number[];
   /** All that entries name. */
   ruleSets: ReadonlySet<number>;
   /** CIDR prefixes that stand for an identity of their own. */
@@ -77,6 +80,7 @@ export interface OriginLookup {
 }
 
 /** How the policy service names an endpoint to people. */
-export function subjectName({ namespace, name, endpoint }: PolicySubject): string {
+export function subjectName({ scope, namespace, name, endpoint }: PolicySubject): string {
+  if (scope === "node") return "the node";
   return name === undefined ? `endpoint ${endpoint}` : `endpoint ${namespace}/${name}`;
 }

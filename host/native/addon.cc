@@ -73,6 +73,7 @@ class Addon : public Napi::Addon<Addon>
 		libbpf_set_print(nullptr);
 		RegisterObject(env, exports, &object_);
 		RegisterRing(env, exports, &ring_);
+		RegisterMemory(env, exports, &memory_);
 		RegisterMap(env, exports);
 		RegisterProgram(env, exports);
 		RegisterSystem(env, exports);
@@ -81,6 +82,7 @@ class Addon : public Napi::Addon<Addon>
       private:
 	Napi::FunctionReference object_;
 	Napi::FunctionReference ring_;
+	Napi::FunctionReference memory_;
 };
 
 } // namespace imker

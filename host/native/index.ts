@@ -54,7 +54,19 @@ export interface RingBuffer {
   close(): void;
 }
 
+/** The rows of one array map, shared with the kernel. */
+export interface MapMemory {
+  readonly buffer: ArrayBuffer;
+  /** Views of the buffer are empty afterwards. */
+  close(): void;
+}
+
 export interface Native {
+  /** Of a map made with BPF_F_MMAPABLE. */
+  MapMemory: new (
+    fd: number,
+    bytes: number,
+  ) => MapMemory;
   BpfObject: new (path: string) => BpfObject;
   /** The second argument is the bytes of one record. */
   RingBuffer: new (
@@ -95,9 +107,10 @@ export interface Native {
     context: Uint8Array | null,
     contextOut: Uint8Array | null,
     repeat: number,
+    flags?: number,
   ): { result: number; bytes: number; nanoseconds: number };
   programInfo(fd: number): ProgramInfo;
-  linkCreate(program: number, target: number, attachType: number): number;
+  linkCreate(program: number, target: number, attachType: number, flags?: number): number;
   linkUpdate(link: number, program: number): void;
   linkInfo(link: number): LinkInfo;
   objectGet(path: string): number | undefined;

@@ -1,7 +1,7 @@
 /*
  * What the addon's families share: how a failed system call becomes a JavaScript error, and how
  * byte arguments are borrowed. One file per family of kernel objects; none keeps state between
- * calls but the two classes that own something (Object, RingBuffer).
+ * calls but the classes that own something (Object, RingBuffer, MapMemory).
  */
 #ifndef IMKER_NATIVE_H
 #define IMKER_NATIVE_H
@@ -35,6 +35,7 @@ std::string TextOf(const Napi::CallbackInfo &info, size_t index);
 
 void RegisterObject(Napi::Env env, Napi::Object exports, Napi::FunctionReference *keep);
 void RegisterRing(Napi::Env env, Napi::Object exports, Napi::FunctionReference *keep);
+void RegisterMemory(Napi::Env env, Napi::Object exports, Napi::FunctionReference *keep);
 void RegisterMap(Napi::Env env, Napi::Object exports);
 void RegisterProgram(Napi::Env env, Napi::Object exports);
 void RegisterSystem(Napi::Env env, Napi::Object exports);

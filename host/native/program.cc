@@ -28,7 +28,9 @@ Napi::Value ProgramLoad(const Napi::CallbackInfo &info)
 	return Napi::Number::New(info.Env(), fd);
 }
 
-/* (fd, frame, frameOut, context | null, contextOut | null, repeat) → {result, bytes, nanoseconds}
+/*
+ * (fd, frame, frameOut, context | null, contextOut | null, repeat, flags | undefined) → {result,
+ * bytes, nanoseconds}
  */
 Napi::Value ProgramTestRun(const Napi::CallbackInfo &info)
 {
@@ -44,6 +46,8 @@ Napi::Value ProgramTestRun(const Napi::CallbackInfo &info)
 	options.ctx_out = context_out.data;
 	options.ctx_size_out = context_out.length;
 	options.repeat = NumberOf(info, 5);
+	/* An absent flag is NaN, which is 0 to ToUint32. */
+	options.flags = NumberOf(info, 6);
 	int error = bpf_prog_test_run_opts(FdOf(info, 0), &options);
 	if (error)
 		ThrowErrno(info.Env(), error, "run BPF program");
@@ -68,7 +72,8 @@ Napi::Value ProgramInfo(const Napi::CallbackInfo &info)
 	return result;
 }
 
-/* (program fd, ifindex or namespace fd, attach type) → fd. libbpf 1.1 has no call for tcx. */
+/* (program fd, ifindex or namespace fd, attach type, flags | undefined) → fd. libbpf 1.1 has no
+ * call for tcx. */
 Napi::Value LinkCreate(const Napi::CallbackInfo &info)
 {
 	bpf_attr attributes;
@@ -76,6 +81,7 @@ Napi::Value LinkCreate(const Napi::CallbackInfo &info)
 	attributes.link_create.prog_fd = FdOf(info, 0);
 	attributes.link_create.target_fd = NumberOf(info, 1);
 	attributes.link_create.attach_type = NumberOf(info, 2);
+	attributes.link_create.flags = NumberOf(info, 3);
 	long fd = syscall(SYS_bpf, BPF_LINK_CREATE, &attributes, sizeof(attributes));
 	if (fd < 0)
 		ThrowErrno(info.Env(), errno, "attach BPF program");

@@ -29,6 +29,7 @@ export interface PolicyCondition {
     | "PluginVersionMissing"
     | "PluginUnavailable"
     | "PolicyMapFull"
+    | "ConfirmationPending"
     | MissingType;
   /** `NAME` or `NAME@VERSION`, as the policy has it; absent if it is not about a plugin. */
   plugin?: string;

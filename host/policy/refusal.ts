@@ -8,7 +8,7 @@
 export interface ApplyFeatures {
   /** It tells the resolver the named ports of peers (`ResolveOptions.namedPortsOf`). */
   peerNamedPorts?: boolean;
-  /** It enforces rules with a `nodeSelector` on the node's own traffic. */
+  /** Rules with a `nodeSelector` are enforced on the node's own traffic (`--host-firewall`). */
   hostFirewall?: boolean;
   /** The resolver knows tiers, priorities and `pass`. */
   tiers?: boolean;
@@ -35,8 +35,9 @@ const notYet = (what: string): string => `${what} not enforced by this version`;
 export const REFUSALS = {
   hostRules: {
     fields: ["nodeSelector"],
-    message: notYet("host policies are"),
+    message: "host policies can only be applied when the agent runs with --host-firewall",
     unless: "hostFirewall",
+    option: "--host-firewall",
   },
   tiers: {
     fields: ["spec.tier", "AdminNetworkPolicy spec", "BaselineAdminNetworkPolicy spec"],

@@ -47,6 +47,11 @@ export class SubjectPolicy implements ResolvedPolicy {
     return this.#version;
   }
 
+  /** Whether any rule is for the subject. */
+  get hasRules(): boolean {
+    return this.#mode !== "never" && (this.#rules?.length ?? 0) > 0;
+  }
+
   get ingressEnforced(): boolean {
     return this.#directions.ingress.enforced;
   }

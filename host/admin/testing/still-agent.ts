@@ -150,6 +150,7 @@ export class StillAgent {
         list: async () => [],
         validate: judge,
         apply: async (files) => judge(files),
+        confirm: async () => [],
         delete: async (kind, namespace, name) => ({ kind, namespace, name, revision: 4 }),
       },
       explain: {
@@ -163,6 +164,15 @@ export class StillAgent {
       },
       identities: () => [{ id: 1001, kind: "cluster", labels: ["k8s:app=web"], endpoints: 1 }],
       flows: (query, signal) => this.#flows(query.follow, signal),
+      prefilter: {
+        status: () => {
+          throw new Error("the still agent has no prefilter");
+        },
+        add: (prefixes) => ({ added: prefixes.length, deleted: 0, prefixes: prefixes.length }),
+        delete: (prefixes) => ({ added: 0, deleted: prefixes.length, prefixes: 0 }),
+        load: async () => ({ added: 0, deleted: 0, prefixes: 0 }),
+        text: () => ["192.0.2.0/24\n"],
+      },
       kernel: {
         ...{ policy: () => [], ct: () => [], ipcache: () => [] },
         ...{ lookupPolicy: () => undefined, lookupCt: () => undefined, lookupIpcache: () => 1 },

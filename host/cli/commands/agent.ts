@@ -6,6 +6,8 @@ import { AGENT_DEFAULTS, type AgentOptions, type TcpApiOptions } from "../../opt
 import { globalOption } from "../context.ts";
 import { CliError, EXIT } from "../errors.ts";
 import { addIdentityOptions, type IdentityFlags, identityOptions } from "./agent-identity.ts";
+import { addPrefilterOptions, type PrefilterFlags, prefilterOptions } from "./agent-prefilter.ts";
+import { collectLabel } from "./label-option.ts";
 
 const WORKERS_MAX = 64;
 export const WORKERS_DEFAULT = Math.min(availableParallelism(), WORKERS_MAX);
@@ -19,15 +21,25 @@ export function parseWorkers(text: string): number {
 }
 
 /** Options that a command line gives in another form. */
-type OwnForm = "devices" | "policyDir" | "tcpApi" | "clusterState" | "cluster" | "identity";
+type OwnForm =
+  | "devices"
+  | "nodeLabels"
+  | "policyDir"
+  | "tcpApi"
+  | "clusterState"
+  | "cluster"
+  | "identity"
+  | "prefilter";
 
 type Flags = Omit<AgentOptions, OwnForm> & {
   clusterName: string;
   device: string[];
+  nodeLabel: Record<string, string>;
   clusterState?: string;
   policyDir?: string;
 } & TcpApiFlags &
-  IdentityFlags;
+  IdentityFlags &
+  PrefilterFlags;
 
 interface TcpApiFlags {
   apiListen?: { host: string; port: number };
@@ -48,7 +60,8 @@ export function addAgentCommand(program: Command): void {
     .option("--ipv6-pool <cidr>", "pod addresses", AGENT_DEFAULTS.ipv6Pool)
     .option("--device <interface>", "interface to the outside; repeat", collect, [])
     .option("--policy-audit-mode", "let pass what L3/L4 policy denies, and tell of it")
-    .option("--host-firewall", "track the node's own connections before it has a policy")
+    .option("--host-firewall", "enforce policies with a nodeSelector on the node itself")
+    .option("--node-label <key=value>", "label of this node; repeat", collectLabel, {})
     .option("--policy-dir <path>", "keep the policy files of this folder in force")
     .addOption(
       new Option("--enable-policy <mode>", "whether endpoints without a policy are open")
@@ -77,8 +90,8 @@ export function addAgentCommand(program: Command): void {
         .choices(["debug", "info", "warn", "error"])
         .default("info"),
     );
-  addIdentityOptions(agent).action(async (flags: Flags, command: Command) => {
-    const { device, policyDir, clusterState, clusterName, ...others } = flags;
+  addPrefilterOptions(addIdentityOptions(agent)).action(async (flags: Flags, command: Command) => {
+    const { device, nodeLabel, policyDir, clusterState, clusterName, ...others } = flags;
     const { apiListen, apiTlsCert, apiTlsKey, ...rest } = others;
     const tcpApi = tcpApiOptions({ apiListen, apiTlsCert, apiTlsKey });
     // Loading the agent takes a while; the other commands must not pay for it.
@@ -88,6 +101,8 @@ export function addAgentCommand(program: Command): void {
       cluster: clusterName,
       identity: identityOptions(flags),
       devices: device,
+      nodeLabels: nodeLabel,
+      prefilter: prefilterOptions(flags),
       policyDir,
       clusterState,
       tcpApi,

@@ -8,6 +8,7 @@ import type { DirectionPolicies } from "../../policy/explain/endpoint-policy.ts"
 import { type CliContext, table } from "../context.ts";
 import { CliError, EXIT } from "../errors.ts";
 import { wrapped } from "../wrapped.ts";
+import { collectLabel } from "./label-option.ts";
 
 interface AddOptions {
   create?: boolean;
@@ -21,7 +22,9 @@ interface AddOptions {
 }
 
 export function addEndpointCommands(program: Command, context: CliContext): void {
-  const endpoint = program.command("endpoint").description("pods of this node");
+  const endpoint = program
+    .command("endpoint")
+    .description("pods of this node, and the node itself");
   addAdd(endpoint, context);
   endpoint
     .command("list")
@@ -175,12 +178,6 @@ function endpointPath(reference: string): string {
   return `/v1/endpoints/${reference.split("/").map(encodeURIComponent).join("/")}`;
 }
 
-function collectLabel(text: string, labels: Record<string, string>): Record<string, string> {
-  const at = text.indexOf("=");
-  if (at <= 0) throw new InvalidArgumentError("expected key=value");
-  return { ...labels, [text.slice(0, at)]: text.slice(at + 1) };
-}
-
 function collectPort(text: string, ports: AddOptions["port"]): AddOptions["port"] {
   const match = /^([^=]+)=(\d+)(?:\/(\w+))?$/.exec(text);
   if (match === null) throw new InvalidArgumentError("expected name=port/protocol: web=80/TCP");
@@ -206,7 +203,7 @@ function endpointTable(all: Endpoint[]): string {
 
 function details(one: Endpoint): string {
   const lines: [string, string | number][] = [
-    ["endpoint", `${one.namespace}/${one.name} (id ${one.id})`],
+    ["endpoint", `${one.namespace === "" ? "" : `${one.namespace}/`}${one.name} (id ${one.id})`],
     ["identity", one.identity],
     ["labels", one.labels.join("\n           ")],
     ["addresses", `${one.ipv4} ${one.ipv6}`],

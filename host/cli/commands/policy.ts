@@ -1,31 +1,26 @@
 /** `imker policy …`: the policies of this node. */
 import type { Command } from "commander";
-import type { ApplyResult, PolicyFile, PolicyView } from "../../admin/types.ts";
+import type { AppliedPolicy, ApplyResult, PolicyFile, PolicyView } from "../../admin/types.ts";
 import type { FieldRow } from "../../policy/fields.ts";
 import { type CliContext, table } from "../context.ts";
 import { CliError, EXIT } from "../errors.ts";
 import { readPolicyInput } from "../policy-input.ts";
-import { deletePolicies, displayName, reportProblems, sendPolicies } from "../policy-result.ts";
+import {
+  type ChangeFlags,
+  CutError,
+  changeQuery,
+  deletePolicies,
+  displayName,
+  reportProblems,
+  sendPolicies,
+} from "../policy-result.ts";
 import { addPolicyDiff } from "./policy-diff.ts";
 import { addPolicyTrace } from "./policy-trace.ts";
 
 export function addPolicyCommands(program: Command, context: CliContext): void {
   const policy = program.command("policy").description("network policies");
-  policy
-    .command("apply")
-    .description("put policies in force; nothing of a file with an error is applied")
-    .requiredOption("-f, --filename <path...>", "YAML files, folders of them, or - for stdin")
-    .option("--wait", "return when kernel and proxy enforce them")
-    .action(async (options: { filename: string[]; wait?: boolean }, command: Command) => {
-      const path = `/v1/policies${options.wait ? "?wait=true" : ""}`;
-      const result = await sendPolicies(context, command, path, readPolicyInput(options.filename));
-      context.print(command, result, (value) =>
-        value.applied
-          .map((one) => `${displayName(one)} applied (revision ${one.revision})\n`)
-          .join(""),
-      );
-      reportProblems(context, command, result);
-    });
+  addApply(policy, context);
+  addConfirm(policy, context);
   policy
     .command("validate")
     .description("check policy files without applying them, by the agent if one is reachable")
@@ -44,6 +39,73 @@ export function addPolicyCommands(program: Command, context: CliContext): void {
   addDelete(policy, context);
   addPolicyTrace(policy, context);
   addPolicyDiff(policy, context);
+}
+
+interface ApplyFlags extends ChangeFlags {
+  filename: string[];
+  confirmTimeout?: string;
+}
+
+function addApply(policy: Command, context: CliContext): void {
+  policy
+    .command("apply")
+    .description("put policies in force; nothing of a file with an error is applied")
+    .requiredOption("-f, --filename <path...>", "YAML files, folders of them, or - for stdin")
+    .option("--wait", "return when kernel and proxy enforce them")
+    .option("--force", "also when that cuts open connections into the node, such as your own")
+    .option("--confirm-timeout <duration>", "undo it after so long (60s, 5m) unless confirmed")
+    .action(async (flags: ApplyFlags, command: Command) => {
+      const files = readPolicyInput(flags.filename);
+      const result = await applyOrAsk(context, command, flags, files);
+      context.print(command, result, appliedText);
+      reportProblems(context, command, result);
+    });
+}
+
+/** Who sits at a terminal may decide now what --force decides before. */
+async function applyOrAsk(
+  context: CliContext,
+  command: Command,
+  flags: ApplyFlags,
+  files: PolicyFile[],
+): Promise<ApplyResult> {
+  const send = (force: boolean): Promise<ApplyResult> =>
+    sendPolicies(context, command, applyPath(context, { ...flags, force }), files);
+  try {
+    return await send(flags.force === true);
+  } catch (error) {
+    if (!(error instanceof CutError) || context.ask === undefined) throw error;
+    if (!(await context.ask(`${error.message}\nApply them all the same? [y/N] `))) throw error;
+    return send(true);
+  }
+}
+
+function applyPath(context: CliContext, { confirmTimeout, ...flags }: ApplyFlags): string {
+  const query = changeQuery(context, flags);
+  if (confirmTimeout !== undefined) query.set("confirm-timeout", confirmTimeout);
+  return `/v1/policies?${query}`;
+}
+
+function appliedText({ applied, confirmBy }: ApplyResult): string {
+  const lines = applied.map((one) => `${displayName(one)} applied (revision ${one.revision})\n`);
+  if (confirmBy !== undefined) {
+    lines.push(`undone at ${confirmBy} unless 'imker policy confirm' comes before\n`);
+  }
+  return lines.join("");
+}
+
+function addConfirm(policy: Command, context: CliContext): void {
+  policy
+    .command("confirm")
+    .description("keep what was applied with --confirm-timeout")
+    .action(async (_options: unknown, command: Command) => {
+      await context.withClient(command, async (client) => {
+        const kept = await client.call<AppliedPolicy[]>("POST", "/v1/policies/confirm");
+        context.print(command, kept, (all) =>
+          all.map((one) => `${displayName(one)} is kept\n`).join(""),
+        );
+      });
+    });
 }
 
 function addFields(policy: Command, context: CliContext): void {
@@ -90,9 +152,10 @@ function addDelete(policy: Command, context: CliContext): void {
     .description("take policies out of force")
     .argument("<name...>", "name, or namespace/name")
     .option("--wait", "return when kernel and proxy no longer enforce them")
-    .action(async (names: string[], options: { wait?: boolean }, command: Command) => {
+    .option("--force", "also when that cuts open connections into the node, such as your own")
+    .action(async (names: string[], flags: ChangeFlags, command: Command) => {
       await deletePolicies(context, command, {
-        wait: options.wait === true,
+        ...flags,
         choose: (all) => names.flatMap((name) => select(all, name)),
       });
     });

@@ -89,7 +89,8 @@ function fromEndpoint({ subject, isAudited = false }: KnownEndpoint): TraceEnd {
   };
 }
 
-export function endpointName({ namespace, name, endpoint }: PolicySubject): string {
+export function endpointName({ scope, namespace, name, endpoint }: PolicySubject): string {
+  if (scope === "node") return "reserved:host";
   return name === undefined ? `endpoint ${endpoint}` : `${namespace}/${name}`;
 }
 

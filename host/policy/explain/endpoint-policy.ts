@@ -49,7 +49,9 @@ export function explainEndpoint(input: EndpointPolicyInput): EndpointPolicyView 
     const policy = resolvePolicy(selecting, identities, subject, {
       ...{ namedPortsOf, enforcement: mode },
     });
-    const entriesWanted = policy.entries.length;
+    // A node that no rule is for has no map, and is open.
+    const isUnpoliced = subject.scope === "node" && (selecting.length === 0 || mode === "never");
+    const entriesWanted = isUnpoliced ? 0 : policy.entries.length;
     const trouble = `${entriesWanted} entries do not fit into its map, which holds ${entriesMax}`;
     return {
       ingress: { isEnforced: policy.ingressEnforced, ...ingress },

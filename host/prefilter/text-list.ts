@@ -1,0 +1,74 @@
+/**
+ * Lists as people publish them: one prefix or address a line, `#` and `;` begin a comment. A line
+ * that is neither refuses the whole text.
+ */
+import { setImmediate } from "node:timers/promises";
+import type { Lists } from "./generations.ts";
+import { PrefixError, parseDenied } from "./prefix.ts";
+import { PrefixList } from "./prefix-list.ts";
+
+/** Of both families together. */
+export const PREFIXES_MAX = 1 << 21;
+const LINES_PER_TURN = 10_000;
+
+/** The lists that a text holds. @throws PrefixError naming the line. */
+export function readPrefixes(text: string): Lists {
+  const reading = readSome(text);
+  for (;;) {
+    const { done, value } = reading.next();
+    if (done) return value;
+  }
+}
+
+/** As `readPrefixes`, and lets others have their turn; `onLines` hears how far it is. */
+export async function readPrefixesInTurns(
+  text: string,
+  onLines: (lines: number) => void = () => {},
+): Promise<Lists> {
+  const reading = readSome(text);
+  for (;;) {
+    const { done, value } = reading.next();
+    if (done) return value;
+    onLines(value);
+    await setImmediate();
+  }
+}
+
+/** Yields the number of lines read so far. */
+function* readSome(text: string): Generator<number, Lists> {
+  const lists: Lists = { 4: new PrefixList(4), 6: new PrefixList(6) };
+  let number = 0;
+  for (const line of linesOf(text)) {
+    number++;
+    if (number % LINES_PER_TURN === 0) yield number;
+    const entry = line.replace(/[#;].*$/s, "").trim();
+    if (entry === "") continue;
+    const prefix = parseLine(entry, number);
+    lists[prefix.family].push(prefix);
+    if (lists[4].size + lists[6].size > PREFIXES_MAX) {
+      throw new PrefixError(`Cannot read the list: it has more than ${PREFIXES_MAX} prefixes`);
+    }
+  }
+  lists[4].sort();
+  lists[6].sort();
+  return lists;
+}
+
+/** Without a second copy of the text. */
+function* linesOf(text: string): Generator<string> {
+  let from = 0;
+  while (from < text.length) {
+    const end = text.indexOf("\n", from);
+    yield text.slice(from, end < 0 ? undefined : end);
+    from = end < 0 ? text.length : end + 1;
+  }
+}
+
+function parseLine(entry: string, number: number) {
+  try {
+    return parseDenied(entry);
+  } catch (cause) {
+    if (!(cause instanceof PrefixError)) throw cause;
+    throw new PrefixError(`Cannot read line ${number}: ${cause.message}`, { cause });
+  }
+}
