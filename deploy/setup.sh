@@ -103,10 +103,9 @@ test_packages="
 bench_packages="
   ethtool       ethtool
   haproxy       haproxy
-  nftables      nft
-  python3-venv  py:ensurepip
   iptables      iptables-restore
   nftables      nft
+  python3-venv  py:ensurepip
 "
 [ $with_test = no ] || needed_packages="$needed_packages$test_packages"
 [ $with_bench = no ] || needed_packages="$needed_packages$bench_packages"
