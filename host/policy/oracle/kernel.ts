@@ -4,7 +4,7 @@
  * says so, after the verdict was told.
  */
 import { pino } from "pino";
-import { type ConfigRow, encodeIpcacheKey } from "../../datapath/abi.ts";
+import { type ConfigRow, encodeIpcacheKey, encodeNumber } from "../../datapath/abi.ts";
 import { ENDPOINT_HOST } from "../../datapath/layout.ts";
 import { readRows } from "../../datapath/maps.ts";
 import { changePolicy, fillPolicy, placePolicies } from "../../datapath/policy-writer.ts";
@@ -144,6 +144,9 @@ function kernelSide(bench: ProgramBench, settings: Partial<ConfigRow>): KernelSi
     fillPolicy: (rows) => fillPolicy(native, rows),
     placePolicies: (placements) => placePolicies(native, policies, placements),
     changePolicy: (endpoint, change) => changePolicy(native, policies, endpoint, change),
+    removePolicy: (endpoint) => {
+      native.mapDelete(policies, encodeNumber(endpoint));
+    },
     bumpEpoch: () => bench.config(false, settings),
   };
 }
