@@ -1,7 +1,13 @@
 /** What other nodes and the Kubernetes API are in the ipcache, as the state changes. */
 import { expect, test } from "vitest";
 import { formatLabel } from "../identity/label.ts";
+import { REMOTE_NODE_RANGE } from "../identity/ranges.ts";
+import { createTestAllocator } from "../identity/testing/world.ts";
 import { Ipcache } from "../ipcache/ipcache.ts";
+import { parsePolicyFile } from "../policy/index.ts";
+import { selects, toCandidate } from "../policy/selector.ts";
+import { NO_SOURCES } from "../policy/sources.ts";
+import { translate } from "../policy/translate/index.ts";
 import type { Label } from "../policy/types.ts";
 import { NodePrefixes } from "./node-prefixes.ts";
 import type { ClusterNode } from "./types.ts";
@@ -89,4 +95,43 @@ test("without a number of its own a node is any node, the API is the world, and 
     ["192.0.2.3/32", 7],
   ]);
   expect(prefixes.trouble).toBe("Cannot allocate an identity: all numbers are in use");
+});
+
+test("policies choose among nodes by any of their labels", async () => {
+  const { allocator, close } = createTestAllocator();
+  await allocator.start();
+  const map = new Map<string, number>();
+  const ipcache = new Ipcache({
+    upsertIpcache: (prefix, identity) => void map.set(prefix, identity),
+    deleteIpcache: (prefix) => void map.delete(prefix),
+    listIpcache: () => [],
+  });
+  const all = ["b", "c"].map((name, index) =>
+    node(name, `192.0.2.${index + 2}`, { "kubernetes.io/hostname": name }),
+  );
+  const state = { nodes: () => all, apiServers: () => [] };
+  const settled = async () => {};
+  const prefixes = new NodePrefixes({
+    ...{ node: "self", nodeLabels: true, ipcache, state, settled, identities: allocator },
+  });
+  await prefixes.refresh();
+  const rule = { toNodes: [{ matchLabels: { "kubernetes.io/hostname": "b" } }] };
+  const { documents } = parsePolicyFile(
+    JSON.stringify({
+      ...{ apiVersion: "cilium.io/v2", kind: "CiliumNetworkPolicy" },
+      metadata: { name: "p", namespace: "shop" },
+      spec: { endpointSelector: {}, egress: [rule] },
+    }),
+    "p.yaml",
+    { checkPattern: () => undefined },
+  );
+  const [document] = documents;
+  const rules = document
+    ? translate(document, { cluster: "default", revision: 1, sources: NO_SOURCES })
+    : [];
+  const [peer] = rules.flatMap(({ items }) => items.flatMap(({ peers }) => peers));
+  const selected = allocator.list().filter((one) => peer && selects(peer, toCandidate(one)));
+  expect(selected.map(({ id }) => id)).toEqual([map.get("192.0.2.2/32")]);
+  expect(map.get("192.0.2.2/32")).toBeGreaterThanOrEqual(REMOTE_NODE_RANGE.min);
+  close();
 });

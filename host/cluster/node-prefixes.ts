@@ -9,15 +9,12 @@ import {
   type Prefix,
   parseAddress,
 } from "../identity/cidr.ts";
-import { reservedLabel, SOURCE_RESERVED } from "../identity/label.ts";
+import { reservedLabel, SOURCE_NODE, SOURCE_RESERVED } from "../identity/label.ts";
 import { IDENTITY } from "../identity/reserved.ts";
 import type { Ipcache } from "../ipcache/ipcache.ts";
 import type { Label } from "../policy/types.ts";
 import type { ClusterState } from "./state.ts";
 import type { ClusterNode } from "./types.ts";
-
-/** Source of a node's own labels on its identity. */
-export const SOURCE_NODE = "node";
 
 export interface NodePrefixesDeps {
   /** Name of this node: its addresses are `host`, and not ours to name. */

@@ -5,7 +5,7 @@
  */
 import { RE2JS } from "re2js";
 import type { Label } from "../policy/types.ts";
-import { SOURCE_RESERVED } from "./label.ts";
+import { SOURCE_NODE, SOURCE_RESERVED } from "./label.ts";
 
 export interface LabelFilterRule {
   exclude: boolean;
@@ -88,9 +88,12 @@ function parseRule(text: string): LabelFilterRule {
   }
 }
 
-/** The labels that count for the identity, in their order. */
+/**
+ * The labels that count for the identity, in their order. Those of a node all do: policies choose
+ * nodes by `kubernetes.io/hostname` and the like, which mean nothing on a pod.
+ */
 export function filterLabels(labels: readonly Label[], filter: LabelFilter): Label[] {
-  return labels.filter((label) => isKept(label, filter));
+  return labels.filter((label) => label.source === SOURCE_NODE || isKept(label, filter));
 }
 
 /** The longest include against the *shortest* exclude. */

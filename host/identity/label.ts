@@ -8,6 +8,8 @@ import type { Label } from "../policy/types.ts";
 export const SOURCE_K8S = "k8s";
 export const SOURCE_RESERVED = "reserved";
 export const SOURCE_CIDR = "cidr";
+/** Labels of a node, on the identity of its addresses. */
+export const SOURCE_NODE = "node";
 /** In a selector: every source. Never the source of an endpoint's label. */
 export const SOURCE_ANY = "any";
 /** What a label text without a source gets. */
