@@ -34,13 +34,16 @@ spec:
               - { command: version }
 `;
 
-/** Sends standard input to argv[1] and prints what comes until the server closes. */
+/**
+ * Sends standard input to argv[1], prints what comes until the server closes, then ends by itself:
+ * process.exit() would drop what standard output has not taken yet.
+ */
 const CLIENT = `
   const socket = require("node:net").connect(11211, process.argv[1]);
   socket.pipe(process.stdout);
   process.stdin.on("data", (bytes) => socket.write(bytes));
   socket.on("error", (error) => process.stdout.write(error.code));
-  socket.on("close", () => process.exit(0));`;
+  socket.on("close", () => process.stdin.destroy());`;
 
 const vendor = new Vendor();
 const processes: ChildProcess[] = [];

@@ -204,7 +204,7 @@ export class Tap implements EffectSink {
     const end = Math.min(call.end, END.failed);
     let at = from;
     let left = length;
-    this.#repeated.begin();
+    this.#repeated.begin(this.pooled.image.manifest.limits, length);
     do {
       if (left !== length) this.#repeated.check(instance);
       this.pooled.calls++;

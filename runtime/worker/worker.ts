@@ -327,7 +327,7 @@ export class Worker {
     tally.bytes += left;
     this.#answered = false;
     this.#host.current = connection;
-    this.#repeated.begin();
+    this.#repeated.begin(pooled.image.manifest.limits, event.length);
     do {
       const again = left !== event.length;
       if (again) this.#batch.makeRoom();
