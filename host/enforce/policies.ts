@@ -139,7 +139,7 @@ export class PolicyService {
   }
 
   get size(): number {
-    return this.#repository.list().length;
+    return this.#repository.size;
   }
 
   /**
@@ -332,7 +332,7 @@ export class PolicyService {
             deadlineMs: this.#deps.nowMs() + confirmTimeoutMs,
             policies: this.#store.changesOf(documents, candidate.revision),
           };
-    this.#store.write(this.#repository, candidate, pending);
+    this.#store.write(candidate, pending);
     this.#repository = candidate;
     if (pending === undefined) return { errors: [], cuts };
     this.#pending.begin(pending);
@@ -360,7 +360,7 @@ export class PolicyService {
   #undo(): void {
     const candidate = this.#repository.clone();
     const undone = this.#store.undo(this.#pending.current?.policies ?? [], candidate);
-    this.#store.write(this.#repository, candidate);
+    this.#store.write(candidate);
     this.#repository = candidate;
     this.#pending.end();
     for (const one of undone) {
