@@ -37,8 +37,21 @@ export class RuleIndex {
   #rules: readonly Rule[] = [];
   /** By the subject's endpoint. */
   readonly #entries = new Map<number, Entry>();
-  readonly #numbers = new WeakMap<Rule, number>();
-  #lastNumber = 0;
+  readonly #numbers: RuleNumbers;
+
+  constructor(numbers = new RuleNumbers()) {
+    this.#numbers = numbers;
+  }
+
+  /** The same, to be changed apart from this. */
+  fork(): RuleIndex {
+    const copy = new RuleIndex(this.#numbers);
+    copy.#rules = this.#rules;
+    for (const [endpoint, entry] of this.#entries) {
+      copy.#entries.set(endpoint, { ...entry, matching: new Set(entry.matching) });
+    }
+    return copy;
+  }
 
   /** All rules, in the order of the policies. An unchanged rule is the object it was. */
   replace(rules: readonly Rule[]): void {
@@ -81,14 +94,19 @@ export class RuleIndex {
   }
 
   #select(rules: readonly Rule[]): SelectedRules {
-    return { rules, key: rules.map((rule) => this.#numberOf(rule)).join() };
+    return { rules, key: rules.map((rule) => this.#numbers.of(rule)).join() };
   }
+}
 
-  #numberOf(rule: Rule): number {
+class RuleNumbers {
+  readonly #numbers = new WeakMap<Rule, number>();
+  #last = 0;
+
+  of(rule: Rule): number {
     const known = this.#numbers.get(rule);
     if (known !== undefined) return known;
-    this.#numbers.set(rule, ++this.#lastNumber);
-    return this.#lastNumber;
+    this.#numbers.set(rule, ++this.#last);
+    return this.#last;
   }
 }
 

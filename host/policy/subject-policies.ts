@@ -3,6 +3,8 @@
  * Subjects that no rule tells apart share one policy, and so everything that is made of it. When a
  * change tells some of them apart, these go on with a copy: what was written for them stays known.
  */
+
+import { finish, type Piecework } from "./piecework.ts";
 import { PolicyConflictError } from "./resolve/conflict.ts";
 import type { SelectionChanges } from "./resolve/direction-policy.ts";
 import type { Rule } from "./rule.ts";
@@ -38,9 +40,15 @@ interface Share {
 /** Subjects that had the same policy and are to have the same again. */
 type Part = Omit<Share, "policy">;
 
+interface Parts {
+  /** By the policy they have, if it can become theirs; then by key. */
+  known: Map<Share, Map<string, Part>>;
+  fresh: Map<string, Part>;
+}
+
 export class SubjectPolicies {
-  readonly #parts: PolicyParts;
-  readonly #rules = new RuleIndex();
+  #parts: PolicyParts;
+  #rules = new RuleIndex();
   readonly #shares = new Set<Share>();
   readonly #byEndpoint = new Map<number, Share>();
 
@@ -51,23 +59,15 @@ export class SubjectPolicies {
 
   /** In the order of the subjects. A policy is the same object while it can be kept. */
   resolve(input: SubjectPoliciesInput): SubjectResult[] {
-    const steps = this.steps(input);
-    for (;;) {
-      const step = steps.next();
-      if (step.done) return step.value;
-    }
+    return finish(this.pieces(input));
   }
 
-  /** The same in steps of one policy each; nothing else may be done with this meanwhile. */
-  *steps({
-    rules,
-    subjects,
-    namedPortsOf,
-  }: SubjectPoliciesInput): Generator<void, SubjectResult[]> {
+  /** The same, a policy at a time; nothing else may be done with this or the cache meanwhile. */
+  *pieces({ rules, subjects, namedPortsOf }: SubjectPoliciesInput): Piecework<SubjectResult[]> {
     this.#rules.replace(rules);
     const changes = this.#parts.cache.takeChanges();
     const outcomes = new Map<number, SubjectResult["outcome"]>();
-    for (const share of this.#share(subjects)) {
+    for (const share of yield* this.#share(subjects)) {
       const outcome = this.#update(share, changes, namedPortsOf);
       for (const { endpoint } of share.subjects) outcomes.set(endpoint, outcome);
       yield;
@@ -78,6 +78,20 @@ export class SubjectPolicies {
       const outcome = outcomes.get(subject.endpoint);
       return outcome ? [{ subject, outcome }] : [];
     });
+  }
+
+  /** The same, to be changed apart from this over the same cache. Identities must stay. */
+  *fork(): Piecework<SubjectPolicies> {
+    const { cache, mode } = this.#parts;
+    const copy = new SubjectPolicies(cache, mode);
+    copy.#parts = this.#parts;
+    copy.#rules = this.#rules.fork();
+    for (const share of this.#shares) {
+      const own = copy.#add(share.policy.fork(), share);
+      for (const { endpoint } of own.subjects) copy.#byEndpoint.set(endpoint, own);
+      yield;
+    }
+    return copy;
   }
 
   #update(
@@ -102,8 +116,8 @@ export class SubjectPolicies {
   }
 
   /** Who has which policy from now on. Those that stay one go on with the one they had. */
-  #share(subjects: readonly PolicySubject[]): Iterable<Share> {
-    const { known, fresh } = this.#part(subjects);
+  *#share(subjects: readonly PolicySubject[]): Piecework<Iterable<Share>> {
+    const { known, fresh } = yield* this.#part(subjects);
     for (const share of this.#shares) if (!known.has(share)) this.#forget(share);
     const byKey = new Map<string, Share>();
     for (const [share, parts] of known) {
@@ -126,14 +140,11 @@ export class SubjectPolicies {
     return this.#shares;
   }
 
-  /** By the policy they had, if it can become theirs, and by what is to be theirs. */
-  #part(subjects: readonly PolicySubject[]): {
-    known: Map<Share, Map<string, Part>>;
-    fresh: Map<string, Part>;
-  } {
+  *#part(subjects: readonly PolicySubject[]): Piecework<Parts> {
     const known = new Map<Share, Map<string, Part>>();
     const fresh = new Map<string, Part>();
     for (const subject of subjects) {
+      yield;
       const kind = subjectKind(subject);
       const selected = this.#rules.rulesFor(subject);
       const key = `${kind} ${selected.key}`;
@@ -151,7 +162,7 @@ export class SubjectPolicies {
   }
 
   #add(policy: SubjectPolicy, part: Part): Share {
-    const share = { policy, ...part };
+    const share = { ...part, policy };
     this.#shares.add(share);
     return share;
   }
