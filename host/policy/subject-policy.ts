@@ -5,7 +5,6 @@
 import { IDENTITY } from "../identity/reserved.ts";
 import { DirectionPolicy, type SelectionChanges } from "./resolve/direction-policy.ts";
 import type { EntrySet } from "./resolve/entries.ts";
-import type { IdentityMap } from "./resolve/identity-map.ts";
 import { portKeyParts } from "./resolve/port-key.ts";
 import { PartReader, type PortNames } from "./resolve/rule-parts.ts";
 import { Steps } from "./resolve/steps.ts";
@@ -122,9 +121,27 @@ export class SubjectPolicy implements ResolvedPolicy {
     return this.#directions[direction].distinctEntries();
   }
 
-  /** Identities whose entries may have changed since `settle`, with those they had then. Live. */
-  before(direction: Direction): IdentityMap<EntrySet> {
-    return this.#directions[direction].before;
+  /** As `entrySets`, for many. */
+  eachEntrySet(direction: Direction, visit: (entries: EntrySet, identity: number) => void): void {
+    this.#directions[direction].each(visit);
+  }
+
+  /** How many identities have entries of their own, with 0 (any peer). */
+  peers(direction: Direction): number {
+    return this.#directions[direction].peers;
+  }
+
+  /** How many identities may have other entries than at `settle`. */
+  changed(direction: Direction): number {
+    return this.#directions[direction].changed;
+  }
+
+  /** Those, with the entries that they had then and have now. */
+  eachChanged(
+    direction: Direction,
+    visit: (before: EntrySet, now: EntrySet, identity: number) => void,
+  ): void {
+    this.#directions[direction].eachChanged(visit);
   }
 
   settle(): void {

@@ -8,10 +8,9 @@ import type { Direction, Rule } from "../rule.ts";
 import { ruleDifference } from "../rule-difference.ts";
 import { ANY_SELECTOR } from "../selector.ts";
 import type { SelectorCache } from "../selector-cache.ts";
-import { type Combination, Combinations, type Moves } from "./combinations.ts";
+import { type Combination, Combinations, Moves } from "./combinations.ts";
 import { byKey, collect, type PeerGroup } from "./contribution.ts";
 import { anyPeerEntries, buildEntries, type Cells, cellsOf, type EntrySet } from "./entries.ts";
-import type { IdentityMap } from "./identity-map.ts";
 import { DEFAULT_LEVEL } from "./level.ts";
 import { ALL_PORTS } from "./port-key.ts";
 import type { Contribution, PartReader, PartsFor } from "./rule-parts.ts";
@@ -78,6 +77,11 @@ export class DirectionPolicy {
     return this.#combinations.entries();
   }
 
+  /** As `entries`, for many. */
+  each(visit: (entries: EntrySet, identity: number) => void): void {
+    this.#combinations.each(visit);
+  }
+
   identities(): Iterable<number> {
     return this.#combinations.identities();
   }
@@ -92,9 +96,19 @@ export class DirectionPolicy {
     return this.#combinations.entriesOf(identity);
   }
 
-  /** Identities that may have changed since `settle`, with their entries then. Live. */
-  get before(): IdentityMap<EntrySet> {
-    return this.#combinations.before;
+  /** How many identities have entries of their own, with 0 (any peer). */
+  get peers(): number {
+    return this.#combinations.peers;
+  }
+
+  /** How many identities may have changed since `settle`. */
+  get changed(): number {
+    return this.#combinations.changed;
+  }
+
+  /** Those, with the entries that they had then and have now. */
+  eachChanged(visit: (before: EntrySet, now: EntrySet, identity: number) => void): void {
+    this.#combinations.eachChanged(visit);
   }
 
   /** Changes start anew from here. */
@@ -241,7 +255,7 @@ export class DirectionPolicy {
     affected: ReadonlySet<number>,
     any: { contributions: readonly Contribution[]; entries: EntrySet },
   ): Moves {
-    const moves: Moves = { identities: [], combinations: [] };
+    const moves = new Moves(affected.size);
     if (affected.size === 0) return moves;
     const cells = cellsOf(any.contributions);
     const made = new Map<string, Combination>();
@@ -253,8 +267,7 @@ export class DirectionPolicy {
         combination = { key, groups: members, entries, identities: 0 };
         made.set(key, combination);
       }
-      moves.identities.push(identity);
-      moves.combinations.push(combination);
+      moves.add(identity, combination);
     });
     return moves;
   }
@@ -265,8 +278,7 @@ export class DirectionPolicy {
   }
 
   #commit({ rebuilt, moved, anyEntries, ...next }: Prepared): boolean {
-    const changed =
-      rebuilt.size + moved.identities.length > 0 || anyEntries !== this.#combinations.any;
+    const changed = rebuilt.size + moved.count > 0 || anyEntries !== this.#combinations.any;
     this.#combinations.rebuild(rebuilt);
     this.#combinations.replaceAny(anyEntries);
     this.#combinations.move(moved);
