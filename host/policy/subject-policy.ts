@@ -3,6 +3,7 @@
  * policies contradict each other it stays as it was, and starts anew with the next change.
  */
 import { IDENTITY } from "../identity/reserved.ts";
+import type { Combinations } from "./resolve/combinations.ts";
 import { DirectionPolicy, type SelectionChanges } from "./resolve/direction-policy.ts";
 import type { EntrySet } from "./resolve/entries.ts";
 import { portKeyParts } from "./resolve/port-key.ts";
@@ -87,7 +88,8 @@ export class SubjectPolicy implements ResolvedPolicy {
 
   /** The number of entries. */
   get rows(): number {
-    return this.#directions.ingress.rows + this.#directions.egress.rows;
+    const { ingress, egress } = this.#directions;
+    return ingress.combinations.rows + egress.combinations.rows;
   }
 
   /** All of them, made when asked for. */
@@ -103,37 +105,37 @@ export class SubjectPolicy implements ResolvedPolicy {
 
   /** Every identity with entries of its own, and 0, any peer. Equal entries are one object. */
   entrySets(direction: Direction): Iterable<[identity: number, EntrySet]> {
-    return this.#directions[direction].entries();
+    return this.#of(direction).entries();
   }
 
   /** Those of `entrySets`. */
   identities(direction: Direction): Iterable<number> {
-    return this.#directions[direction].identities();
+    return this.#of(direction).identities();
   }
 
   /** Of one identity; empty if it has none of its own. */
   entrySet(direction: Direction, identity: number): EntrySet {
-    return this.#directions[direction].entriesOf(identity);
+    return this.#of(direction).entriesOf(identity);
   }
 
   /** The same without saying whose, each once. */
   distinctEntrySets(direction: Direction): Iterable<EntrySet> {
-    return this.#directions[direction].distinctEntries();
+    return this.#of(direction).distinctEntries();
   }
 
   /** As `entrySets`, for many. */
   eachEntrySet(direction: Direction, visit: (entries: EntrySet, identity: number) => void): void {
-    this.#directions[direction].each(visit);
+    this.#of(direction).each(visit);
   }
 
   /** How many identities have entries of their own, with 0 (any peer). */
   peers(direction: Direction): number {
-    return this.#directions[direction].peers;
+    return this.#of(direction).peers;
   }
 
   /** How many identities may have other entries than at `settle`. */
   changed(direction: Direction): number {
-    return this.#directions[direction].changed;
+    return this.#of(direction).changed;
   }
 
   /** Those, with the entries that they had then and have now. */
@@ -141,11 +143,11 @@ export class SubjectPolicy implements ResolvedPolicy {
     direction: Direction,
     visit: (before: EntrySet, now: EntrySet, identity: number) => void,
   ): void {
-    this.#directions[direction].eachChanged(visit);
+    this.#of(direction).eachChanged(visit);
   }
 
   settle(): void {
-    for (const direction of DIRECTIONS) this.#directions[direction].settle();
+    for (const direction of DIRECTIONS) this.#of(direction).settle();
     this.#settled = this.#version;
   }
 
@@ -176,6 +178,10 @@ export class SubjectPolicy implements ResolvedPolicy {
     const changed = commits.map((commit) => commit());
     this.#rules = rules;
     if (changed.includes(true) || this.#version === 0) this.#version = this.#parts.nextVersion();
+  }
+
+  #of(direction: Direction): Combinations {
+    return this.#directions[direction].combinations;
   }
 
   /** A node is never closed by a switch: it would lock its operator out. */

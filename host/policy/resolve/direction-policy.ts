@@ -67,53 +67,9 @@ export class DirectionPolicy {
     return this.#enforced ?? false;
   }
 
-  /** The number of entries. */
-  get rows(): number {
-    return this.#combinations.rows;
-  }
-
-  /** Every identity with entries, 0 (any peer) first. */
-  entries(): Iterable<[identity: number, EntrySet]> {
-    return this.#combinations.entries();
-  }
-
-  /** As `entries`, for many. */
-  each(visit: (entries: EntrySet, identity: number) => void): void {
-    this.#combinations.each(visit);
-  }
-
-  identities(): Iterable<number> {
-    return this.#combinations.identities();
-  }
-
-  /** The same without saying whose, each once. */
-  distinctEntries(): Iterable<EntrySet> {
-    return this.#combinations.distinctEntries();
-  }
-
-  /** Of one identity, 0 any peer; empty if it has none of its own. */
-  entriesOf(identity: number): EntrySet {
-    return this.#combinations.entriesOf(identity);
-  }
-
-  /** How many identities have entries of their own, with 0 (any peer). */
-  get peers(): number {
-    return this.#combinations.peers;
-  }
-
-  /** How many identities may have changed since `settle`. */
-  get changed(): number {
-    return this.#combinations.changed;
-  }
-
-  /** Those, with the entries that they had then and have now. */
-  eachChanged(visit: (before: EntrySet, now: EntrySet, identity: number) => void): void {
-    this.#combinations.eachChanged(visit);
-  }
-
-  /** Changes start anew from here. */
-  settle(): void {
-    this.#combinations.settle();
+  /** Who has which entries; to be read and settled only. */
+  get combinations(): Combinations {
+    return this.#combinations;
   }
 
   /** The same, to be changed apart from this. */
