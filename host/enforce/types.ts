@@ -29,7 +29,9 @@ export interface PrefixSide {
 export interface PolicyContent {
   /** Rows. */
   readonly count: number;
-  /** Equal only for equal rows, also of other contents. */
+  /** Where its versions are from: those of another are not to be compared with them. */
+  readonly lineage: object;
+  /** Equal only for equal rows, also of other contents of the lineage. */
   readonly version: number;
   /** All rows, into a buffer for as many as a map holds; valid until it is used again. */
   pack(buffer: RowPacker): PolicyRows;
