@@ -7,6 +7,7 @@ import type { Logger } from "pino";
 import type { PolicyChange, PolicyKey } from "../admin/explain-types.ts";
 import { ProblemError } from "../admin/problem.ts";
 import type { AppliedPolicy, ApplyResult, PolicyFile, PolicyView } from "../admin/types.ts";
+import type { PrefixLabels } from "../identity/prefix-labels.ts";
 import { policyKeyText } from "../policy/document.ts";
 import {
   type ApplyFeatures,
@@ -58,11 +59,18 @@ export interface PolicyServiceDeps extends PolicyPlanningDeps {
   nowMs: () => number;
 }
 
+/** Policies, in force or not. */
+export interface PreviewSide {
+  rules: readonly Rule[];
+  /** The labels that prefixes have under them. */
+  labels: PrefixLabels;
+}
+
 /** A change that is looked at before it is made. */
 export interface PolicyPreview {
-  before: readonly Rule[];
+  before: PreviewSide;
   /** Without the files that have an error. */
-  after: readonly Rule[];
+  after: PreviewSide;
   mode: EnforcementMode;
   /** Name of the local cluster. */
   cluster: string;
@@ -180,9 +188,12 @@ export class PolicyService {
     const candidate = this.#repository.clone();
     for (const key of deletes) candidate.delete(this.#find(key).document);
     if (documents.length > 0) candidate.upsertAll(documents);
+    const side = (repository: PolicyRepository): PreviewSide => ({
+      rules: [...repository.rules()],
+      labels: this.#planning.labelsOf(repository),
+    });
     return {
-      before: [...this.#repository.rules()],
-      after: [...candidate.rules()],
+      ...{ before: side(this.#repository), after: side(candidate) },
       mode: this.#deps.enforcement ?? "default",
       cluster: this.#deps.cluster,
       ...{ errors, warnings },

@@ -3,12 +3,14 @@
  * policy of every endpoint, the plan. What is computed is kept, so the next change costs what it
  * touches. A plan that is not put in force leaves nothing behind but work that is done already.
  */
+import type { PrefixLabels, PrefixSaying } from "../identity/prefix-labels.ts";
 import {
   createLookup,
   type PolicyConflictError,
   type PolicyDecision,
   type PolicyPacket,
   type PolicyRepository,
+  PolicySayings,
   SelectorCache,
 } from "../policy/index.ts";
 import { SubjectPolicies, type SubjectResult } from "../policy/subject-policies.ts";
@@ -23,6 +25,8 @@ export interface PolicyPlanningDeps {
   identities: IdentitySource & PrefixIdentitySource;
   planner: Planner;
   subjects: () => PolicySubject[];
+  /** What is known of prefixes besides what policies and their groups say. */
+  prefixSayings?: () => readonly PrefixSaying[];
   /** Default `default`. */
   enforcement?: EnforcementMode;
 }
@@ -36,7 +40,7 @@ export interface Conflict {
 /** How the node's own policy would decide. */
 export interface NodeJudge {
   decide(packet: PolicyPacket): PolicyDecision;
-  /** The prefixes that policies name, with their identities. */
+  /** Prefixes of which something is said, with their identities. */
   prefixes: ReadonlyMap<string, number>;
 }
 
@@ -44,6 +48,7 @@ export class PolicyPlanning {
   readonly #deps: PolicyPlanningDeps;
   readonly #feed: IdentityFeed;
   readonly #prefixes: PrefixIdentities;
+  readonly #sayings = new PolicySayings();
   readonly #policies: SubjectPolicies;
 
   constructor(deps: PolicyPlanningDeps) {
@@ -57,7 +62,7 @@ export class PolicyPlanning {
   /** What would be wrong with these policies. Throws what plugins throw about rules. */
   async check(repository: PolicyRepository): Promise<Conflict[]> {
     const conflicts: Conflict[] = [];
-    await this.#prefixes.during(repository.rules(), async (prefixes) => {
+    await this.#prefixes.during(this.#sayingsOf(repository), async (prefixes) => {
       this.#deps.planner.check(this.#resolve(repository, prefixes, conflicts));
       return false;
     });
@@ -67,7 +72,7 @@ export class PolicyPlanning {
   /** The plan for these policies goes to `use`, which puts it in force or throws. */
   async run(repository: PolicyRepository, use: (plan: Plan) => Promise<void>): Promise<Conflict[]> {
     const conflicts: Conflict[] = [];
-    await this.#prefixes.during(repository.rules(), async (prefixes) => {
+    await this.#prefixes.during(this.#sayingsOf(repository), async (prefixes) => {
       await use(this.#deps.planner.plan(this.#resolve(repository, prefixes, conflicts)));
       return true;
     });
@@ -77,7 +82,7 @@ export class PolicyPlanning {
   /** Undefined: the node would have no policy, or contradicting ones, which change nothing. */
   async judgeNode(repository: PolicyRepository): Promise<NodeJudge | undefined> {
     let judge: NodeJudge | undefined;
-    await this.#prefixes.during(repository.rules(), async (prefixes) => {
+    await this.#prefixes.during(this.#sayingsOf(repository), async (prefixes) => {
       const policy = this.#resolveAll(repository)
         .filter(({ subject }) => subject.scope === "node")
         .map(({ outcome }) => outcome)
@@ -86,6 +91,16 @@ export class PolicyPlanning {
       return false;
     });
     return judge;
+  }
+
+  /** The labels that prefixes have, or would have, under these policies. */
+  labelsOf(repository: PolicyRepository): PrefixLabels {
+    return this.#prefixes.labelsOf(this.#sayingsOf(repository));
+  }
+
+  #sayingsOf(repository: PolicyRepository): PrefixSaying[] {
+    const own = this.#sayings.of(repository.rules(), repository.sources.cidrGroups());
+    return [...own, ...(this.#deps.prefixSayings?.() ?? [])];
   }
 
   #resolve(

@@ -1,11 +1,12 @@
 /**
- * The policies of now and those of a change, both resolved for every subject over the same
- * identities: those there are, and one for each prefix that either of them names.
+ * The policies of now and those of a change, both resolved for every subject over the same numbers:
+ * of the identities there are, and of addresses that either of them tells from others.
  */
-import { cidrLabels, parseAddress, parsePrefix } from "../../identity/cidr.ts";
-import { labelSetKey } from "../../identity/label.ts";
+
+import type { PrefixLabels } from "../../identity/prefix-labels.ts";
+import { identityKind } from "../../identity/ranges.ts";
+import { IDENTITY } from "../../identity/reserved.ts";
 import { createLookup, type PolicyDecision, type PolicyPacket } from "../lookup.ts";
-import { cidrPrefixesOf } from "../repository.ts";
 import type { PolicyConflictError } from "../resolver.ts";
 import type { Direction, Rule } from "../rule.ts";
 import { toCandidate } from "../selector.ts";
@@ -13,12 +14,16 @@ import { SelectorCache } from "../selector-cache.ts";
 import { SubjectPolicies } from "../subject-policies.ts";
 import { type EnforcementMode, type SubjectPolicy, toEntries } from "../subject-policy.ts";
 import type { Identity, PolicySubject, ResolvedEntry } from "../types.ts";
-import { longestPrefix } from "./end.ts";
+import type { DiffPrefixes } from "./diff-prefixes.ts";
+import { identityText } from "./text.ts";
 
 export interface DiffInput {
   before: readonly Rule[];
   /** A rule that stays is the object it was. */
   after: readonly Rule[];
+  /** Of prefixes, under either. */
+  labelsBefore: PrefixLabels;
+  labelsAfter: PrefixLabels;
   mode: EnforcementMode;
   /** All of the node. */
   subjects: readonly PolicySubject[];
@@ -29,46 +34,39 @@ export interface DiffInput {
 
 export type Outcome = SubjectPolicy | PolicyConflictError;
 
-/** Numbers for prefixes that no policy in force names; beyond every real one. */
-const HYPOTHETICAL_MIN = 0x7e00_0000;
-
 export class DiffSides {
   /** One for each subject compared, in their order. */
   readonly before: readonly Outcome[];
   readonly after: readonly Outcome[];
   readonly #identities = new Map<number, Identity>();
-  readonly #named: readonly { prefix: string; identity: number }[];
-  /** At most one for each address of a flow. */
-  readonly #byAddress = new Map<string, number | undefined>();
+  readonly #prefixes: DiffPrefixes;
   readonly #lookups = new Map<string, (packet: PolicyPacket) => PolicyDecision>();
 
   /** @param compared Those for whom something may change. */
-  constructor(input: DiffInput, compared: readonly PolicySubject[]) {
-    const prefixes = new Set([...cidrPrefixesOf(input.before), ...cidrPrefixesOf(input.after)]);
-    const named = prefixIdentities(prefixes, input.identities);
-    for (const one of [...input.identities, ...named.values()]) this.#identities.set(one.id, one);
-    this.#named = [...named].map(([prefix, { id }]) => ({ prefix, identity: id }));
-    this.before = resolveAll(input, compared, input.before, this.#identities.values());
-    this.after = resolveAll(input, compared, input.after, this.#identities.values());
+  constructor(input: DiffInput, compared: readonly PolicySubject[], prefixes: DiffPrefixes) {
+    this.#prefixes = prefixes;
+    for (const one of input.identities) if (!isByAddress(one)) this.#identities.set(one.id, one);
+    const all = (side: "before" | "after"): Identity[] => [
+      ...this.#identities.values(),
+      ...prefixes.identities(side),
+    ];
+    this.before = resolveAll(input, compared, input.before, all("before"));
+    this.after = resolveAll(input, compared, input.after, all("after"));
   }
 
-  identity(id: number): Identity | undefined {
-    return this.#identities.get(id);
+  /** For people. */
+  peerText(id: number): string {
+    if (id === 0) return "anyone else";
+    const known = this.#identities.get(id);
+    return known ? identityText(known) : (this.#prefixes.text(id) ?? `identity ${id}`);
   }
 
-  /** The identity that a peer would have if every prefix of both sides had one. */
+  /** The number of a peer here; of the world it depends on its address alone. */
   peerOf(id: number, address: string): number {
     const known = this.#identities.get(id);
     if (known && !toCandidate(known).isWorld) return id;
-    if (!this.#byAddress.has(address)) {
-      const parsed = parseAddress(address);
-      const named = { prefixes: this.#named, policyPrefixes: [] };
-      const found = parsed && longestPrefix(parsed, named);
-      // A prefix of all addresses is the world, which has its number already.
-      const isNarrow = found?.prefix !== undefined && found.prefix.length > 0;
-      this.#byAddress.set(address, isNarrow ? found.identity : undefined);
-    }
-    return this.#byAddress.get(address) ?? id;
+    const world = address.includes(":") ? IDENTITY.worldIpv6 : IDENTITY.worldIpv4;
+    return this.#prefixes.numberOf(address) ?? world;
   }
 
   /** What one outcome says about a packet; `key` is the outcome's own. */
@@ -110,18 +108,7 @@ function resolveAll(
     .map(({ outcome }) => outcome);
 }
 
-function prefixIdentities(
-  prefixes: Iterable<string>,
-  identities: readonly Identity[],
-): Map<string, Identity> {
-  const known = new Map(identities.map((one) => [labelSetKey(one.labels), one]));
-  const named = new Map<string, Identity>();
-  for (const text of prefixes) {
-    const prefix = parsePrefix(text);
-    if (!prefix) continue;
-    const labels = cidrLabels(prefix);
-    const id = HYPOTHETICAL_MIN + named.size;
-    named.set(text, known.get(labelSetKey(labels)) ?? { id, labels });
-  }
-  return named;
+/** Then it is among the prefixes, with the labels of either side. */
+function isByAddress(identity: Identity): boolean {
+  return identityKind(identity.id) === "local" && toCandidate(identity).isWorld;
 }

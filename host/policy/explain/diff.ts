@@ -4,16 +4,17 @@
  */
 import { policyKeyText } from "../document.ts";
 import type { EntrySet } from "../resolve/entries.ts";
-import { DIRECTIONS, type Direction } from "../rule.ts";
+import { DIRECTIONS, type Direction, type Rule } from "../rule.ts";
 import { selectsSubject } from "../rule-index.ts";
 import { toCandidate } from "../selector.ts";
 import { SubjectPolicy } from "../subject-policy.ts";
-import type { Identity, PolicySubject } from "../types.ts";
+import type { PolicySubject } from "../types.ts";
+import { DiffPrefixes } from "./diff-prefixes.ts";
 import { type DiffInput, DiffSides, entriesFor, type Outcome } from "./diff-sides.ts";
 import type { ChangedAccess, DiffView, EndpointDiff, FlowChange } from "./diff-types.ts";
 import { endpointName } from "./end.ts";
 import { changedRegions, changeOf, effectKey, effectOf, type Region } from "./regions.ts";
-import { identityText, rangeText, regionTexts } from "./text.ts";
+import { rangeText, regionTexts } from "./text.ts";
 
 /** A decision that the kernel made. */
 export interface SeenFlow {
@@ -40,8 +41,9 @@ const PEERS_MAX = 100;
 const FLOW_ROWS_MAX = 1_000;
 
 export function diffPolicies(input: DiffInput, flows: readonly SeenFlow[]): DiffView {
-  const subjects = affectedSubjects(input);
-  const sides = new DiffSides(input, subjects);
+  const prefixes = new DiffPrefixes(input.labelsBefore, input.labelsAfter);
+  const subjects = affectedSubjects(input, prefixes);
+  const sides = new DiffSides(input, subjects, prefixes);
   const shared = new Map<Outcome, Map<Outcome, Comparison>>();
   const numbers = new Map<Outcome, string>();
   for (const one of [...sides.before, ...sides.after]) {
@@ -69,11 +71,16 @@ export function diffPolicies(input: DiffInput, flows: readonly SeenFlow[]): Diff
   };
 }
 
-/** For all others the same rules count as before. */
-function affectedSubjects({ before, after, subjects }: DiffInput): PolicySubject[] {
+/** For all others the same rules count as before, and select the same peers. */
+function affectedSubjects(
+  { before, after, subjects }: DiffInput,
+  prefixes: DiffPrefixes,
+): PolicySubject[] {
   const [old, wanted] = [new Set(before), new Set(after)];
   const gone = before.filter((rule) => !wanted.has(rule));
-  const changed = [...gone, ...after.filter((rule) => !old.has(rule))];
+  const selectsOthers = ({ items }: Rule): boolean =>
+    items.some(({ peers }) => peers.some((peer) => prefixes.changes(peer)));
+  const changed = [...gone, ...after.filter((rule) => !old.has(rule) || selectsOthers(rule))];
   return subjects.filter((subject) => {
     const candidate = toCandidate(subject.identity);
     return changed.some((rule) => selectsSubject(rule, subject, candidate));
@@ -183,7 +190,7 @@ function accessOf(
 ): ChangedAccess {
   return {
     ...{ change: region.change, direction },
-    peers: peers.slice(0, PEERS_MAX).map((id) => peerText(id, sides.identity(id))),
+    peers: peers.slice(0, PEERS_MAX).map((id) => sides.peerText(id)),
     peersCount: peers.length,
     ...{ ports, before: effectOf(region.before), after: effectOf(region.after) },
   };
@@ -199,11 +206,6 @@ function rowsOf(comparison: Parameters<typeof changedRegions>[0]): Map<string, R
     if (region) rows.set(`${key} ${ports.join()}`, { region, ports, peers: [] });
   }
   return rows;
-}
-
-function peerText(id: number, identity: Identity | undefined): string {
-  if (id === 0) return "anyone else";
-  return identity ? identityText(identity) : `identity ${id}`;
 }
 
 function changedFlows(

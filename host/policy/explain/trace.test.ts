@@ -1,9 +1,12 @@
 /** Traces of the cases that policy languages are misread in, from text to verdict and reason. */
 import { describe, expect, it, test } from "vitest";
+import { PrefixLabels } from "../../identity/prefix-labels.ts";
 import { parsePolicyFile } from "../document.ts";
-import { cidrPrefixesOf, PolicyRepository } from "../repository.ts";
+import { PolicySayings } from "../prefix-sayings.ts";
+import { PolicyRepository } from "../repository.ts";
 import type { Rule } from "../rule.ts";
 import { ANY_SELECTOR, labelSelector } from "../selector.ts";
+import type { CidrGroup } from "../sources.ts";
 import { SUBJECT } from "../testing/small-world.ts";
 import { findEnd, type KnownWorld } from "./end.ts";
 import { ExplainInputError } from "./input-error.ts";
@@ -12,16 +15,25 @@ import { traceConnection } from "./trace.ts";
 import type { TraceView } from "./types.ts";
 
 const NOTHING: KnownWorld = {
-  ...{ cluster: "default", endpoints: [], identities: [], prefixes: [], policyPrefixes: [] },
+  ...{ cluster: "default", endpoints: [], identities: [], prefixes: [] },
+  labels: new PrefixLabels(),
 };
 
-function rulesOf(text: string): Rule[] {
-  if (text === "") return [];
+function repositoryOf(text: string): PolicyRepository {
+  if (text === "") return new PolicyRepository();
   const { documents, errors } = parsePolicyFile(text, "f.yaml", { checkPattern: () => undefined });
   expect(errors).toEqual([]);
   const repository = new PolicyRepository();
-  repository.upsertAll(documents);
-  return [...repository.rules()];
+  if (documents.length > 0) repository.upsertAll(documents);
+  return repository;
+}
+
+function rulesOf(text: string): Rule[] {
+  return [...repositoryOf(text).rules()];
+}
+
+function labelsOf(rules: Rule[], groups: Iterable<CidrGroup> = []): PrefixLabels {
+  return new PrefixLabels().with(new PolicySayings().of(rules, groups));
 }
 
 const cnp = (name: string, fields: string): string =>
@@ -34,7 +46,7 @@ const knp = (name: string, fields: string): string =>
   `spec: {podSelector: {matchLabels: {app: web}}, ${fields}}\n---\n`;
 
 function trace(rules: Rule[], source: string, dport: string, destination = "app=web"): TraceView {
-  const world = { ...NOTHING, policyPrefixes: cidrPrefixesOf(rules) };
+  const world = { ...NOTHING, labels: labelsOf(rules) };
   const [from, to] = [findEnd(source, world, 0), findEnd(destination, world, 1)];
   const ports = parsePorts([dport], to.namedPorts);
   return traceConnection({ source: from, destination: to, ports, rules });
@@ -249,7 +261,7 @@ describe("ends", () => {
     ],
     identities: [SUBJECT.identity],
     prefixes: [{ prefix: "10.9.0.0/16", identity: 1 }],
-    policyPrefixes: ["10.8.0.0/16"],
+    labels: labelsOf(rulesOf(cnp("a", "ingress: [{fromCIDR: [10.8.0.0/16]}]"))),
   };
 
   test.each([
