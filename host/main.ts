@@ -27,6 +27,7 @@ import { nodeAddress } from "./agent/node-addresses.ts";
 import { startObserving } from "./agent/observing.ts";
 import { startPlugins } from "./agent/plugins.ts";
 import { startPrefilter } from "./agent/prefilter.ts";
+import { ApiServers } from "./cluster/api-servers.ts";
 import { createDatapath, type KernelDatapath } from "./datapath/index.ts";
 import { Planner } from "./enforce/planner.ts";
 import { RuleSets } from "./enforce/rule-sets.ts";
@@ -86,7 +87,11 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
   const ipcache = new Ipcache(datapath);
   const nodeAddresses = nameNodePrefixes(base, ipcache);
   const cluster = life.own(new Cluster({ log, path: options.clusterState }));
-  const host = createHost(base, { datapath, cluster, nodeAddresses });
+  const apiServers = new ApiServers({
+    ...{ node: options.node, state: cluster.state, ownAddresses: () => nodeAddresses.list() },
+  });
+  identities.nameHost(apiServers.hostLabels());
+  const host = createHost(base, { datapath, cluster, nodeAddresses, apiServers });
   const relabelled = async (changed: string[]): Promise<void> => {
     datapath.bumpEpoch();
     await proxy.relabelled(changed);
@@ -112,19 +117,14 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
   );
   const { enforcer, policies } = createEnforcing(base, {
     ...{ store, datapath, ipcache, proxy, ruleSets, planner, plugins },
-    ...{ identities, cluster, endpoints, host },
+    ...{ identities, cluster, apiServers, endpoints, host },
   });
   // No policy is for the node then; an agent with the option may have left one, and tracked for it.
   if (host === undefined) datapath.setHostPolicy(undefined);
   await proxy.start();
   await putInForce(base, {
-    datapath,
-    ipcache,
-    identities,
-    cluster,
-    addresses,
-    endpoints,
-    policies,
+    ...{ datapath, ipcache, identities, cluster, addresses, endpoints, policies },
+    ...{ apiServers, nodeAddresses },
   });
   plugins.start();
 

@@ -1,4 +1,5 @@
 /** The node itself: the names of its addresses, and its endpoint if it may have a policy. */
+import type { ApiServers } from "../cluster/api-servers.ts";
 import type { Datapath } from "../datapath/types.ts";
 import { HostEndpoint } from "../endpoint/host-endpoint.ts";
 import { IDENTITY } from "../identity/reserved.ts";
@@ -22,17 +23,23 @@ export function nameNodePrefixes({ life }: Base, ipcache: Ipcache): NodeAddresse
 /** Undefined unless the node may have a policy. */
 export function createHost(
   { options, log }: Base,
-  parts: { datapath: Datapath; cluster: Cluster; nodeAddresses: NodeAddresses },
+  parts: {
+    datapath: Datapath;
+    cluster: Cluster;
+    nodeAddresses: NodeAddresses;
+    apiServers: ApiServers;
+  },
 ): HostEndpoint | undefined {
   if (options.hostFirewall !== true) return undefined;
   if (options.devices.length === 0) {
     log.warn("--host-firewall without --device: the node's policy sees its own pods only");
   }
-  const { datapath, cluster, nodeAddresses } = parts;
+  const { datapath, cluster, nodeAddresses, apiServers } = parts;
   return new HostEndpoint({
     datapath,
     labels: options.nodeLabels,
     nodeLabels: () => cluster.state.nodeLabels(options.node),
+    reservedLabels: () => apiServers.hostLabels(),
     addresses: () => nodeAddresses.list(),
     netns: `/proc/${process.pid}/ns/net`,
   });
