@@ -1,4 +1,4 @@
-/** The Kubernetes API is here, on another node or outside, as the state and the node's addresses say. */
+/** The Kubernetes API is here, on another node or outside. */
 import { expect, test } from "vitest";
 import { formatLabel } from "../identity/label.ts";
 import { ApiServers } from "./api-servers.ts";

@@ -1,6 +1,6 @@
 /**
- * The addresses of other nodes in the ipcache; those with the Kubernetes API are told from the rest.
- * Semantics: policy-semantics.md 2.4, 3.
+ * The addresses of other nodes in the ipcache; those with the Kubernetes API are told from the
+ * rest. Semantics: policy-semantics.md 2.4, 3.
  */
 import { formatPrefix } from "../identity/cidr.ts";
 import { reservedLabel, SOURCE_NODE, SOURCE_RESERVED } from "../identity/label.ts";
@@ -76,7 +76,7 @@ export class NodePrefixes {
     for (const { id, acquired } of before.values()) if (acquired) await identities.release(id);
   }
 
-  /** When it can have no identity of its own the trouble is told, and it is a node like any other. */
+  /** If it can have no identity of its own the trouble is told, and it is a node like any other. */
   async #hold(labels: readonly Label[]): Promise<Held> {
     const fixed = fixedIdentity(labels);
     if (fixed !== undefined) return { id: fixed, acquired: false };

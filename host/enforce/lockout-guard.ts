@@ -105,7 +105,7 @@ function decideAll(
   rows: readonly { prefix: string; identity: number }[],
 ): Decided[] {
   const named = [...judge.prefixes].map(([prefix, identity]) => ({ prefix, identity }));
-  // Rows of the world are those of the policies in force; of equal prefixes the others are stronger.
+  // Rows of the world are those of the policies in force; of equal prefixes others are stronger.
   const inside = rows.filter(({ identity }) => !isOfWorld(identity));
   const table = new PrefixTable([...inside, ...named]);
   return connections.map((connection) => {

@@ -1,4 +1,4 @@
-/** Identities of prefixes are shared by those with equal labels, and held exactly while in force. */
+/** Identities of prefixes are shared by those with equal labels, and held while in force. */
 import { expect, test } from "vitest";
 import { parsePrefix } from "../identity/cidr.ts";
 import { formatLabel, parseLabel } from "../identity/label.ts";

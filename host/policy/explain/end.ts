@@ -160,7 +160,7 @@ function byAddress(
   return fromIdentity({ id: world.number, labels }, `${text} in ${said.text}`, world, true);
 }
 
-/** The pod or node that has the address, or the narrowest prefix around it that is no one's else. */
+/** The pod or node that has the address, or the narrowest prefix around it. */
 function insideOf(
   address: Prefix,
   world: KnownWorld,
