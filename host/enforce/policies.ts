@@ -398,8 +398,8 @@ export class PolicyService {
     clearTimeout(this.#retry);
     return this.#serial(async () => {
       try {
-        const conflicts = await this.#planning.run(this.#repository, (plan) =>
-          this.#deps.enforcer.enforce(plan, this.#repository.revision),
+        const conflicts = await this.#planning.run(this.#repository, (plan, revision) =>
+          this.#deps.enforcer.enforce(plan, revision),
         );
         this.#conflicts = conflicts.map(
           ({ subject, error }) => `${subjectName(subject)}: ${error.message}`,

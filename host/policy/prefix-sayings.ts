@@ -32,15 +32,21 @@ export function groupLabels({ name, labels }: Pick<CidrGroup, "name" | "labels">
   });
 }
 
-/** What is said of prefixes by these rules and groups, with what a rule names kept by rule. */
-export class PolicySayings {
-  readonly #named = new WeakMap<Rule, ReadonlyMap<string, Prefix>>();
+const NAMED_KEY = "policies";
 
+/** What is said of prefixes by rules and groups; a change costs what it is about. */
+export class PolicySayings {
+  readonly #byRule = new WeakMap<Rule, ReadonlyMap<string, Prefix>>();
+  #rules: ReadonlySet<Rule> = new Set();
+  /** How many of the rules name each prefix. */
+  readonly #uses = new Map<string, number>();
+  #named: ReadonlyMap<string, Prefix> = new Map();
+
+  /** Of rules that were there the last time the objects are the same. */
   of(rules: Iterable<Rule>, groups: Iterable<CidrGroup>): PrefixSaying[] {
-    const named = new Map<string, Prefix>();
-    for (const rule of rules) for (const [text, one] of this.#namedBy(rule)) named.set(text, one);
+    this.#follow(new Set(rules));
     return [
-      { key: "policies", labels: [], byAddress: true, prefixes: named },
+      { key: NAMED_KEY, labels: [], byAddress: true, prefixes: this.#named },
       ...Array.from(groups, (group) => ({
         ...{ key: `group ${group.name}`, labels: groupLabels(group), byAddress: false },
         prefixes: group.prefixes,
@@ -48,9 +54,27 @@ export class PolicySayings {
     ];
   }
 
+  #follow(rules: ReadonlySet<Rule>): void {
+    const added = [...rules].filter((rule) => !this.#rules.has(rule));
+    const removed = [...this.#rules].filter((rule) => !rules.has(rule));
+    this.#rules = rules;
+    const come = added.flatMap((rule) => [...this.#namedBy(rule)]);
+    const gone = removed.flatMap((rule) => [...this.#namedBy(rule).keys()]);
+    for (const [text] of come) this.#uses.set(text, (this.#uses.get(text) ?? 0) + 1);
+    for (const text of gone) this.#uses.set(text, (this.#uses.get(text) ?? 0) - 1);
+    const unused = gone.filter((text) => this.#uses.get(text) === 0);
+    for (const text of unused) this.#uses.delete(text);
+    const isNew = ([text]: [string, Prefix]): boolean =>
+      this.#uses.has(text) && !this.#named.has(text);
+    if (unused.length === 0 && !come.some(isNew)) return;
+    const named = new Map([...this.#named, ...come]);
+    for (const text of unused) named.delete(text);
+    this.#named = named;
+  }
+
   #namedBy(rule: Rule): ReadonlyMap<string, Prefix> {
-    const known = this.#named.get(rule) ?? namedPrefixes([rule]);
-    this.#named.set(rule, known);
+    const known = this.#byRule.get(rule) ?? namedPrefixes([rule]);
+    this.#byRule.set(rule, known);
     return known;
   }
 }
