@@ -67,6 +67,16 @@ async function labelSets(): Promise<string[]> {
   return views.map(({ labels }) => labels.join(" "));
 }
 
+/** What the last flow that was forwarded to the address says of it. */
+async function lastEnd(address: string): Promise<unknown> {
+  const flows = (await imker("observe", "--last", "200", "-o", "json"))
+    .split("\n")
+    .filter((line) => line.startsWith("{"))
+    .map((line) => JSON.parse(line).flow)
+    .filter((flow) => flow?.IP?.destination === address && flow.verdict === "FORWARDED");
+  return flows.at(-1)?.destination;
+}
+
 const TO_WORLD = "client > world tcp/8080";
 const TO_EXCEPTED = "client > excepted tcp/8080";
 
@@ -91,6 +101,9 @@ describe("a group", () => {
         `cidr:2001-db8-2--66/128 ${own} reserved:world-ipv6`,
       ]),
     );
+    expect(await lastEnd(WORLD.partner6)).toMatchObject({
+      labels: [...own.split(" "), "reserved:world-ipv6"],
+    });
     await world.apply(group("site", all, "{site: b}"));
     expect(await wrong([], [TO_WORLD, TO_EXCEPTED])).toEqual([]);
     await world.apply(group("other", PARTNER, "{site: a}"));
@@ -172,12 +185,7 @@ describe("the Kubernetes API", () => {
     for (const dst of [WORLD.node4, "reserved:host", "identity:1"]) {
       expect(await imker(...traced, "--dst", dst)).toMatch(/: ALLOWED/);
     }
-    const flows = (await imker("observe", "--last", "100", "-o", "json"))
-      .split("\n")
-      .filter((line) => line.startsWith("{"))
-      .map((line) => JSON.parse(line).flow)
-      .filter((flow) => flow?.IP?.destination === WORLD.node4 && flow.verdict === "FORWARDED");
-    expect(flows.at(-1)?.destination).toMatchObject({
+    expect(await lastEnd(WORLD.node4)).toMatchObject({
       ...{ identity: 1, labels: ["reserved:host", "reserved:kube-apiserver"] },
     });
     // A deny of either name is for it.
