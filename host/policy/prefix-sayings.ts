@@ -4,8 +4,7 @@
  * one that carries the group's labels. Selectors select by these labels, so a group of any size is
  * one peer.
  */
-import type { Prefix } from "../identity/cidr.ts";
-import { formatPrefix, parseCidrLabelKey } from "../identity/cidr.ts";
+import { formatPrefix, type Prefix, parseCidrLabelKey } from "../identity/cidr.ts";
 import { SOURCE_CIDR, SOURCE_CIDR_GROUP } from "../identity/label.ts";
 import type { PrefixSaying } from "../identity/prefix-labels.ts";
 import type { Rule } from "./rule.ts";
@@ -32,8 +31,6 @@ export function groupLabels({ name, labels }: Pick<CidrGroup, "name" | "labels">
   });
 }
 
-const NAMED_KEY = "policies";
-
 /** What is said of prefixes by rules and groups; a change costs what it is about. */
 export class PolicySayings {
   readonly #byRule = new WeakMap<Rule, ReadonlyMap<string, Prefix>>();
@@ -46,7 +43,7 @@ export class PolicySayings {
   of(rules: Iterable<Rule>, groups: Iterable<CidrGroup>): PrefixSaying[] {
     this.#follow(new Set(rules));
     return [
-      { key: NAMED_KEY, labels: [], byAddress: true, prefixes: this.#named },
+      { key: "policies", labels: [], byAddress: true, prefixes: this.#named },
       ...Array.from(groups, (group) => ({
         ...{ key: `group ${group.name}`, labels: groupLabels(group), byAddress: false },
         prefixes: group.prefixes,

@@ -2,7 +2,6 @@
  * The policies of now and those of a change, both resolved for every subject over the same numbers:
  * of the identities there are, and of addresses that either of them tells from others.
  */
-
 import type { PrefixLabels } from "../../identity/prefix-labels.ts";
 import { identityKind } from "../../identity/ranges.ts";
 import { IDENTITY } from "../../identity/reserved.ts";
