@@ -321,6 +321,8 @@ async function restart(one: TestNode): Promise<void> {
 function openFrom(from: Endpoint, to: Pick<Endpoint, "ipv4">) {
   const args = [`--net=${from.netns}`, process.execPath, "-e", PIPE, to.ipv4];
   const child = spawn("nsenter", args, { stdio: ["pipe", "pipe", "inherit"] });
+  // It ends with its connection; who asks then gets no answer.
+  child.stdin.on("error", () => {});
   return {
     async ask(): Promise<string> {
       const answer = new Promise<string>((resolve) => {
