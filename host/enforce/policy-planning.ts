@@ -74,7 +74,7 @@ export class PolicyPlanning {
   async check(repository: PolicyRepository): Promise<Conflict[]> {
     const conflicts: Conflict[] = [];
     await this.#prefixes.during(this.#sayingsOf(repository), async (prefixes) => {
-      this.#deps.planner.check(this.#resolve([...repository.rules()], prefixes, conflicts));
+      this.#deps.planner.check(this.#resolve(repository.rules(), prefixes, conflicts));
       return false;
     });
     return conflicts;
@@ -87,7 +87,7 @@ export class PolicyPlanning {
   async run(repository: PolicyRepository, use: UsePlan): Promise<Conflict[]> {
     const conflicts: Conflict[] = [];
     const { revision } = repository;
-    const rules = [...repository.rules()];
+    const rules = repository.rules();
     const sayings = this.#sayingsOf(repository);
     await this.#nameFirst(sayings, use);
     await this.#prefixes.during(sayings, async (prefixes) => {
@@ -124,7 +124,7 @@ export class PolicyPlanning {
   async judgeNode(repository: PolicyRepository): Promise<NodeJudge | undefined> {
     let judge: NodeJudge | undefined;
     await this.#prefixes.during(this.#sayingsOf(repository), async (prefixes) => {
-      const policy = this.#resolveAll([...repository.rules()])
+      const policy = this.#resolveAll(repository.rules())
         .filter(({ subject }) => subject.scope === "node")
         .map(({ outcome }) => outcome)
         .find((outcome) => outcome instanceof SubjectPolicy);

@@ -29,7 +29,7 @@ export interface PrefixSide {
 export interface PolicyContent {
   /** Rows. */
   readonly count: number;
-  /** Equal versions, equal rows. */
+  /** Equal only for equal rows, also of other contents. */
   readonly version: number;
   /** All rows, into a buffer for as many as a map holds; valid until it is used again. */
   pack(buffer: RowPacker): PolicyRows;

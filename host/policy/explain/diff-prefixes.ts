@@ -48,6 +48,16 @@ export class DiffPrefixes {
     return [...this.#pairs.values()].map((pair) => pair[side]);
   }
 
+  /** Some addresses have other labels after than before. */
+  get differ(): boolean {
+    return this.relabelled().length > 0;
+  }
+
+  /** Those with other labels after than before, with these. */
+  relabelled(): Identity[] {
+    return [...this.#pairs.values()].filter(({ differs }) => differs).map(({ after }) => after);
+  }
+
   /** Of the peer that an address is; undefined: it is of the world and no more on both sides. */
   numberOf(address: string): number | undefined {
     const parsed = parseAddress(address);

@@ -6,11 +6,12 @@ import type { PrefixLabels } from "../../identity/prefix-labels.ts";
 import { identityKind } from "../../identity/ranges.ts";
 import { IDENTITY } from "../../identity/reserved.ts";
 import { createLookup, type PolicyDecision, type PolicyPacket } from "../lookup.ts";
+import { inPieces, type Piecework } from "../piecework.ts";
 import type { PolicyConflictError } from "../resolver.ts";
 import type { Direction, Rule } from "../rule.ts";
 import { toCandidate } from "../selector.ts";
 import { SelectorCache } from "../selector-cache.ts";
-import { SubjectPolicies } from "../subject-policies.ts";
+import { SubjectPolicies, type SubjectResult } from "../subject-policies.ts";
 import { type EnforcementMode, type SubjectPolicy, toEntries } from "../subject-policy.ts";
 import type { Identity, PolicySubject, ResolvedEntry } from "../types.ts";
 import type { DiffPrefixes } from "./diff-prefixes.ts";
@@ -37,20 +38,29 @@ export class DiffSides {
   /** One for each subject compared, in their order. */
   readonly before: readonly Outcome[];
   readonly after: readonly Outcome[];
-  readonly #identities = new Map<number, Identity>();
+  readonly #identities: ReadonlyMap<number, Identity>;
   readonly #prefixes: DiffPrefixes;
   readonly #lookups = new Map<string, (packet: PolicyPacket) => PolicyDecision>();
 
-  /** @param compared Those for whom something may change. */
-  constructor(input: DiffInput, compared: readonly PolicySubject[], prefixes: DiffPrefixes) {
+  private constructor(sides: Sides, { identities, prefixes }: Peers) {
+    this.before = sides.before;
+    this.after = sides.after;
+    this.#identities = identities;
     this.#prefixes = prefixes;
-    for (const one of input.identities) if (!isByAddress(one)) this.#identities.set(one.id, one);
-    const all = (side: "before" | "after"): Identity[] => [
-      ...this.#identities.values(),
-      ...prefixes.identities(side),
-    ];
-    this.before = resolveAll(input, compared, input.before, all("before"));
-    this.after = resolveAll(input, compared, input.after, all("after"));
+  }
+
+  /** @param compared Those for whom something may change. */
+  static *resolve(
+    input: DiffInput,
+    compared: readonly PolicySubject[],
+    prefixes: DiffPrefixes,
+  ): Piecework<DiffSides> {
+    const identities = new Map<number, Identity>();
+    yield* inPieces(input.identities, (one) => {
+      if (!isByAddress(one)) identities.set(one.id, one);
+    });
+    const sides = yield* resolveBoth(input, compared, { identities, prefixes });
+    return new DiffSides(sides, { identities, prefixes });
   }
 
   /** For people. */
@@ -90,21 +100,39 @@ export function entriesFor(
   return [...any, ...toEntries(policy.entrySet(direction, identity), identity, direction)];
 }
 
-function resolveAll(
-  { mode, subjects }: DiffInput,
+type Sides = Pick<DiffSides, "before" | "after">;
+
+/** Whose number is the same on both sides. */
+interface Peers {
+  /** Their labels too. */
+  identities: ReadonlyMap<number, Identity>;
+  prefixes: DiffPrefixes;
+}
+
+/** What a change does not touch is one object on both sides. */
+function* resolveBoth(
+  { mode, subjects, before, after }: DiffInput,
   compared: readonly PolicySubject[],
-  rules: readonly Rule[],
-  identities: Iterable<Identity>,
-): Outcome[] {
+  { identities, prefixes }: Peers,
+): Piecework<Sides> {
   const ports = new Map<number, PolicySubject["namedPorts"][number][]>();
   for (const { identity, namedPorts } of subjects) {
     ports.set(identity.id, [...(ports.get(identity.id) ?? []), ...namedPorts]);
   }
-  const policies = new SubjectPolicies(new SelectorCache(identities), mode);
   const namedPortsOf = (id: number): PolicySubject["namedPorts"] => ports.get(id) ?? [];
-  return policies
-    .resolve({ rules, subjects: compared, namedPortsOf })
-    .map(({ outcome }) => outcome);
+  const input = { subjects: compared, namedPortsOf };
+  const cache = new SelectorCache();
+  const upsert = (identity: Identity): void => cache.upsert(identity);
+  yield* inPieces(identities.values(), upsert);
+  yield* inPieces(prefixes.identities("before"), upsert);
+  const now = new SubjectPolicies(cache, mode);
+  const old = yield* now.pieces({ ...input, rules: before });
+  const then = yield* now.fork();
+  // What was resolved stays as it is: only the copy hears of other labels.
+  yield* inPieces(prefixes.relabelled(), upsert);
+  const wanted = yield* then.pieces({ ...input, rules: after });
+  const outcomeOf = ({ outcome }: SubjectResult): Outcome => outcome;
+  return { before: old.map(outcomeOf), after: wanted.map(outcomeOf) };
 }
 
 /** Then it is among the prefixes, with the labels of either side. */

@@ -6,6 +6,7 @@ import { podLabels } from "../../identity/pod-labels.ts";
 import { PrefixLabels } from "../../identity/prefix-labels.ts";
 import { createLookup } from "../lookup.ts";
 import { ruleOf } from "../oracle/generate-rules.ts";
+import { finish } from "../piecework.ts";
 import { PolicySayings } from "../prefix-sayings.ts";
 import type { PolicyRepository } from "../repository.ts";
 import { resolvePolicy } from "../resolver.ts";
@@ -54,15 +55,13 @@ function diffOf(
   { flows = [], ...more }: Partial<DiffInput> & { flows?: SeenFlow[] } = {},
 ): DiffView {
   const [was, is] = [sideOf(before), sideOf(after)];
-  return diffPolicies(
-    {
-      ...{ before: was.rules, after: is.rules, mode: "default" },
-      ...{ labelsBefore: was.labels, labelsAfter: is.labels },
-      ...{ subjects: [SUBJECT], identities: [...IDENTITIES, OTHER], entriesMax: 100 },
-      ...more,
-    },
-    flows,
-  );
+  const input: DiffInput = {
+    ...{ before: was.rules, after: is.rules, mode: "default" },
+    ...{ labelsBefore: was.labels, labelsAfter: is.labels },
+    ...{ subjects: [SUBJECT], identities: [...IDENTITIES, OTHER], entriesMax: 100 },
+    ...more,
+  };
+  return finish(diffPolicies(input, flows));
 }
 
 /** `allowed ingress peer; peer on ports: before -> after`. */

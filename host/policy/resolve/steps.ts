@@ -6,7 +6,7 @@
 import type { PeerGroup } from "./contribution.ts";
 
 export interface Group extends PeerGroup {
-  /** Of its own; another one when what it says changes. */
+  /** Of its own among all policies'; another one when what it says changes. */
   serial: number;
 }
 
@@ -23,6 +23,11 @@ const PAGE_MASK = (1 << PAGE_BITS) - 1;
 
 export class Steps {
   readonly #pages = new Map<number, (Step | undefined)[]>();
+  #lastSerial = 0;
+
+  group(group: PeerGroup): Group {
+    return { ...group, serial: ++this.#lastSerial };
+  }
 
   /**
    * `visit` gets every identity with the groups it is in, in their order, and a key that is equal
