@@ -94,7 +94,7 @@ class World {
   readonly policies = new SubjectPolicies(this.cache);
   readonly planner: Planner;
   readonly identities = new Map<number, Identity>();
-  readonly subjects = new Map(SUBJECTS.slice(0, 3).map((one) => [one.endpoint, one]));
+  readonly subjects = new Map(SUBJECTS.slice(0, 4).map((one) => [one.endpoint, one]));
   readonly maps = new Map<
     number,
     { rows: Map<string, string>; content: PolicyContent; version: number }

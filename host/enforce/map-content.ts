@@ -15,6 +15,7 @@ import { DIRECTIONS, type Direction } from "../policy/rule.ts";
 import type { SubjectPolicy } from "../policy/subject-policy.ts";
 import type { L7Use } from "./entry-numbers.ts";
 import type { RowsDifference, RowTemplates } from "./row-templates.ts";
+import { TreeOrder } from "./tree-order.ts";
 
 /** Policies' versions stay below. */
 const VERSIONS = 2 ** 32;
@@ -64,12 +65,11 @@ export class MapContent {
   pack(buffer: RowPacker): PolicyRows {
     buffer.reset();
     for (const direction of DIRECTIONS) {
-      const identities = [...this.#policy.identities(direction)];
-      for (const swapped of swappedAndSorted(identities, identities.length)) {
-        const identity = swapBytes(swapped);
-        const entries = this.#policy.entrySet(direction, identity);
+      const order = new TreeOrder<EntrySet>(this.#policy.peers(direction));
+      this.#policy.eachEntrySet(direction, (entries, identity) => order.add(identity, entries));
+      order.sort().each((identity, entries) => {
         buffer.addAll(identity, this.#templates.of(entries, direction));
-      }
+      });
     }
     return buffer.rows();
   }
@@ -96,22 +96,25 @@ export class MapContent {
   #makeChange(): PolicyChange | undefined {
     let upserted = 0;
     let deleted = 0;
+    const changes: TreeOrder<RowsDifference>[] = [];
     for (const direction of DIRECTIONS) {
+      const change = this.#changesOf(direction);
       const touches = { any: false, own: false };
-      this.#eachChange(direction, (identity, { upserts, deletes }) => {
+      change.each((identity, { upserts, deletes }) => {
         upserted += upserts.length;
         deleted += deletes.length;
         if (upserts.length + deletes.length > 0) touches[identity === 0 ? "any" : "own"] = true;
       });
       if (touches.any && touches.own) return undefined;
+      changes.push(change);
     }
     // Both are there for a moment; and what changes more than the map holds is faster made anew.
     if (this.count + deleted > POLICY_ENTRIES_MAX) return undefined;
     if (upserted + deleted > this.count) return undefined;
     const upserts = new RowPacker(upserted);
     const deletes = new RowPacker(deleted);
-    for (const direction of DIRECTIONS) {
-      this.#eachChange(direction, (identity, difference) => {
+    for (const change of changes) {
+      change.each((identity, difference) => {
         for (const row of difference.upserts) upserts.add(identity, difference.now, row);
         for (const row of difference.deletes) deletes.add(identity, difference.before, row);
       });
@@ -119,26 +122,19 @@ export class MapContent {
     return { upserts: upserts.rows(), deletes: deletes.rows() };
   }
 
-  /** In the tree's order. Neighbours mostly change alike, so the last difference is tried first. */
-  #eachChange(
-    direction: Direction,
-    visit: (identity: number, difference: RowsDifference) => void,
-  ): void {
-    const changed = this.#policy.before(direction);
-    let before: EntrySet | undefined;
-    let now: EntrySet | undefined;
-    let difference: RowsDifference | undefined;
-    for (const swapped of swappedAndSorted(changed.keys(), changed.size)) {
-      const identity = swapBytes(swapped);
-      const old = changed.get(identity);
-      const wanted = this.#policy.entrySet(direction, identity);
-      if (old === undefined || old === wanted) continue;
-      if (difference === undefined || old !== before || wanted !== now) {
-        [before, now] = [old, wanted];
-        difference = this.#templates.difference(old, wanted, direction);
+  #changesOf(direction: Direction): TreeOrder<RowsDifference> {
+    const order = new TreeOrder<RowsDifference>(this.#policy.changed(direction));
+    // Neighbours mostly change alike.
+    let last: { before: EntrySet; now: EntrySet; difference: RowsDifference } | undefined;
+    this.#policy.eachChanged(direction, (before, now, identity) => {
+      if (before === now) return;
+      if (last?.before !== before || last.now !== now) {
+        const difference = this.#templates.difference(before, now, direction);
+        last = { before, now, difference };
       }
-      visit(identity, difference);
-    }
+      order.add(identity, last.difference);
+    });
+    return order.sort();
   }
 
   /** Each rule set with each list of policies once. */
@@ -159,18 +155,4 @@ export class MapContent {
 
 function sameOrigins(a: L7Use["origins"], b: L7Use["origins"]): boolean {
   return a.length === b.length && a.every((origin, index) => origin === b[index]);
-}
-
-/** The tree branches by bytes as they lie in memory: neighbours share their way down. */
-function swappedAndSorted(identities: Iterable<number>, count: number): Uint32Array {
-  const swapped = new Uint32Array(count);
-  let at = 0;
-  for (const identity of identities) swapped[at++] = swapBytes(identity);
-  return swapped.sort();
-}
-
-function swapBytes(value: number): number {
-  const swapped =
-    (value << 24) | ((value & 0xff00) << 8) | ((value >>> 8) & 0xff00) | (value >>> 24);
-  return swapped >>> 0;
 }

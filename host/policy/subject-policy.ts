@@ -3,9 +3,9 @@
  * policies contradict each other it stays as it was, and starts anew with the next change.
  */
 import { IDENTITY } from "../identity/reserved.ts";
+import type { Combinations } from "./resolve/combinations.ts";
 import { DirectionPolicy, type SelectionChanges } from "./resolve/direction-policy.ts";
 import type { EntrySet } from "./resolve/entries.ts";
-import type { IdentityMap } from "./resolve/identity-map.ts";
 import { portKeyParts } from "./resolve/port-key.ts";
 import { PartReader, type PortNames } from "./resolve/rule-parts.ts";
 import { Steps } from "./resolve/steps.ts";
@@ -88,7 +88,8 @@ export class SubjectPolicy implements ResolvedPolicy {
 
   /** The number of entries. */
   get rows(): number {
-    return this.#directions.ingress.rows + this.#directions.egress.rows;
+    const { ingress, egress } = this.#directions;
+    return ingress.combinations.rows + egress.combinations.rows;
   }
 
   /** All of them, made when asked for. */
@@ -104,31 +105,49 @@ export class SubjectPolicy implements ResolvedPolicy {
 
   /** Every identity with entries of its own, and 0, any peer. Equal entries are one object. */
   entrySets(direction: Direction): Iterable<[identity: number, EntrySet]> {
-    return this.#directions[direction].entries();
+    return this.#of(direction).entries();
   }
 
   /** Those of `entrySets`. */
   identities(direction: Direction): Iterable<number> {
-    return this.#directions[direction].identities();
+    return this.#of(direction).identities();
   }
 
   /** Of one identity; empty if it has none of its own. */
   entrySet(direction: Direction, identity: number): EntrySet {
-    return this.#directions[direction].entriesOf(identity);
+    return this.#of(direction).entriesOf(identity);
   }
 
   /** The same without saying whose, each once. */
   distinctEntrySets(direction: Direction): Iterable<EntrySet> {
-    return this.#directions[direction].distinctEntries();
+    return this.#of(direction).distinctEntries();
   }
 
-  /** Identities whose entries may have changed since `settle`, with those they had then. Live. */
-  before(direction: Direction): IdentityMap<EntrySet> {
-    return this.#directions[direction].before;
+  /** As `entrySets`, for many. */
+  eachEntrySet(direction: Direction, visit: (entries: EntrySet, identity: number) => void): void {
+    this.#of(direction).each(visit);
+  }
+
+  /** How many identities have entries of their own, with 0 (any peer). */
+  peers(direction: Direction): number {
+    return this.#of(direction).peers;
+  }
+
+  /** How many identities may have other entries than at `settle`. */
+  changed(direction: Direction): number {
+    return this.#of(direction).changed;
+  }
+
+  /** Those, with the entries that they had then and have now. */
+  eachChanged(
+    direction: Direction,
+    visit: (before: EntrySet, now: EntrySet, identity: number) => void,
+  ): void {
+    this.#of(direction).eachChanged(visit);
   }
 
   settle(): void {
-    for (const direction of DIRECTIONS) this.#directions[direction].settle();
+    for (const direction of DIRECTIONS) this.#of(direction).settle();
     this.#settled = this.#version;
   }
 
@@ -159,6 +178,10 @@ export class SubjectPolicy implements ResolvedPolicy {
     const changed = commits.map((commit) => commit());
     this.#rules = rules;
     if (changed.includes(true) || this.#version === 0) this.#version = this.#parts.nextVersion();
+  }
+
+  #of(direction: Direction): Combinations {
+    return this.#directions[direction].combinations;
   }
 
   /** A node is never closed by a switch: it would lock its operator out. */

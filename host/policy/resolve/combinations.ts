@@ -16,10 +16,32 @@ export interface Combination {
   identities: number;
 }
 
-/** Where identities go, one beside the other; undefined: no group has the identity any more. */
-export interface Moves {
-  identities: number[];
-  combinations: (Combination | undefined)[];
+/** Where identities go. */
+export class Moves {
+  readonly #identities: Uint32Array;
+  readonly #combinations: (Combination | undefined)[];
+  #count = 0;
+
+  constructor(identitiesMax: number) {
+    this.#identities = new Uint32Array(identitiesMax);
+    this.#combinations = new Array<Combination | undefined>(identitiesMax);
+  }
+
+  get count(): number {
+    return this.#count;
+  }
+
+  /** Undefined: no group has the identity any more. */
+  add(identity: number, combination: Combination | undefined): void {
+    this.#identities[this.#count] = identity;
+    this.#combinations[this.#count++] = combination;
+  }
+
+  each(visit: (identity: number, combination: Combination | undefined) => void): void {
+    for (let index = 0; index < this.#count; index++) {
+      visit(this.#identities[index] ?? 0, this.#combinations[index]);
+    }
+  }
 }
 
 export const NO_ENTRIES: EntrySet = new Map();
@@ -32,6 +54,8 @@ export class Combinations {
   #rows = 0;
   /** Entries as they were at the last `settle`, of the identities that changed since. */
   #before = new IdentityMap<EntrySet>();
+  /** There was one: what was never written is not remembered. */
+  #isSettled = false;
 
   /** The number of entries. */
   get rows(): number {
@@ -42,14 +66,25 @@ export class Combinations {
     return this.#any;
   }
 
-  /** Identities that may have changed since `settle`, with their entries then. Live. */
-  get before(): IdentityMap<EntrySet> {
-    return this.#before;
+  /** How many identities have entries of their own, with 0 (any peer). */
+  get peers(): number {
+    return this.#byIdentity.size + 1;
+  }
+
+  /** How many identities may have changed since the last `settle`. */
+  get changed(): number {
+    return this.#before.size;
+  }
+
+  /** Those, with the entries that they had then and have now. */
+  eachChanged(visit: (before: EntrySet, now: EntrySet, identity: number) => void): void {
+    this.#before.each((before, identity) => visit(before, this.entriesOf(identity), identity));
   }
 
   /** Changes start anew from here. */
   settle(): void {
     this.#before.clear();
+    this.#isSettled = true;
   }
 
   /** The same, to be changed apart from this. */
@@ -67,6 +102,7 @@ export class Combinations {
     copy.#any = this.#any;
     copy.#rows = this.#rows;
     copy.#before = this.#before.map((entries) => entries);
+    copy.#isSettled = this.#isSettled;
     return copy;
   }
 
@@ -74,6 +110,12 @@ export class Combinations {
   *entries(): Generator<[identity: number, EntrySet]> {
     yield [0, this.#any];
     for (const [identity, { entries }] of this.#byIdentity) yield [identity, entries];
+  }
+
+  /** As `entries`, for many. */
+  each(visit: (entries: EntrySet, identity: number) => void): void {
+    visit(this.#any, 0);
+    this.#byIdentity.each(({ entries }, identity) => visit(entries, identity));
   }
 
   *identities(): Generator<number> {
@@ -116,19 +158,17 @@ export class Combinations {
   /** Gives combinations other entries. */
   rebuild(rebuilt: ReadonlyMap<Combination, EntrySet>): void {
     if (rebuilt.size === 0) return;
-    for (const [identity, combination] of this.#byIdentity) {
+    this.#byIdentity.each((combination, identity) => {
       if (rebuilt.has(combination)) this.#remember(identity, combination.entries);
-    }
+    });
     for (const [combination, entries] of rebuilt) {
       this.#rows += (entries.size - combination.entries.size) * combination.identities;
       combination.entries = entries;
     }
   }
 
-  move({ identities, combinations }: Moves): void {
-    for (let index = 0; index < identities.length; index++) {
-      this.#move(identities[index] ?? 0, combinations[index]);
-    }
+  move(moves: Moves): void {
+    moves.each((identity, combination) => this.#move(identity, combination));
   }
 
   #move(identity: number, combination: Combination | undefined): void {
@@ -148,6 +188,8 @@ export class Combinations {
   }
 
   #remember(identity: number, entries: EntrySet): void {
-    if (this.#before.get(identity) === undefined) this.#before.set(identity, entries);
+    if (this.#isSettled && this.#before.get(identity) === undefined) {
+      this.#before.set(identity, entries);
+    }
   }
 }

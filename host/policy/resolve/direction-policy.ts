@@ -8,10 +8,9 @@ import type { Direction, Rule } from "../rule.ts";
 import { ruleDifference } from "../rule-difference.ts";
 import { ANY_SELECTOR } from "../selector.ts";
 import type { SelectorCache } from "../selector-cache.ts";
-import { type Combination, Combinations, type Moves } from "./combinations.ts";
+import { type Combination, Combinations, Moves } from "./combinations.ts";
 import { byKey, collect, type PeerGroup } from "./contribution.ts";
 import { anyPeerEntries, buildEntries, type Cells, cellsOf, type EntrySet } from "./entries.ts";
-import type { IdentityMap } from "./identity-map.ts";
 import { DEFAULT_LEVEL } from "./level.ts";
 import { ALL_PORTS } from "./port-key.ts";
 import type { Contribution, PartReader, PartsFor } from "./rule-parts.ts";
@@ -68,38 +67,9 @@ export class DirectionPolicy {
     return this.#enforced ?? false;
   }
 
-  /** The number of entries. */
-  get rows(): number {
-    return this.#combinations.rows;
-  }
-
-  /** Every identity with entries, 0 (any peer) first. */
-  entries(): Iterable<[identity: number, EntrySet]> {
-    return this.#combinations.entries();
-  }
-
-  identities(): Iterable<number> {
-    return this.#combinations.identities();
-  }
-
-  /** The same without saying whose, each once. */
-  distinctEntries(): Iterable<EntrySet> {
-    return this.#combinations.distinctEntries();
-  }
-
-  /** Of one identity, 0 any peer; empty if it has none of its own. */
-  entriesOf(identity: number): EntrySet {
-    return this.#combinations.entriesOf(identity);
-  }
-
-  /** Identities that may have changed since `settle`, with their entries then. Live. */
-  get before(): IdentityMap<EntrySet> {
-    return this.#combinations.before;
-  }
-
-  /** Changes start anew from here. */
-  settle(): void {
-    this.#combinations.settle();
+  /** Who has which entries; to be read and settled only. */
+  get combinations(): Combinations {
+    return this.#combinations;
   }
 
   /** The same, to be changed apart from this. */
@@ -241,7 +211,7 @@ export class DirectionPolicy {
     affected: ReadonlySet<number>,
     any: { contributions: readonly Contribution[]; entries: EntrySet },
   ): Moves {
-    const moves: Moves = { identities: [], combinations: [] };
+    const moves = new Moves(affected.size);
     if (affected.size === 0) return moves;
     const cells = cellsOf(any.contributions);
     const made = new Map<string, Combination>();
@@ -253,8 +223,7 @@ export class DirectionPolicy {
         combination = { key, groups: members, entries, identities: 0 };
         made.set(key, combination);
       }
-      moves.identities.push(identity);
-      moves.combinations.push(combination);
+      moves.add(identity, combination);
     });
     return moves;
   }
@@ -265,8 +234,7 @@ export class DirectionPolicy {
   }
 
   #commit({ rebuilt, moved, anyEntries, ...next }: Prepared): boolean {
-    const changed =
-      rebuilt.size + moved.identities.length > 0 || anyEntries !== this.#combinations.any;
+    const changed = rebuilt.size + moved.count > 0 || anyEntries !== this.#combinations.any;
     this.#combinations.rebuild(rebuilt);
     this.#combinations.replaceAny(anyEntries);
     this.#combinations.move(moved);

@@ -52,6 +52,17 @@ export class IdentityMap<T extends object> {
     this.#size = 0;
   }
 
+  /** As the iterator, for many. */
+  each(visit: (value: T, identity: number) => void): void {
+    for (const { number, values } of this.#pages.values()) {
+      const first = number * PAGE_SIZE;
+      for (let index = 0; index < PAGE_SIZE; index++) {
+        const value = values[index];
+        if (value !== undefined) visit(value, first + index);
+      }
+    }
+  }
+
   /** Neighbours one after the other, else in no order that means anything. */
   *[Symbol.iterator](): Generator<[identity: number, value: T]> {
     for (const { number, values } of this.#pages.values()) {

@@ -44,15 +44,20 @@ export class Steps {
         identities.size < group.identities.size
           ? [identities, group.identities]
           : [group.identities, identities];
-      for (const identity of fewer) if (more.has(identity)) this.#advance(identity, group, root);
+      // Without an object for each step of an iterator: there may be a million of them.
+      fewer.forEach((identity) => {
+        if (more.has(identity)) this.#advance(identity, group, root);
+      });
     }
     try {
-      for (const identity of identities) {
+      identities.forEach((identity) => {
         const { key, groups: found } = this.#page(identity)[identity & PAGE_MASK] ?? root;
         visit(identity, key, found);
-      }
+      });
     } finally {
-      for (const identity of identities) this.#page(identity)[identity & PAGE_MASK] = undefined;
+      identities.forEach((identity) => {
+        this.#page(identity)[identity & PAGE_MASK] = undefined;
+      });
     }
   }
 
