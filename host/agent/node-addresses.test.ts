@@ -12,13 +12,16 @@ test("tells of what came and what went, once each", () => {
     },
     () => present,
   );
+  addresses.onChange(() => void told.push("changed"));
   addresses.refresh();
   addresses.refresh();
   present = ["2001:db8::1/128"];
   addresses.refresh();
   expect(told).toEqual([
     "+ local 192.0.2.1/32 1",
+    "changed",
     "+ local 2001:db8::1/128 1",
     "- local 192.0.2.1/32",
+    "changed",
   ]);
 });

@@ -16,6 +16,7 @@ export class NodeAddresses {
   readonly #addresses: () => string[];
   #known: ReadonlySet<string> = new Set();
   #list: readonly string[] = [];
+  #changed: () => void = () => {};
 
   /** `addresses`: prefixes of the node as it is now. */
   constructor(ipcache: Rows, addresses: () => string[] = nodePrefixes) {
@@ -28,7 +29,13 @@ export class NodeAddresses {
     return this.#list;
   }
 
+  /** `listener` is told when the node has other addresses than at the last look. */
+  onChange(listener: () => void): void {
+    this.#changed = listener;
+  }
+
   refresh(): void {
+    const before = this.#known;
     const present = new Set(this.#addresses());
     for (const prefix of present) {
       if (!this.#known.has(prefix)) this.#ipcache.upsert("local", prefix, IDENTITY.host);
@@ -38,6 +45,8 @@ export class NodeAddresses {
     }
     this.#known = present;
     this.#list = [...present].map((prefix) => prefix.replace(/\/\d+$/, ""));
+    const isSame = before.size === present.size && [...before].every((one) => present.has(one));
+    if (!isSame) this.#changed();
   }
 }
 

@@ -1,18 +1,13 @@
 /**
- * The addresses of other nodes, and of the Kubernetes API, in the ipcache. What is the API and no
- * node is an address of the world with one label more. Semantics: policy-semantics.md 2.4, 3.
+ * The addresses of other nodes in the ipcache; those with the Kubernetes API are told from the
+ * rest. Semantics: policy-semantics.md 2.4, 3.
  */
-import {
-  cidrLabels,
-  formatPrefix,
-  isWorldLabel,
-  type Prefix,
-  parseAddress,
-} from "../identity/cidr.ts";
+import { formatPrefix } from "../identity/cidr.ts";
 import { reservedLabel, SOURCE_NODE, SOURCE_RESERVED } from "../identity/label.ts";
 import { IDENTITY } from "../identity/reserved.ts";
 import type { Ipcache } from "../ipcache/ipcache.ts";
 import type { Label } from "../policy/types.ts";
+import { API_SERVER_LABEL, prefixesOf } from "./api-servers.ts";
 import type { ClusterState } from "./state.ts";
 import type { ClusterNode } from "./types.ts";
 
@@ -64,8 +59,7 @@ export class NodePrefixes {
     this.#trouble = undefined;
     const next = new Map<string, Held>();
     for (const [prefix, labels] of this.#wanted()) {
-      const held = await this.#hold(labels);
-      if (held) next.set(prefix, held);
+      next.set(prefix, await this.#hold(labels));
     }
     try {
       await settled();
@@ -82,19 +76,15 @@ export class NodePrefixes {
     for (const { id, acquired } of before.values()) if (acquired) await identities.release(id);
   }
 
-  /**
-   * When it can have no identity of its own the trouble is told; a node is then one like any other,
-   * and an address of the world stays what it is without us.
-   */
-  async #hold(labels: readonly Label[]): Promise<Held | undefined> {
+  /** If it can have no identity of its own the trouble is told, and it is a node like any other. */
+  async #hold(labels: readonly Label[]): Promise<Held> {
     const fixed = fixedIdentity(labels);
     if (fixed !== undefined) return { id: fixed, acquired: false };
     try {
       return { id: (await this.#deps.identities.acquire(labels)).id, acquired: true };
     } catch (error) {
       this.#trouble = error instanceof Error ? error.message : String(error);
-      const id = fixedIdentity(labels.filter(({ source }) => source === SOURCE_RESERVED));
-      return labels.some(isWorldLabel) || id === undefined ? undefined : { id, acquired: false };
+      return { id: reservedIdentity(labels), acquired: false };
     }
   }
 
@@ -103,33 +93,22 @@ export class NodePrefixes {
     const { state, node: self, nodeLabels } = this.#deps;
     const apiServers = new Set(prefixesOf(state.apiServers()).map(formatPrefix));
     const wanted = new Map<string, readonly Label[]>();
-    const own = new Set<string>();
     for (const node of state.nodes()) {
+      if (node.name === self) continue;
       for (const prefix of prefixesOf(node.addresses)) {
         const text = formatPrefix(prefix);
-        if (node.name === self) own.add(text);
-        else wanted.set(text, labelsOf(node, { isApi: apiServers.has(text), nodeLabels }));
+        wanted.set(text, labelsOf(node, { isApi: apiServers.has(text), nodeLabels }));
       }
-    }
-    for (const prefix of prefixesOf(state.apiServers())) {
-      const text = formatPrefix(prefix);
-      if (wanted.has(text) || own.has(text)) continue;
-      wanted.set(text, [reservedLabel(KUBE_APISERVER), ...cidrLabels(prefix)]);
     }
     return wanted;
   }
 }
 
-const KUBE_APISERVER = "kube-apiserver";
-
 function labelsOf(
   { labels }: ClusterNode,
   { isApi, nodeLabels }: { isApi: boolean; nodeLabels: boolean },
 ): Label[] {
-  const reserved = [
-    reservedLabel("remote-node"),
-    ...(isApi ? [reservedLabel(KUBE_APISERVER)] : []),
-  ];
+  const reserved = [reservedLabel("remote-node"), ...(isApi ? [API_SERVER_LABEL] : [])];
   if (!nodeLabels) return reserved;
   const own = Object.entries(labels).map(([key, value]) => ({ source: SOURCE_NODE, key, value }));
   return [...reserved, ...own];
@@ -137,12 +116,13 @@ function labelsOf(
 
 /** Nodes without labels have fixed numbers. */
 function fixedIdentity(labels: readonly Label[]): number | undefined {
-  if (labels.some(({ source }) => source !== SOURCE_RESERVED)) return undefined;
-  return labels.some(({ key }) => key === KUBE_APISERVER)
-    ? IDENTITY.kubeApiserver
-    : IDENTITY.remoteNode;
+  const isPlain = labels.every(({ source }) => source === SOURCE_RESERVED);
+  return isPlain ? reservedIdentity(labels) : undefined;
 }
 
-function prefixesOf(addresses: readonly string[]): Prefix[] {
-  return addresses.map(parseAddress).filter((prefix) => prefix !== undefined);
+function reservedIdentity(labels: readonly Label[]): number {
+  const isApi = labels.some(
+    ({ source, key }) => source === SOURCE_RESERVED && key === API_SERVER_LABEL.key,
+  );
+  return isApi ? IDENTITY.kubeApiserver : IDENTITY.remoteNode;
 }
