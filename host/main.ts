@@ -27,6 +27,7 @@ import { nodeAddress } from "./agent/node-addresses.ts";
 import { startObserving } from "./agent/observing.ts";
 import { startPlugins } from "./agent/plugins.ts";
 import { startPrefilter } from "./agent/prefilter.ts";
+import { type NodeSharing, shareNodes } from "./agent/shared-nodes.ts";
 import { createDatapath, type KernelDatapath } from "./datapath/index.ts";
 import { Planner } from "./enforce/planner.ts";
 import { RuleSets } from "./enforce/rule-sets.ts";
@@ -95,6 +96,8 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
     ...{ ipcache, memory: store, hostIp: nodeAddress(), changed: relabelled },
     settled: () => policies.refresh(),
   });
+  const state = cluster.state;
+  const nodes = shareNodes(identity, base, { memory: store, state, addresses: nodeAddresses });
   const parts = { store, datapath, ipcache, identity, cluster, addresses, relabelled };
   const endpoints = createEndpoints(base, parts);
   await endpoints.restore();
@@ -118,13 +121,8 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
   if (host === undefined) datapath.setHostPolicy(undefined);
   await proxy.start();
   await putInForce(base, {
-    datapath,
-    ipcache,
-    identities,
-    cluster,
-    addresses,
-    endpoints,
-    policies,
+    ...{ datapath, ipcache, identities, cluster, addresses, nodes, endpoints, policies },
+    relabelled,
   });
   plugins.start();
 
@@ -151,15 +149,17 @@ async function putInForce(
     datapath: KernelDatapath;
     cluster: Cluster;
     addresses: SharedAddresses | undefined;
+    nodes: NodeSharing | undefined;
   },
 ): Promise<void> {
   const { options, log } = base;
-  const { datapath, ipcache, cluster, addresses, policies } = parts;
+  const { datapath, ipcache, cluster, addresses, nodes, policies } = parts;
   let isCurrent = true;
   try {
     await policies.refresh();
     await addresses?.start();
-    isCurrent = addresses?.isCurrent ?? true;
+    await nodes?.start();
+    isCurrent = (addresses?.isCurrent ?? true) && (nodes?.isCurrent ?? true);
   } catch (error) {
     isCurrent = false;
     log.error({ error }, "the stored policies are not in force yet");

@@ -11,6 +11,8 @@ export interface FollowedParts {
   identities: Identities["allocator"];
   endpoints: Endpoints;
   policies: PolicyService;
+  /** Of NodePrefixesDeps. */
+  relabelled: (addresses: string[]) => Promise<void>;
 }
 
 /** Settles when what the cluster's state says now is in force, or false: then it will be. */
@@ -19,11 +21,11 @@ export function followCluster(
   cluster: Cluster,
   parts: FollowedParts,
 ): Promise<boolean> {
-  const { ipcache, identities, endpoints, policies } = parts;
+  const { ipcache, identities, endpoints, policies, relabelled: changed } = parts;
   const { node, nodeSelectorLabels: nodeLabels } = options;
   const settled = (): Promise<void> => policies.refresh();
   return cluster.follow({
-    nodes: { node, nodeLabels, ipcache, identities, settled },
+    nodes: { node, nodeLabels, ipcache, identities, settled, changed },
     refreshIdentities: () => endpoints.refreshIdentities(settled),
     sourcesChanged: () => policies.sourcesChanged(),
   });

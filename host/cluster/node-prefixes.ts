@@ -11,7 +11,7 @@ import {
 } from "../identity/cidr.ts";
 import { reservedLabel, SOURCE_NODE, SOURCE_RESERVED } from "../identity/label.ts";
 import { IDENTITY } from "../identity/reserved.ts";
-import type { Ipcache } from "../ipcache/ipcache.ts";
+import type { Ipcache, IpcacheSource } from "../ipcache/ipcache.ts";
 import type { Label } from "../policy/types.ts";
 import type { ClusterState } from "./state.ts";
 import type { ClusterNode } from "./types.ts";
@@ -27,8 +27,16 @@ export interface NodePrefixesDeps {
   };
   /** Settles when policy maps know every identity of now: only then may an address have one. */
   settled: () => Promise<void>;
+  /** The kernel's rows of these addresses have changed: live connections are judged again. */
+  changed: (addresses: string[]) => Promise<void>;
   /** Identities of nodes carry their labels, so that policies can choose among nodes. */
   nodeLabels: boolean;
+}
+
+/** What an address should be, and who says so. */
+interface Wanted {
+  source: IpcacheSource;
+  labels: readonly Label[];
 }
 
 /** A number that was acquired has to be released; a fixed one has not. */
@@ -37,9 +45,13 @@ interface Held {
   acquired: boolean;
 }
 
+type Row = Held & Pick<Wanted, "source">;
+
 export class NodePrefixes {
   readonly #deps: NodePrefixesDeps;
-  #held: ReadonlyMap<string, Held> = new Map();
+  #held: ReadonlyMap<string, Row> = new Map();
+  /** Addresses of rows that have changed and were not told of yet. */
+  readonly #untold = new Set<string>();
   #tail: Promise<void> = Promise.resolve();
   #trouble: string | undefined;
 
@@ -60,12 +72,12 @@ export class NodePrefixes {
   }
 
   async #refresh(): Promise<void> {
-    const { ipcache, identities, settled } = this.#deps;
+    const { identities, settled, changed } = this.#deps;
     this.#trouble = undefined;
-    const next = new Map<string, Held>();
-    for (const [prefix, labels] of this.#wanted()) {
+    const next = new Map<string, Row>();
+    for (const [prefix, { labels, source }] of this.#wanted()) {
       const held = await this.#hold(labels);
-      if (held) next.set(prefix, held);
+      if (held) next.set(prefix, { ...held, source });
     }
     try {
       await settled();
@@ -73,13 +85,23 @@ export class NodePrefixes {
       for (const { id, acquired } of next.values()) if (acquired) await identities.release(id);
       throw error;
     }
-    for (const [prefix, { id }] of next) ipcache.upsert("custom-resource", prefix, id);
-    for (const prefix of this.#held.keys()) {
-      if (!next.has(prefix)) ipcache.delete("custom-resource", prefix);
-    }
+    this.#write(next);
     const before = this.#held;
     this.#held = next;
     for (const { id, acquired } of before.values()) if (acquired) await identities.release(id);
+    await changed([...this.#untold]);
+    this.#untold.clear();
+  }
+
+  #write(next: ReadonlyMap<string, Row>): void {
+    const { ipcache } = this.#deps;
+    const tell = (prefix: string, isChanged: boolean): void => {
+      if (isChanged) this.#untold.add(prefix.replace(/\/\d+$/, ""));
+    };
+    for (const [prefix, { id, source }] of next) tell(prefix, ipcache.upsert(source, prefix, id));
+    for (const [prefix, { source }] of this.#held) {
+      if (next.get(prefix)?.source !== source) tell(prefix, ipcache.delete(source, prefix));
+    }
   }
 
   /**
@@ -98,27 +120,35 @@ export class NodePrefixes {
     }
   }
 
-  /** Labels by prefix. */
-  #wanted(): Map<string, readonly Label[]> {
+  /** By prefix; what a node says itself comes after what files say, and takes its place. */
+  #wanted(): Map<string, Wanted> {
     const { state, node: self, nodeLabels } = this.#deps;
     const apiServers = new Set(prefixesOf(state.apiServers()).map(formatPrefix));
-    const wanted = new Map<string, readonly Label[]>();
+    const wanted = new Map<string, Wanted>();
     const own = new Set<string>();
-    for (const node of state.nodes()) {
+    const nodes = state.nodes();
+    for (const node of [...nodes.filter(isFromFile), ...nodes.filter((one) => !isFromFile(one))]) {
+      const source = isFromFile(node) ? "custom-resource" : "kvstore-node";
       for (const prefix of prefixesOf(node.addresses)) {
         const text = formatPrefix(prefix);
         if (node.name === self) own.add(text);
-        else wanted.set(text, labelsOf(node, { isApi: apiServers.has(text), nodeLabels }));
+        else {
+          const labels = labelsOf(node, { isApi: apiServers.has(text), nodeLabels });
+          wanted.set(text, { source, labels });
+        }
       }
     }
     for (const prefix of prefixesOf(state.apiServers())) {
       const text = formatPrefix(prefix);
       if (wanted.has(text) || own.has(text)) continue;
-      wanted.set(text, [reservedLabel(KUBE_APISERVER), ...cidrLabels(prefix)]);
+      const labels = [reservedLabel(KUBE_APISERVER), ...cidrLabels(prefix)];
+      wanted.set(text, { source: "custom-resource", labels });
     }
     return wanted;
   }
 }
+
+const isFromFile = ({ isShared }: ClusterNode): boolean => isShared !== true;
 
 const KUBE_APISERVER = "kube-apiserver";
 
