@@ -80,6 +80,9 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
       bpffs: options.bpffs,
       policyAuditMode: options.policyAuditMode ?? false,
       hostFirewall: options.hostFirewall ?? false,
+      hostByPolicy: options.allowLocalhost === "policy",
+      policyEntriesMax: options.policyEntriesMax,
+      ctTimeouts: options.ctTimeouts,
     }),
   );
   datapath.start();
@@ -136,6 +139,7 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
     ...{ endpoints, host, policies, enforcer, identities, planner, datapath, proxy, prefilter },
     ...{ pump, observer, folder, cluster, plugins, audit, connections },
     ...{ certificate: base.certificate, leased: identity.leased },
+    policyEntriesMax: options.policyEntriesMax,
   });
   await serveAdmin(base, store, { backend, audit, plugins: plugins.backend });
   writePidFile(base);

@@ -63,6 +63,7 @@ function createEnforcer({ options, log }: Base, parts: EnforcingParts): Enforcer
         else endpoints.policyEnforced(endpoint, revision);
       },
       lockdownOnOverflow: options.endpointLockdownOnPolicyOverflow,
+      entriesMax: options.policyEntriesMax,
     },
     // A proxy that outlived the last agent has a lower revision: that one was an earlier time.
     Math.floor(Date.now() / 1000),

@@ -11,7 +11,6 @@ import type {
   TraceRequest,
 } from "../admin/explain-types.ts";
 import { ENDPOINT_HOST } from "../datapath/layout.ts";
-import { POLICY_ENTRIES_MAX } from "../datapath/policy-map.ts";
 import type { Datapath } from "../datapath/types.ts";
 import type { Endpoints } from "../endpoint/endpoints.ts";
 import type { PolicyPreview, PolicyService } from "../enforce/policies.ts";
@@ -39,6 +38,8 @@ export interface PolicyExplainDeps {
   datapath: Pick<Datapath, "listPolicy" | "listIpcache">;
   pump: Pick<EventPump, "drain">;
   observer: Pick<Observer, "getFlows">;
+  /** Entries that a policy map holds. */
+  policyEntriesMax: number;
 }
 
 export function createExplainBackend(deps: PolicyExplainDeps): ExplainBackend {
@@ -49,7 +50,7 @@ export function createExplainBackend(deps: PolicyExplainDeps): ExplainBackend {
       return explained(deps, change, ({ before, after, mode }): DiffView => {
         const subjects = deps.endpoints.subjects();
         const identities = deps.identities.list();
-        const entriesMax = POLICY_ENTRIES_MAX;
+        const entriesMax = deps.policyEntriesMax;
         return diffPolicies({ before, after, mode, subjects, identities, entriesMax }, flows);
       });
     },
@@ -145,7 +146,7 @@ function mapOf(
 }
 
 function endpointPolicy(deps: PolicyExplainDeps, reference: string): EndpointPolicy {
-  const { endpoints, identities, policies, datapath } = deps;
+  const { endpoints, identities, policies, datapath, policyEntriesMax } = deps;
   const { id } = endpoints.get(reference);
   const subjects = endpoints.subjects();
   const subject = subjects.find(({ endpoint }) => endpoint === id);
@@ -153,7 +154,7 @@ function endpointPolicy(deps: PolicyExplainDeps, reference: string): EndpointPol
   const { before: rules, mode } = policies.preview({ files: [], deletes: [] });
   const view = explainEndpoint({
     ...{ subject, subjects, rules, mode },
-    ...{ identities: identities.list(), entriesMax: POLICY_ENTRIES_MAX },
+    ...{ identities: identities.list(), entriesMax: policyEntriesMax },
   });
   const entriesInstalled = datapath.listPolicy(id).length;
   return { revision: policies.revision, ...view, entriesInstalled };

@@ -183,6 +183,7 @@ describe("rows", () => {
       audit: true,
       host: false,
       hostAudit: true,
+      hostByPolicy: true,
       ctTimeouts: { tcp: 1, tcpOpening: 2, tcpClosing: 3, other: 4 },
     };
     expect(decodeConfig(encodeConfig(config))).toEqual(config);

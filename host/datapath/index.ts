@@ -82,6 +82,8 @@ export interface CreateDatapathOptions
   extends Pick<DatapathOptions, "bpffs">,
     Partial<Pick<DatapathOptions, "objects">>,
     SettingsOptions {
+  /** Entries that an endpoint's policy map holds. Default POLICY_ENTRIES_MAX. */
+  policyEntriesMax?: number;
   /** Map versions other than this build's: how tests stand in for a changed layout. */
   mapVersions?: Partial<Record<MapName, number>>;
 }
@@ -243,12 +245,13 @@ export class KernelDatapath implements Datapath {
   }
 
   setPolicy(endpoint: number, entries: readonly PolicyMapEntry[]): void {
-    writePolicy(this.#native, this.#maps.fd("policies"), endpoint, entries);
+    const { policyEntriesMax } = this.#options;
+    writePolicy(this.#native, this.#maps.fd("policies"), endpoint, entries, policyEntriesMax);
     this.bumpEpoch();
   }
 
   fillPolicy(rows: PolicyRows): Promise<FilledPolicy> {
-    return fillPolicy(this.#native, rows);
+    return fillPolicy(this.#native, rows, this.#options.policyEntriesMax);
   }
 
   async placePolicies(placements: readonly PolicyPlacement[]): Promise<void> {

@@ -17,8 +17,10 @@ const BPF_F_NO_PREALLOC = 1;
 const ANY = 0;
 const PROTOCOL_BITS = 8;
 const PORT_BITS = 16;
-/** POLICY_ENTRIES of bpf/lib/policy.h; Cilium's bound. */
+/** Unless the node chooses another bound: POLICY_ENTRIES of bpf/lib/policy.h, as Cilium's. */
 export const POLICY_ENTRIES_MAX = 16_384;
+/** What a node may choose, as with Cilium. */
+export const POLICY_ENTRIES_CHOICE = { min: 256, max: 65_536 } as const;
 
 /** Replaces the policy of `endpoint` in the outer map `policies`: packets see all of it or none. */
 export function writePolicy(
@@ -26,8 +28,9 @@ export function writePolicy(
   policies: number,
   endpoint: number,
   entries: readonly PolicyMapEntry[],
+  entriesMax = POLICY_ENTRIES_MAX,
 ): void {
-  const inner = makePolicyMap(native, entries);
+  const inner = makePolicyMap(native, entries, entriesMax);
   try {
     native.mapUpdate(policies, encodeNumber(endpoint), encodeNumber(inner), ANY);
   } finally {
@@ -36,24 +39,30 @@ export function writePolicy(
 }
 
 /** An empty map that is going to hold so many rows; the caller closes it. */
-export function createPolicyMap(native: Native, rows: number): number {
-  if (rows > POLICY_ENTRIES_MAX)
-    throw new RangeError(
-      `Cannot write policy: ${rows} entries, the map holds ${POLICY_ENTRIES_MAX}`,
-    );
+export function createPolicyMap(
+  native: Native,
+  rows: number,
+  entriesMax = POLICY_ENTRIES_MAX,
+): number {
+  if (rows > entriesMax)
+    throw new RangeError(`Cannot write policy: ${rows} entries, the map holds ${entriesMax}`);
   const { policy_key: key, policy_value: value } = LAYOUT;
   return native.mapCreate(
     MAP_LPM_TRIE,
     "policy",
     key.size,
     value.size,
-    POLICY_ENTRIES_MAX,
+    entriesMax,
     BPF_F_NO_PREALLOC,
   );
 }
 
-function makePolicyMap(native: Native, entries: readonly PolicyMapEntry[]): number {
-  const inner = createPolicyMap(native, entries.length);
+function makePolicyMap(
+  native: Native,
+  entries: readonly PolicyMapEntry[],
+  entriesMax: number,
+): number {
+  const inner = createPolicyMap(native, entries.length, entriesMax);
   const { policy_key: key, policy_value: value } = LAYOUT;
   const keys = new Uint8Array(key.size * entries.length);
   const values = new Uint8Array(value.size * entries.length);

@@ -32,6 +32,8 @@ export interface SettingsOptions {
    * pass when the node is given a policy. Without it they are tracked from the first policy on.
    */
   hostFirewall?: boolean;
+  /** The node reaches its own pods only as their policies say, not unless they deny it. */
+  hostByPolicy?: boolean;
   /** Others than CT_TIMEOUTS, in seconds. */
   ctTimeouts?: Partial<CtTimeouts>;
 }
@@ -45,6 +47,7 @@ export function settingsFor(options: SettingsOptions, before: ConfigRow): Omit<C
     audit: options.policyAuditMode ?? false,
     host: before.host || options.hostFirewall === true,
     hostAudit: false,
+    hostByPolicy: options.hostByPolicy ?? false,
     ctTimeouts: { ...CT_TIMEOUTS, ...options.ctTimeouts },
   };
 }

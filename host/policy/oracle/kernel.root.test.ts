@@ -15,7 +15,7 @@ import { cidrPrefixesOf } from "../repository.ts";
 import { evaluate, type OracleVerdict } from "./evaluate.ts";
 import { policyObjects } from "./generate.ts";
 import { SERVICES } from "./generate-parts.ts";
-import { PolicyKernel } from "./kernel.ts";
+import { type KernelModes, PolicyKernel } from "./kernel.ts";
 import { parse, repositoryOf } from "./resolve-objects.ts";
 import { type Sent, type Side, type Subject, type Traffic, toSent, traffic } from "./traffic.ts";
 import { NODE, type Pod, peerOf, peersFor, SUBJECTS, type WorldPeer } from "./world.ts";
@@ -29,6 +29,7 @@ const DROP_FRAGMENT = 157;
 const DROP_NO_PROXY = 220;
 const DROP_PROXY_LOOKUP = 178;
 const DROP_PROXIED_CHANGED = 221;
+const DROP_NO_PLUGIN = 222;
 const WITH_PORTS = [6, 17, 132];
 
 let kernel: PolicyKernel;
@@ -47,13 +48,12 @@ interface Scenario {
   subjects: Readonly<Record<Subject, Pod>>;
   looks: Readonly<Record<Subject, Look>>;
   peers: readonly WorldPeer[];
-  /** Denials pass. */
-  audit: boolean;
+  modes: KernelModes;
 }
 
 interface Load {
   packets: Traffic[];
-  audit: boolean;
+  modes: KernelModes;
 }
 
 /** A packet that opened a connection. */
@@ -73,8 +73,9 @@ test(`oracle, look-up and kernel agree (IMKER_SEED=${SEED})`, async () => {
   console.log(`kernel oracle: IMKER_SEED=${SEED}`);
   const pod = fc.constantFrom(...SUBJECTS);
   const packets = fc.array(traffic, { minLength: 1, maxLength: PACKETS_PER_RUN, size: "max" });
-  const audit = fc.constantFrom(...new Array<boolean>(7).fill(false), true);
-  const load = fc.record({ packets, audit });
+  const rarely = fc.constantFrom(...new Array<boolean>(7).fill(false), true);
+  const modes = fc.record({ audit: rarely, hostByPolicy: fc.boolean() });
+  const load = fc.record({ packets, modes });
   await fc.assert(
     fc.asyncProperty(policyObjects, pod, pod, load, async (objects, own, neighbour, sent) => {
       await checkRun(objects, [own, neighbour], sent);
@@ -86,9 +87,9 @@ test(`oracle, look-up and kernel agree (IMKER_SEED=${SEED})`, async () => {
   expect(lives).toBeGreaterThan(200);
 }, 180_000);
 
-async function checkRun(objects: Objects, pods: [Pod, Pod], { packets, audit }: Load) {
+async function checkRun(objects: Objects, pods: [Pod, Pod], { packets, modes }: Load) {
   const subject = (pod: Pod, endpoint: number) => ({ endpoint, ...pod });
-  kernel.begin(subject(pods[0], 1), subject(pods[1], 2), audit);
+  kernel.begin(subject(pods[0], 1), subject(pods[1], 2), modes);
   const subjects = { pod: pods[0], neighbour: pods[1], node: NODE };
   const half = objects.length >> 1;
   const steps = [
@@ -105,7 +106,7 @@ async function checkRun(objects: Objects, pods: [Pod, Pod], { packets, audit }: 
     if (!pod || !neighbour || !node) throw new Error("no policy");
     const looks = { pod, neighbour, node };
     const peers = peersFor(cidrPrefixesOf(repository));
-    const scenario = { objects: step.objects, subjects, looks, peers, audit };
+    const scenario = { objects: step.objects, subjects, looks, peers, modes };
     checkLive(scenario, live);
     kernel.forget();
     live = checkPackets(scenario, step.packets);
@@ -185,11 +186,17 @@ function asPeer(pod: Pod): WorldPeer {
 }
 
 /** What the kernel is to tell of one side. */
-function verdictOf({ audit }: Scenario, { side, decision }: Opinion, sent: Sent): number {
+function verdictOf({ modes }: Scenario, { side, decision }: Opinion, sent: Sent): number {
+  const { audit, hostByPolicy } = modes;
   const verdict = VERDICTS[decision.verdict];
+  const isOfHost = sent.hook === "from-host" && side.direction === "ingress";
   // The node may always reach its pods, and needs no proxy for it.
-  const isFavoured = sent.hook === "from-host" && side.direction === "ingress";
-  if (isFavoured && verdict !== VERDICTS.deny) return VERDICTS.allow;
+  if (isOfHost && !hostByPolicy && verdict !== VERDICTS.deny) return VERDICTS.allow;
+  // Or it may not, and then has none.
+  if (isOfHost && verdict === VERDICTS.redirect) {
+    const l7 = decision.entry?.l7;
+    return l7 && watchesOnly(l7) ? VERDICTS.allow : -DROP_NO_PLUGIN;
+  }
   if (verdict < 0 && audit) return VERDICTS.allow;
   return sent.frame.fragment?.offset && verdict === VERDICTS.drop ? -DROP_FRAGMENT : verdict;
 }

@@ -33,6 +33,13 @@ export const NEIGHBOUR = { ipv4: "10.1.2.11", ipv6: "fd00:1::11" };
 const MAC = { podMac: "02:00:00:00:00:aa", hostMac: "02:00:00:00:00:bb" };
 const DIGEST = "0".repeat(64);
 
+export interface KernelModes {
+  /** Denials pass. */
+  audit: boolean;
+  /** The node reaches its pods only as policies say. */
+  hostByPolicy: boolean;
+}
+
 export class PolicyKernel {
   readonly #pods = new TwoPods();
   readonly #planner: Planner;
@@ -41,7 +48,7 @@ export class PolicyKernel {
   #cache = new SelectorCache();
   #subjects: readonly PolicySubject[] = [];
   #revision = 1;
-  readonly #settings = { host: true, audit: false };
+  readonly #settings = { host: true, audit: false, hostByPolicy: false };
 
   constructor() {
     const store = new SqliteStore(":memory:");
@@ -69,8 +76,8 @@ export class PolicyKernel {
   }
 
   /** Starts anew with these two, the first is OWN, and the node itself. */
-  begin(own: PolicySubject, neighbour: PolicySubject, audit: boolean): void {
-    this.#settings.audit = audit;
+  begin(own: PolicySubject, neighbour: PolicySubject, modes: KernelModes): void {
+    Object.assign(this.#settings, modes);
     this.forget();
     this.#cache = new SelectorCache(IDENTITIES);
     this.#policies = new SubjectPolicies(this.#cache);
