@@ -184,6 +184,7 @@ describe("rows", () => {
       host: false,
       hostAudit: true,
       hostByPolicy: true,
+      denyByIcmp: true,
       ctTimeouts: { tcp: 1, tcpOpening: 2, tcpClosing: 3, other: 4 },
     };
     expect(decodeConfig(encodeConfig(config))).toEqual(config);

@@ -34,6 +34,8 @@ export interface SettingsOptions {
   hostFirewall?: boolean;
   /** The node reaches its own pods only as their policies say, not unless they deny it. */
   hostByPolicy?: boolean;
+  /** Pods are told by ICMP of what their own egress policy denies; else it goes in silence. */
+  denyByIcmp?: boolean;
   /** Others than CT_TIMEOUTS, in seconds. */
   ctTimeouts?: Partial<CtTimeouts>;
 }
@@ -48,6 +50,7 @@ export function settingsFor(options: SettingsOptions, before: ConfigRow): Omit<C
     host: before.host || options.hostFirewall === true,
     hostAudit: false,
     hostByPolicy: options.hostByPolicy ?? false,
+    denyByIcmp: options.denyByIcmp ?? false,
     ctTimeouts: { ...CT_TIMEOUTS, ...options.ctTimeouts },
   };
 }
