@@ -52,6 +52,8 @@ export interface PolicyServiceDeps extends PolicyPlanningDeps {
   /** What policies refer to; `sourcesChanged` when it changes. */
   sources: PolicySources;
   cluster: string;
+  /** As of PeerClusters. */
+  anyCluster?: boolean;
   /** Connections into the node that a change should not cut; absent: nobody looks. */
   connections?: NodeConnections;
   /** Milliseconds since 1970. */
@@ -124,6 +126,7 @@ export class PolicyService {
       });
     this.#repository = new PolicyRepository({
       cluster: deps.cluster,
+      anyCluster: deps.anyCluster ?? false,
       features: deps.features,
       sources: deps.sources,
     });
