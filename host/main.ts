@@ -81,6 +81,7 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
       policyAuditMode: options.policyAuditMode ?? false,
       hostFirewall: options.hostFirewall ?? false,
       hostByPolicy: options.allowLocalhost === "policy",
+      denyByIcmp: options.denyResponse === "icmp",
       policyEntriesMax: options.policyEntriesMax,
       ctTimeouts: options.ctTimeouts,
     }),
@@ -88,7 +89,8 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
   datapath.start();
   const prefilter = startPrefilter(base, datapath);
   const ipcache = new Ipcache(datapath);
-  const nodeAddresses = nameNodePrefixes(base, ipcache);
+  const settled = (): Promise<void> => policies.refresh();
+  const nodeAddresses = nameNodePrefixes(base, { ipcache, identities, settled });
   const cluster = life.own(new Cluster({ log, path: options.clusterState }));
   const host = createHost(base, { datapath, cluster, nodeAddresses });
   const relabelled = async (changed: string[]): Promise<void> => {
@@ -97,7 +99,7 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
   };
   const addresses = shareAddresses(identity, base, {
     ...{ ipcache, memory: store, hostIp: nodeAddress(), changed: relabelled },
-    settled: () => policies.refresh(),
+    settled,
   });
   const state = cluster.state;
   const nodes = shareNodes(identity, base, { memory: store, state, addresses: nodeAddresses });
@@ -161,12 +163,13 @@ async function putInForce(
   let isCurrent = true;
   try {
     await policies.refresh();
-    await addresses?.start();
-    await nodes?.start();
-    isCurrent = (addresses?.isCurrent ?? true) && (nodes?.isCurrent ?? true);
   } catch (error) {
     isCurrent = false;
     log.error({ error }, "the stored policies are not in force yet");
+  }
+  for (const shared of [addresses, nodes]) {
+    await shared?.start();
+    isCurrent &&= shared?.isCurrent ?? true;
   }
   const isFollowed = await followCluster(base, cluster, parts);
   // Rows of other nodes and their pods stay when nobody can say now whose they are.

@@ -47,6 +47,8 @@ export interface PolicyOptions {
   enablePolicy: EnforcementMode;
   /** Whether the node reaches its own pods unless a rule denies it; `auto` is `always`. */
   allowLocalhost: "auto" | "always" | "policy";
+  /** What a pod is told of packets that its own egress policy denies. */
+  denyResponse: "none" | "icmp";
   /** An endpoint whose policy does not fit into its map is closed; else it keeps the last one. */
   endpointLockdownOnPolicyOverflow: boolean;
   /** Entries that a policy map holds. */

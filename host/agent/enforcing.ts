@@ -84,7 +84,7 @@ function createPolicies(base: Base, parts: EnforcingParts & { enforcer: Enforcer
     },
     features: featuresOf(options),
     sources: cluster.state,
-    cluster: options.cluster,
+    ...{ cluster: options.cluster, anyCluster: !options.defaultLocalCluster },
     enforcement: options.enablePolicy,
     ...(options.policyAuditMode ? {} : { connections: nodeConnections(base, datapath) }),
     nowMs: Date.now,

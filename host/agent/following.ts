@@ -22,10 +22,10 @@ export function followCluster(
   parts: FollowedParts,
 ): Promise<boolean> {
   const { ipcache, identities, endpoints, policies, relabelled: changed } = parts;
-  const { node, nodeSelectorLabels: nodeLabels } = options;
+  const { node, nodeSelectorLabels: nodeLabels, cidrMatchesNodes } = options;
   const settled = (): Promise<void> => policies.refresh();
   return cluster.follow({
-    nodes: { node, nodeLabels, ipcache, identities, settled, changed },
+    nodes: { node, nodeLabels, cidrMatchesNodes, ipcache, identities, settled, changed },
     refreshIdentities: () => endpoints.refreshIdentities(settled),
     sourcesChanged: () => policies.sourcesChanged(),
   });

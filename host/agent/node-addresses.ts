@@ -28,7 +28,8 @@ export class NodeAddresses {
     return this.#list;
   }
 
-  refresh(): void {
+  /** True when there are others than at the last look. */
+  refresh(): boolean {
     const present = new Set(this.#addresses());
     for (const prefix of present) {
       if (!this.#known.has(prefix)) this.#ipcache.upsert("local", prefix, IDENTITY.host);
@@ -36,8 +37,11 @@ export class NodeAddresses {
     for (const prefix of this.#known) {
       if (!present.has(prefix)) this.#ipcache.delete("local", prefix);
     }
+    const isChanged =
+      present.size !== this.#known.size || [...present].some((one) => !this.#known.has(one));
     this.#known = present;
     this.#list = [...present].map((prefix) => prefix.replace(/\/\d+$/, ""));
+    return isChanged;
   }
 }
 

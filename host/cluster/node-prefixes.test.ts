@@ -17,7 +17,7 @@ const node = (name: string, address: string, labels = {}): ClusterNode => ({
   addresses: [address],
 });
 
-function world(nodeLabels: boolean, refuse = false) {
+function world(nodeLabels: boolean, refuse = false, cidrMatchesNodes = false) {
   const map = new Map<string, number>();
   const ipcache = new Ipcache({
     upsertIpcache: (prefix, identity) => void map.set(prefix, identity),
@@ -31,6 +31,7 @@ function world(nodeLabels: boolean, refuse = false) {
   const prefixes = new NodePrefixes({
     node: "self",
     nodeLabels,
+    cidrMatchesNodes,
     ipcache,
     settled: async () => {},
     changed: async (addresses) => {
@@ -88,6 +89,17 @@ test("what a node says itself is stronger than a file, and weaker than a pod's a
   state.all = [];
   await prefixes.refresh();
   expect(map.size).toBe(0);
+});
+
+test("where CIDRs select nodes, each address of a node has an identity of its own", async () => {
+  const { acquired, state, prefixes } = world(true, false, true);
+  state.all = [node("b", "192.0.2.2", { role: "db" }), node("c", "fd00::2")];
+  state.api = ["fd00::2"];
+  await prefixes.refresh();
+  expect(acquired).toEqual([
+    "reserved:remote-node,cidr:192.0.2.2/32,node:role=db",
+    "reserved:remote-node,reserved:kube-apiserver,cidr:fd00--2/128",
+  ]);
 });
 
 test("tells of addresses whose rows have changed, of each until it is heard", async () => {
@@ -155,7 +167,7 @@ test("policies choose among nodes by any of their labels", async () => {
   const settled = async () => {};
   const prefixes = new NodePrefixes({
     ...{ node: "self", nodeLabels: true, ipcache, state, settled, identities: allocator },
-    changed: settled,
+    ...{ changed: settled, cidrMatchesNodes: false },
   });
   await prefixes.refresh();
   const rule = { toNodes: [{ matchLabels: { "kubernetes.io/hostname": "b" } }] };

@@ -3,6 +3,7 @@
  * node is an address of the world with one label more. Semantics: policy-semantics.md 2.4, 3.
  */
 import {
+  cidrLabel,
   cidrLabels,
   formatPrefix,
   isWorldLabel,
@@ -31,6 +32,8 @@ export interface NodePrefixesDeps {
   changed: (addresses: string[]) => Promise<void>;
   /** Identities of nodes carry their labels, so that policies can choose among nodes. */
   nodeLabels: boolean;
+  /** Identities of nodes carry their addresses, so that CIDRs select them. */
+  cidrMatchesNodes: boolean;
 }
 
 /** What an address should be, and who says so. */
@@ -122,7 +125,7 @@ export class NodePrefixes {
 
   /** By prefix; what a node says itself comes after what files say, and takes its place. */
   #wanted(): Map<string, Wanted> {
-    const { state, node: self, nodeLabels } = this.#deps;
+    const { state, node: self } = this.#deps;
     const apiServers = new Set(prefixesOf(state.apiServers()).map(formatPrefix));
     const wanted = new Map<string, Wanted>();
     const own = new Set<string>();
@@ -133,8 +136,7 @@ export class NodePrefixes {
         const text = formatPrefix(prefix);
         if (node.name === self) own.add(text);
         else {
-          const labels = labelsOf(node, { isApi: apiServers.has(text), nodeLabels });
-          wanted.set(text, { source, labels });
+          wanted.set(text, { source, labels: this.#labelsOf(node, prefix, apiServers.has(text)) });
         }
       }
     }
@@ -146,24 +148,22 @@ export class NodePrefixes {
     }
     return wanted;
   }
+
+  #labelsOf({ labels }: ClusterNode, prefix: Prefix, isApi: boolean): Label[] {
+    const { nodeLabels, cidrMatchesNodes } = this.#deps;
+    const own = Object.entries(nodeLabels ? labels : {});
+    return [
+      reservedLabel("remote-node"),
+      ...(isApi ? [reservedLabel(KUBE_APISERVER)] : []),
+      ...(cidrMatchesNodes ? [cidrLabel(prefix)] : []),
+      ...own.map(([key, value]) => ({ source: SOURCE_NODE, key, value })),
+    ];
+  }
 }
 
 const isFromFile = ({ isShared }: ClusterNode): boolean => isShared !== true;
 
 const KUBE_APISERVER = "kube-apiserver";
-
-function labelsOf(
-  { labels }: ClusterNode,
-  { isApi, nodeLabels }: { isApi: boolean; nodeLabels: boolean },
-): Label[] {
-  const reserved = [
-    reservedLabel("remote-node"),
-    ...(isApi ? [reservedLabel(KUBE_APISERVER)] : []),
-  ];
-  if (!nodeLabels) return reserved;
-  const own = Object.entries(labels).map(([key, value]) => ({ source: SOURCE_NODE, key, value }));
-  return [...reserved, ...own];
-}
 
 /** Nodes without labels have fixed numbers. */
 function fixedIdentity(labels: readonly Label[]): number | undefined {

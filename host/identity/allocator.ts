@@ -7,7 +7,7 @@
 import type { Identity, Label } from "../policy/types.ts";
 import type { Store } from "../store/store.ts";
 import { cidrLabels, parsePrefix } from "./cidr.ts";
-import { labelSetKey, SOURCE_K8S, SOURCE_RESERVED, sortLabels } from "./label.ts";
+import { labelSetKey, reservedLabel, SOURCE_K8S, SOURCE_RESERVED, sortLabels } from "./label.ts";
 import { createLabelFilter, filterLabels, type LabelFilter } from "./label-filter.ts";
 import { LocalNumbers } from "./local-numbers.ts";
 import { IdentityAllocationError, type IdentityChange, type Numbers } from "./numbers.ts";
@@ -15,6 +15,7 @@ import { type IdentityScope, LOCAL_RANGE, REMOTE_NODE_RANGE, scopeOfLabels } fro
 import {
   type FixedIdentityMapping,
   fixedIdentities,
+  IDENTITY,
   indexByLabels,
   KEY_FIXED_IDENTITY,
 } from "./reserved.ts";
@@ -56,7 +57,7 @@ export class IdentityAllocator {
   readonly #restoredHoldMs: number;
   readonly #numbers: Record<IdentityScope, Numbers>;
   readonly #mapping: FixedIdentityMapping;
-  readonly #fixedById: ReadonlyMap<number, Identity>;
+  readonly #fixedById: Map<number, Identity>;
   readonly #fixedByLabels: ReadonlyMap<string, Identity>;
   readonly #byId = new Map<number, Allocation>();
   readonly #byKey = new Map<string, Allocation>();
@@ -166,6 +167,13 @@ export class IdentityAllocator {
     ];
   }
 
+  /** The node itself has these labels too from now on: its addresses, where CIDRs select nodes. */
+  nameHost(labels: readonly Label[]): void {
+    const host = { id: IDENTITY.host, labels: sortLabels([reservedLabel("host"), ...labels]) };
+    this.#fixedById.set(host.id, host);
+    this.#announce({ added: [host], removed: [] });
+  }
+
   /** How often this node uses it: endpoints, prefixes of policies. */
   usersOf(id: number): number {
     return this.#byId.get(id)?.users ?? 0;
@@ -174,7 +182,7 @@ export class IdentityAllocator {
   /**
    * Calls `listener` for everything that comes after this: an identity is announced before
    * `acquire` settles with it, and its end before its number can be given out again. Fixed
-   * identities are never announced; `list` has them.
+   * identities are never announced but for `nameHost`; `list` has them.
    */
   onChange(listener: (change: IdentityChange) => void): void {
     this.#listeners.push(listener);

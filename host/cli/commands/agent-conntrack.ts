@@ -3,7 +3,9 @@ import { type Command, InvalidArgumentError, Option } from "commander";
 import type { CtTimeouts } from "../../datapath/abi.ts";
 import { parseDuration } from "../duration.ts";
 
-/** A year; the kernel counts whole seconds. */
+/** The kernel counts whole seconds and moves an expiry by no less than one (bpf/lib/ct.h). */
+const SECONDS_MIN = 2;
+/** A year. */
 const SECONDS_MAX = 365 * 24 * 3600;
 
 export interface ConntrackFlags {
@@ -37,9 +39,9 @@ export function ctTimeouts(flags: ConntrackFlags): CtTimeouts {
 /** Seconds. */
 function parseTimeout(text: string): number {
   const seconds = (parseDuration(text) ?? Number.NaN) / 1000;
-  if (!Number.isInteger(seconds) || seconds < 1 || seconds > SECONDS_MAX) {
+  if (!Number.isInteger(seconds) || seconds < SECONDS_MIN || seconds > SECONDS_MAX) {
     throw new InvalidArgumentError(
-      "expected whole seconds as a duration from 1s to 8760h, such as 2h13m20s",
+      "expected whole seconds as a duration from 2s to 8760h, such as 2h13m20s",
     );
   }
   return seconds;

@@ -11,6 +11,7 @@ export interface PolicyFlags {
   policyCidrMatchMode: "nodes"[];
   policyDefaultLocalCluster: boolean;
   allowLocalhost: PolicyOptions["allowLocalhost"];
+  policyDenyResponse: PolicyOptions["denyResponse"];
   bpfPolicyMapMax: number;
 }
 
@@ -38,13 +39,18 @@ export function addPolicyOptions(agent: Command): Command {
     .addOption(
       new Option(
         "--policy-default-local-cluster [boolean]",
-        "peers are pods of this cluster unless",
+        "peers that name no cluster are of this one",
       )
         .argParser(parseBoolean)
         .default(true),
     )
+    .addOption(
+      new Option("--policy-deny-response <how>", "what a pod is told of what it may not send")
+        .choices(["none", "icmp"])
+        .default("none"),
+    )
     .option(
-      "--enable-endpoint-lockdown-on-policy-overflow, --endpoint-lockdown-on-policy-overflow",
+      "--endpoint-lockdown-on-policy-overflow",
       "close an endpoint whose policy does not fit into its map, instead of keeping the last one",
       false,
     )
@@ -54,16 +60,16 @@ export function addPolicyOptions(agent: Command): Command {
       parseEntries,
       POLICY_ENTRIES_MAX,
     )
-    .option(
-      "--enable-node-selector-labels, --node-selector-labels",
-      "tell nodes apart by their labels",
-      false,
-    )
-    .option(
-      "--enable-extended-ip-protocols, --extended-ip-protocols",
-      "police VRRP, IGMP, GRE, IPIP, IPV6, ESP, AH",
-      false,
-    );
+    .option("--node-selector-labels", "tell nodes apart by their labels", false)
+    .option("--extended-ip-protocols", "police VRRP, IGMP, GRE, IPIP, IPV6, ESP, AH", false)
+    .addOption(enabling("endpoint-lockdown-on-policy-overflow", "endpointLockdownOnPolicyOverflow"))
+    .addOption(enabling("node-selector-labels", "nodeSelectorLabels"))
+    .addOption(enabling("extended-ip-protocols", "extendedIpProtocols"));
+}
+
+/** Cilium's name of one of our switches. */
+export function enabling(name: string, attribute: string): Option {
+  return new Option(`--enable-${name}`).implies({ [attribute]: true }).hideHelp();
 }
 
 export function policyOptions(flags: PolicyFlags): PolicyOptions {
@@ -73,6 +79,7 @@ export function policyOptions(flags: PolicyFlags): PolicyOptions {
     endpointLockdownOnPolicyOverflow: flags.endpointLockdownOnPolicyOverflow,
     cidrMatchesNodes: flags.policyCidrMatchMode.includes("nodes"),
     defaultLocalCluster: flags.policyDefaultLocalCluster,
+    denyResponse: flags.policyDenyResponse,
     policyEntriesMax: flags.bpfPolicyMapMax,
   };
 }

@@ -12,7 +12,7 @@ import { globalOption } from "../context.ts";
 import { CliError, EXIT } from "../errors.ts";
 import { addConntrackOptions, type ConntrackFlags, ctTimeouts } from "./agent-conntrack.ts";
 import { addIdentityOptions, type IdentityFlags, identityOptions } from "./agent-identity.ts";
-import { addPolicyOptions, type PolicyFlags, policyOptions } from "./agent-policy.ts";
+import { addPolicyOptions, enabling, type PolicyFlags, policyOptions } from "./agent-policy.ts";
 import { addPrefilterOptions, type PrefilterFlags, prefilterOptions } from "./agent-prefilter.ts";
 import { collectLabel } from "./label-option.ts";
 
@@ -72,6 +72,7 @@ export function addAgentCommand(program: Command): void {
     .option("--device <interface>", "interface to the outside; repeat", collect, [])
     .option("--policy-audit-mode", "let pass what L3/L4 policy denies, and tell of it")
     .option("--host-firewall", "enforce policies with a nodeSelector on the node itself")
+    .addOption(enabling("host-firewall", "hostFirewall"))
     .option("--node-label <key=value>", "label of this node; repeat", collectLabel, {})
     .option("--policy-dir <path>", "keep the policy files of this folder in force")
     .option("--cluster-state <path>", "file or folder with namespaces, services, nodes, groups")

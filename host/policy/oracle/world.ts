@@ -1,9 +1,11 @@
 /**
  * The small world that random policies are about: pods of two namespaces and two clusters, what is
  * reserved, and addresses outside. Addresses of pods and nodes lie inside prefixes that policies
- * name, since they must never count as part of these.
+ * name, since they must never count as part of these; but for nodes that are known by their
+ * addresses, as policy-cidr-match-mode has them.
  */
 import {
+  cidrLabel,
   cidrLabels,
   type Prefix,
   parseAddress,
@@ -78,6 +80,22 @@ const NODES: readonly Identity[] = ["edge", "db"].map((role, index) => ({
   ],
 }));
 
+/** Known by address too: prefixes select them, and still they are not the world. */
+const ADDRESSED_NODES: readonly (WorldPeer & { identity: Identity })[] = [
+  { ipv4: "10.1.2.60" },
+  { ipv6: "fd00:1::60" },
+].map((at, index) => {
+  const address = at.ipv4 ?? at.ipv6 ?? "";
+  const id = (2 << 24) + 11 + index;
+  const labels = [
+    { source: "reserved", key: "remote-node", value: "" },
+    { source: "node", key: "role", value: "edge" },
+  ];
+  const prefix = parseAddress(address);
+  const identity = { id, labels: prefix ? [...labels, cidrLabel(prefix)] : labels };
+  return { id, identity, peer: { address, labels, namedPorts: [] }, ...at };
+});
+
 /** The node itself. */
 export const NODE: Pod = {
   identity: {
@@ -92,7 +110,11 @@ export const NODE: Pod = {
 };
 
 /** Of everybody who is not reserved and no prefix. */
-export const IDENTITIES: readonly Identity[] = [...PODS.map(({ identity }) => identity), ...NODES];
+export const IDENTITIES: readonly Identity[] = [
+  ...PODS.map(({ identity }) => identity),
+  ...NODES,
+  ...ADDRESSED_NODES.map(({ identity }) => identity),
+];
 
 export const namedPortsOf = (id: number): PolicySubject["namedPorts"] =>
   PODS.find((pod) => pod.identity.id === id)?.namedPorts ?? [];
@@ -165,11 +187,11 @@ export function peersFor(prefixes: readonly string[]): WorldPeer[] {
     const id = found ? cidrNumber(found.text) : world;
     return isIpv6 ? { id, peer, ipv6: address } : { id, peer, ipv4: address };
   });
-  return [...FIXED, ...outside];
+  return [...FIXED_PEERS, ...outside];
 }
 
 /** All that have an entry in the ipcache whatever the policies say. */
-export const FIXED_PEERS = FIXED;
+export const FIXED_PEERS: readonly WorldPeer[] = [...FIXED, ...ADDRESSED_NODES];
 
 /** Of the node itself. */
 export const HOST_ADDRESSES: Pick<WorldPeer, "ipv4" | "ipv6"> =
