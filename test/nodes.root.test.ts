@@ -24,23 +24,23 @@ beforeAll(async () => {
 }, START_MS);
 afterAll(() => nodes.remove(), START_MS);
 
-/** The whole policy of the pod: who may come. */
-function allow(from: string): Promise<unknown> {
+/** The whole policy of the pod: who may come, or where it may go. */
+function allow(peer: string): Promise<unknown> {
+  const direction = peer.startsWith("from") ? "ingress" : "egress";
   const text = `
 apiVersion: cilium.io/v2
 kind: CiliumNetworkPolicy
 metadata: { name: web, namespace: test }
 spec:
   endpointSelector: { matchLabels: { app: web } }
-  ingress: [{ ${from} }]
+  ${direction}: [{ ${peer} }]
 `;
   return b.call("POST", "/v1/policies?wait=true", { files: [{ file: "b.yaml", text }] });
 }
 
-const ask = (address: string): Promise<string> =>
+const ask = (address: string, netns = a.stage.nodeNetns): Promise<string> =>
   request({
-    ...{ netns: a.stage.nodeNetns, address, port: 8080, path: "/", method: "GET" },
-    ...{ headers: [], askSource: false },
+    ...{ netns, address, port: 8080, path: "/", method: "GET", headers: [], askSource: false },
   });
 
 /** Of node a, as node b's kernel has it. */
@@ -110,6 +110,34 @@ it(
     await a.startAgent(["--node-label", "role=former"]);
     await expect.poll(() => ask(web.ipv4), SOON).toBe("no answer");
     await allow("fromNodes: [{ matchLabels: { role: former } }]");
+    expect(await ask(web.ipv4)).toBe("200");
+  },
+  START_MS,
+);
+
+it(
+  "CIDRs select nodes by their addresses where the agent is told so, this one too",
+  async () => {
+    await b.stage.startServer(b.stage.nodeNetns, 8080, "node");
+    const toOwn = (): Promise<string> => ask(b.address, web.netns);
+    await allow(`toCIDR: [${b.address}/32]`);
+    expect(await toOwn()).toBe("no answer");
+    await b.killAgent();
+    await b.startAgent(["--policy-cidr-match-mode", "nodes"]);
+    expect(await toOwn()).toBe("200");
+    await allow("toCIDR: [0.0.0.0/0]");
+    expect(await toOwn()).toBe("no answer");
+    await allow(`toCIDRSet: [{ cidr: 172.31.0.0/16, except: [${b.address}/32] }]`);
+    expect(await toOwn()).toBe("no answer");
+    b.enter("ip", "address", "add", "172.31.7.7/32", "dev", "peer");
+    await expect.poll(() => ask("172.31.7.7", web.netns), SOON).toBe("200");
+
+    await allow("fromCIDR: [172.31.0.0/16, 'fd31::/64']");
+    await expect.poll(() => ask(web.ipv4), SOON).toBe("200");
+    expect(await ask(web.ipv6)).toBe("200");
+    await allow("fromCIDR: [0.0.0.0/0, '::/0']");
+    expect([await ask(web.ipv4), await ask(web.ipv6)]).toEqual(["no answer", "no answer"]);
+    await allow("fromEntities: [remote-node]");
     expect(await ask(web.ipv4)).toBe("200");
   },
   START_MS,
