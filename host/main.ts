@@ -28,7 +28,7 @@ import { startObserving } from "./agent/observing.ts";
 import { startPlugins } from "./agent/plugins.ts";
 import { startPrefilter } from "./agent/prefilter.ts";
 import { type NodeSharing, shareNodes } from "./agent/shared-nodes.ts";
-import { createDatapath, type KernelDatapath } from "./datapath/index.ts";
+import { createDatapath, ENDPOINT_HOST, type KernelDatapath } from "./datapath/index.ts";
 import { Planner } from "./enforce/planner.ts";
 import { RuleSets } from "./enforce/rule-sets.ts";
 import { Ipcache } from "./ipcache/ipcache.ts";
@@ -123,7 +123,7 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
     ...{ identities, cluster, endpoints, host },
   });
   // No policy is for the node then; an agent with the option may have left one, and tracked for it.
-  if (host === undefined) datapath.setHostPolicy(undefined);
+  if (host === undefined) datapath.removePolicy(ENDPOINT_HOST);
   await proxy.start();
   await putInForce(base, {
     ...{ datapath, ipcache, identities, cluster, addresses, nodes, endpoints, policies },
