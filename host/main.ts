@@ -22,11 +22,12 @@ import { type FollowedParts, followCluster } from "./agent/following.ts";
 import { shareAddresses, startIdentities } from "./agent/identities.ts";
 import { Lifetime } from "./agent/lifetime.ts";
 import { refuseSecondAgent } from "./agent/listen.ts";
-import { createHost, nameNodePrefixes } from "./agent/node.ts";
+import { createHost, hostLabels, nameNodePrefixes } from "./agent/node.ts";
 import { nodeAddress } from "./agent/node-addresses.ts";
 import { startObserving } from "./agent/observing.ts";
 import { startPlugins } from "./agent/plugins.ts";
 import { startPrefilter } from "./agent/prefilter.ts";
+import { type NodeSharing, shareNodes } from "./agent/shared-nodes.ts";
 import { ApiServers } from "./cluster/api-servers.ts";
 import { createDatapath, ENDPOINT_HOST, type KernelDatapath } from "./datapath/index.ts";
 import { Planner } from "./enforce/planner.ts";
@@ -80,6 +81,10 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
       bpffs: options.bpffs,
       policyAuditMode: options.policyAuditMode ?? false,
       hostFirewall: options.hostFirewall ?? false,
+      hostByPolicy: options.allowLocalhost === "policy",
+      denyByIcmp: options.denyResponse === "icmp",
+      policyEntriesMax: options.policyEntriesMax,
+      ctTimeouts: options.ctTimeouts,
     }),
   );
   datapath.start();
@@ -90,7 +95,7 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
   const apiServers = new ApiServers({
     ...{ node: options.node, state: cluster.state, ownAddresses: () => nodeAddresses.list() },
   });
-  identities.nameHost(apiServers.hostLabels());
+  identities.nameHost(hostLabels(base, { apiServers, nodeAddresses }));
   const host = createHost(base, { datapath, cluster, nodeAddresses, apiServers });
   const relabelled = async (changed: string[]): Promise<void> => {
     datapath.bumpEpoch();
@@ -100,6 +105,8 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
     ...{ ipcache, memory: store, hostIp: nodeAddress(), changed: relabelled },
     settled: () => policies.refresh(),
   });
+  const state = cluster.state;
+  const nodes = shareNodes(identity, base, { memory: store, state, addresses: nodeAddresses });
   const parts = { store, datapath, ipcache, identity, cluster, addresses, relabelled };
   const endpoints = createEndpoints(base, parts);
   await endpoints.restore();
@@ -123,8 +130,8 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
   if (host === undefined) datapath.removePolicy(ENDPOINT_HOST);
   await proxy.start();
   await putInForce(base, {
-    ...{ datapath, ipcache, identities, cluster, addresses, endpoints, policies },
-    ...{ apiServers, nodeAddresses },
+    ...{ datapath, ipcache, identities, cluster, addresses, nodes, endpoints, policies },
+    ...{ apiServers, nodeAddresses, relabelled },
   });
   plugins.start();
 
@@ -138,6 +145,7 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
     ...{ endpoints, host, policies, enforcer, identities, planner, datapath, proxy, prefilter },
     ...{ pump, observer, folder, cluster, plugins, audit, connections },
     ...{ certificate: base.certificate, leased: identity.leased },
+    policyEntriesMax: options.policyEntriesMax,
   });
   await serveAdmin(base, store, { backend, audit, plugins: plugins.backend });
   writePidFile(base);
@@ -151,18 +159,21 @@ async function putInForce(
     datapath: KernelDatapath;
     cluster: Cluster;
     addresses: SharedAddresses | undefined;
+    nodes: NodeSharing | undefined;
   },
 ): Promise<void> {
   const { options, log } = base;
-  const { datapath, ipcache, cluster, addresses, policies } = parts;
+  const { datapath, ipcache, cluster, addresses, nodes, policies } = parts;
   let isCurrent = true;
   try {
     await policies.refresh();
-    await addresses?.start();
-    isCurrent = addresses?.isCurrent ?? true;
   } catch (error) {
     isCurrent = false;
     log.error({ error }, "the stored policies are not in force yet");
+  }
+  for (const shared of [addresses, nodes]) {
+    await shared?.start();
+    isCurrent &&= shared?.isCurrent ?? true;
   }
   const isFollowed = await followCluster(base, cluster, parts);
   // Rows of other nodes and their pods stay when nobody can say now whose they are.

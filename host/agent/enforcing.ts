@@ -65,6 +65,7 @@ function createEnforcer({ options, log }: Base, parts: EnforcingParts): Enforcer
         else endpoints.policyEnforced(endpoint, revision);
       },
       lockdownOnOverflow: options.endpointLockdownOnPolicyOverflow,
+      entriesMax: options.policyEntriesMax,
     },
     // A proxy that outlived the last agent has a lower revision: that one was an earlier time.
     Math.floor(Date.now() / 1000),
@@ -86,7 +87,7 @@ function createPolicies(base: Base, parts: EnforcingParts & { enforcer: Enforcer
     features: featuresOf(options),
     sources: cluster.state,
     prefixSayings: () => [apiServers.saying()],
-    cluster: options.cluster,
+    ...{ cluster: options.cluster, anyCluster: !options.defaultLocalCluster },
     enforcement: options.enablePolicy,
     ...(options.policyAuditMode ? {} : { connections: nodeConnections(base, datapath) }),
     nowMs: Date.now,

@@ -13,10 +13,9 @@ test("tells of what came and what went, once each", () => {
     () => present,
   );
   addresses.onChange(() => void told.push("changed"));
-  addresses.refresh();
-  addresses.refresh();
+  expect([addresses.refresh(), addresses.refresh()]).toEqual([true, false]);
   present = ["2001:db8::1/128"];
-  addresses.refresh();
+  expect(addresses.refresh()).toBe(true);
   expect(told).toEqual([
     "+ local 192.0.2.1/32 1",
     "changed",

@@ -34,8 +34,8 @@ export class NodeAddresses {
     this.#changed = listener;
   }
 
-  refresh(): void {
-    const before = this.#known;
+  /** True when there are others than at the last look. */
+  refresh(): boolean {
     const present = new Set(this.#addresses());
     for (const prefix of present) {
       if (!this.#known.has(prefix)) this.#ipcache.upsert("local", prefix, IDENTITY.host);
@@ -43,10 +43,12 @@ export class NodeAddresses {
     for (const prefix of this.#known) {
       if (!present.has(prefix)) this.#ipcache.delete("local", prefix);
     }
+    const isChanged =
+      present.size !== this.#known.size || [...present].some((one) => !this.#known.has(one));
     this.#known = present;
     this.#list = [...present].map((prefix) => prefix.replace(/\/\d+$/, ""));
-    const isSame = before.size === present.size && [...before].every((one) => present.has(one));
-    if (!isSame) this.#changed();
+    if (isChanged) this.#changed();
+    return isChanged;
   }
 }
 

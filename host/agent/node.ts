@@ -2,8 +2,10 @@
 import type { ApiServers } from "../cluster/api-servers.ts";
 import type { Datapath } from "../datapath/types.ts";
 import { HostEndpoint } from "../endpoint/host-endpoint.ts";
+import { cidrLabel, parseAddress } from "../identity/cidr.ts";
 import { IDENTITY } from "../identity/reserved.ts";
 import type { Ipcache } from "../ipcache/ipcache.ts";
+import type { Label } from "../policy/types.ts";
 import type { Base } from "./base.ts";
 import type { Cluster } from "./cluster.ts";
 import { NodeAddresses } from "./node-addresses.ts";
@@ -14,10 +16,20 @@ const NODE_ADDRESSES_MS = 5_000;
 export function nameNodePrefixes({ life }: Base, ipcache: Ipcache): NodeAddresses {
   const addresses = new NodeAddresses(ipcache);
   addresses.refresh();
-  life.every(NODE_ADDRESSES_MS, async () => addresses.refresh());
+  life.every(NODE_ADDRESSES_MS, async () => void addresses.refresh());
   ipcache.upsert("restored", "0.0.0.0/0", IDENTITY.worldIpv4);
   ipcache.upsert("restored", "::/0", IDENTITY.worldIpv6);
   return addresses;
+}
+
+/** Of the identity `host`, besides that it is: the API is here; its addresses if CIDRs count. */
+export function hostLabels(
+  { options }: Base,
+  { apiServers, nodeAddresses }: { apiServers: ApiServers; nodeAddresses: NodeAddresses },
+): Label[] {
+  const own = options.cidrMatchesNodes ? nodeAddresses.list().map(parseAddress) : [];
+  const addresses = own.filter((one) => one !== undefined).map(cidrLabel);
+  return [...apiServers.hostLabels(), ...addresses];
 }
 
 /** Undefined unless the node may have a policy. */

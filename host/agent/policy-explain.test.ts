@@ -58,6 +58,7 @@ test("answers others while it compares", async () => {
     datapath: { listPolicy: () => [], listIpcache: () => [] },
     pump: { drain: () => 0 },
     observer: { getFlows: async function* () {} },
+    policyEntriesMax: 100,
   });
   const status = async (): Promise<AgentStatus> => ({}) as AgentStatus;
   const agent = new StillAgent({ backend: { explain, status } });

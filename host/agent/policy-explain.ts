@@ -11,7 +11,6 @@ import type {
   TraceRequest,
 } from "../admin/explain-types.ts";
 import { ENDPOINT_HOST } from "../datapath/layout.ts";
-import { POLICY_ENTRIES_MAX } from "../datapath/policy-map.ts";
 import type { Datapath } from "../datapath/types.ts";
 import type { Endpoints } from "../endpoint/endpoints.ts";
 import type { PolicyPreview, PolicyService } from "../enforce/policies.ts";
@@ -41,6 +40,8 @@ export interface PolicyExplainDeps {
   datapath: Pick<Datapath, "listPolicy" | "listIpcache">;
   pump: Pick<EventPump, "drain">;
   observer: Pick<Observer, "getFlows">;
+  /** Entries that a policy map holds. */
+  policyEntriesMax: number;
 }
 
 /** The agent does other work after so long. */
@@ -71,7 +72,7 @@ async function diff(deps: PolicyExplainDeps, change: PolicyChange): Promise<Expl
   const compared = explained(deps, change, ({ before, after, mode }) => {
     const subjects = deps.endpoints.subjects();
     const identities = deps.identities.list();
-    const entriesMax = POLICY_ENTRIES_MAX;
+    const entriesMax = deps.policyEntriesMax;
     const sides = { before: before.rules, after: after.rules };
     const labels = { labelsBefore: before.labels, labelsAfter: after.labels };
     return diffPolicies({ ...sides, ...labels, mode, subjects, identities, entriesMax }, flows);
@@ -159,7 +160,7 @@ function mapOf(
 }
 
 function endpointPolicy(deps: PolicyExplainDeps, reference: string): EndpointPolicy {
-  const { endpoints, identities, policies, datapath } = deps;
+  const { endpoints, identities, policies, datapath, policyEntriesMax } = deps;
   const { id } = endpoints.get(reference);
   const subjects = endpoints.subjects();
   const subject = subjects.find(({ endpoint }) => endpoint === id);
@@ -167,7 +168,7 @@ function endpointPolicy(deps: PolicyExplainDeps, reference: string): EndpointPol
   const { before, mode } = policies.preview({ files: [], deletes: [] });
   const view = explainEndpoint({
     ...{ subject, subjects, rules: before.rules, mode },
-    ...{ identities: identities.list(), entriesMax: POLICY_ENTRIES_MAX },
+    ...{ identities: identities.list(), entriesMax: policyEntriesMax },
   });
   const entriesInstalled = datapath.listPolicy(id).length;
   return { revision: policies.revision, ...view, entriesInstalled };

@@ -2,10 +2,10 @@
  * The addresses of other nodes in the ipcache; those with the Kubernetes API are told from the
  * rest. Semantics: policy-semantics.md 2.4, 3.
  */
-import { formatPrefix } from "../identity/cidr.ts";
+import { cidrLabel, formatPrefix, type Prefix } from "../identity/cidr.ts";
 import { reservedLabel, SOURCE_NODE, SOURCE_RESERVED } from "../identity/label.ts";
 import { IDENTITY } from "../identity/reserved.ts";
-import type { Ipcache } from "../ipcache/ipcache.ts";
+import type { Ipcache, IpcacheSource } from "../ipcache/ipcache.ts";
 import type { Label } from "../policy/types.ts";
 import { API_SERVER_LABEL, prefixesOf } from "./api-servers.ts";
 import type { ClusterState } from "./state.ts";
@@ -22,8 +22,18 @@ export interface NodePrefixesDeps {
   };
   /** Settles when policy maps know every identity of now: only then may an address have one. */
   settled: () => Promise<void>;
+  /** The kernel's rows of these addresses have changed: live connections are judged again. */
+  changed: (addresses: string[]) => Promise<void>;
   /** Identities of nodes carry their labels, so that policies can choose among nodes. */
   nodeLabels: boolean;
+  /** Identities of nodes carry their addresses, so that CIDRs select them. */
+  cidrMatchesNodes: boolean;
+}
+
+/** What an address should be, and who says so. */
+interface Wanted {
+  source: IpcacheSource;
+  labels: readonly Label[];
 }
 
 /** A number that was acquired has to be released; a fixed one has not. */
@@ -32,9 +42,13 @@ interface Held {
   acquired: boolean;
 }
 
+type Row = Held & Pick<Wanted, "source">;
+
 export class NodePrefixes {
   readonly #deps: NodePrefixesDeps;
-  #held: ReadonlyMap<string, Held> = new Map();
+  #held: ReadonlyMap<string, Row> = new Map();
+  /** Addresses of rows that have changed and were not told of yet. */
+  readonly #untold = new Set<string>();
   #tail: Promise<void> = Promise.resolve();
   #trouble: string | undefined;
 
@@ -55,11 +69,11 @@ export class NodePrefixes {
   }
 
   async #refresh(): Promise<void> {
-    const { ipcache, identities, settled } = this.#deps;
+    const { identities, settled, changed } = this.#deps;
     this.#trouble = undefined;
-    const next = new Map<string, Held>();
-    for (const [prefix, labels] of this.#wanted()) {
-      next.set(prefix, await this.#hold(labels));
+    const next = new Map<string, Row>();
+    for (const [prefix, { labels, source }] of this.#wanted()) {
+      next.set(prefix, { ...(await this.#hold(labels)), source });
     }
     try {
       await settled();
@@ -67,13 +81,23 @@ export class NodePrefixes {
       for (const { id, acquired } of next.values()) if (acquired) await identities.release(id);
       throw error;
     }
-    for (const [prefix, { id }] of next) ipcache.upsert("custom-resource", prefix, id);
-    for (const prefix of this.#held.keys()) {
-      if (!next.has(prefix)) ipcache.delete("custom-resource", prefix);
-    }
+    this.#write(next);
     const before = this.#held;
     this.#held = next;
     for (const { id, acquired } of before.values()) if (acquired) await identities.release(id);
+    await changed([...this.#untold]);
+    this.#untold.clear();
+  }
+
+  #write(next: ReadonlyMap<string, Row>): void {
+    const { ipcache } = this.#deps;
+    const tell = (prefix: string, isChanged: boolean): void => {
+      if (isChanged) this.#untold.add(prefix.replace(/\/\d+$/, ""));
+    };
+    for (const [prefix, { id, source }] of next) tell(prefix, ipcache.upsert(source, prefix, id));
+    for (const [prefix, { source }] of this.#held) {
+      if (next.get(prefix)?.source !== source) tell(prefix, ipcache.delete(source, prefix));
+    }
   }
 
   /** If it can have no identity of its own the trouble is told, and it is a node like any other. */
@@ -88,31 +112,35 @@ export class NodePrefixes {
     }
   }
 
-  /** Labels by prefix. */
-  #wanted(): Map<string, readonly Label[]> {
-    const { state, node: self, nodeLabels } = this.#deps;
+  /** By prefix; what a node says itself comes after what files say, and takes its place. */
+  #wanted(): Map<string, Wanted> {
+    const { state, node: self } = this.#deps;
     const apiServers = new Set(prefixesOf(state.apiServers()).map(formatPrefix));
-    const wanted = new Map<string, readonly Label[]>();
-    for (const node of state.nodes()) {
-      if (node.name === self) continue;
+    const wanted = new Map<string, Wanted>();
+    const nodes = state.nodes().filter(({ name }) => name !== self);
+    for (const node of [...nodes.filter(isFromFile), ...nodes.filter((one) => !isFromFile(one))]) {
+      const source = isFromFile(node) ? "custom-resource" : "kvstore-node";
       for (const prefix of prefixesOf(node.addresses)) {
         const text = formatPrefix(prefix);
-        wanted.set(text, labelsOf(node, { isApi: apiServers.has(text), nodeLabels }));
+        wanted.set(text, { source, labels: this.#labelsOf(node, prefix, apiServers.has(text)) });
       }
     }
     return wanted;
   }
+
+  #labelsOf({ labels }: ClusterNode, prefix: Prefix, isApi: boolean): Label[] {
+    const { nodeLabels, cidrMatchesNodes } = this.#deps;
+    const own = Object.entries(nodeLabels ? labels : {});
+    return [
+      reservedLabel("remote-node"),
+      ...(isApi ? [API_SERVER_LABEL] : []),
+      ...(cidrMatchesNodes ? [cidrLabel(prefix)] : []),
+      ...own.map(([key, value]) => ({ source: SOURCE_NODE, key, value })),
+    ];
+  }
 }
 
-function labelsOf(
-  { labels }: ClusterNode,
-  { isApi, nodeLabels }: { isApi: boolean; nodeLabels: boolean },
-): Label[] {
-  const reserved = [reservedLabel("remote-node"), ...(isApi ? [API_SERVER_LABEL] : [])];
-  if (!nodeLabels) return reserved;
-  const own = Object.entries(labels).map(([key, value]) => ({ source: SOURCE_NODE, key, value }));
-  return [...reserved, ...own];
-}
+const isFromFile = ({ isShared }: ClusterNode): boolean => isShared !== true;
 
 /** Nodes without labels have fixed numbers. */
 function fixedIdentity(labels: readonly Label[]): number | undefined {

@@ -1,6 +1,6 @@
 /**
- * The cluster as this node knows it: objects indexed by what others ask for. Pure data; a source
- * replaces the objects, listeners learn which part is different.
+ * The cluster as this node knows it: objects indexed by what others ask for. Pure data; sources
+ * replace their objects, listeners learn which part is different.
  */
 import type { CidrGroup, PolicySources, ServiceInfo } from "../policy/sources.ts";
 import type { ClusterNode, ClusterObject } from "./types.ts";
@@ -19,6 +19,7 @@ const NO_LABELS: Readonly<Record<string, string>> = {};
 
 export class ClusterState implements PolicySources {
   #objects: readonly ClusterObject[] = [];
+  #shared: readonly ClusterNode[] = [];
   #namespaces: ReadonlyMap<string, Readonly<Record<string, string>>> = new Map();
   #services: readonly ServiceInfo[] = [];
   #groups: readonly CidrGroup[] = [];
@@ -32,15 +33,26 @@ export class ClusterState implements PolicySources {
   }
 
   replace(objects: readonly ClusterObject[]): void {
+    this.#objects = objects;
+    this.#update();
+  }
+
+  /** Nodes that say themselves what they are. */
+  replaceShared(nodes: readonly ClusterNode[]): void {
+    this.#shared = nodes;
+    this.#update();
+  }
+
+  #update(): void {
     const before = this.#parts();
     const groups = this.#groups;
-    this.#objects = objects;
+    const objects = this.#objects;
     this.#namespaces = namespacesOf(objects);
     this.#services = servicesOf(objects);
     this.#groups = objects
       .flatMap((one) => (one.kind === "cidr-group" ? [one.group] : []))
       .map((group) => groups.find((known) => isSameGroup(known, group)) ?? group);
-    this.#nodes = nodesOf(objects);
+    this.#nodes = nodesOf([...objects, ...this.#shared]);
     this.#apiServers = backendsOf(objects).get("default/kubernetes") ?? [];
     const after = this.#parts();
     const change: ClusterChange = { ...NO_CHANGE };
@@ -72,6 +84,7 @@ export class ClusterState implements PolicySources {
     return this.#services;
   }
 
+  /** One for all that the files say of a name, and one for what the node says itself. */
   nodes(): readonly ClusterNode[] {
     return this.#nodes;
   }
@@ -137,17 +150,19 @@ function servicesOf(objects: readonly ClusterObject[]): ServiceInfo[] {
   });
 }
 
+/** What is said of one name is joined; of addresses each source has its own, labels are of both. */
 function nodesOf(objects: readonly ClusterObject[]): ClusterNode[] {
   const nodes = new Map<string, ClusterNode>();
+  const labels = new Map<string, Readonly<Record<string, string>>>();
   for (const one of objects) {
     if (one.kind !== "node") continue;
-    const known = nodes.get(one.name);
-    nodes.set(one.name, {
-      kind: "node",
-      name: one.name,
-      labels: { ...known?.labels, ...one.labels },
-      addresses: [...new Set([...(known?.addresses ?? []), ...one.addresses])].sort(),
-    });
+    const key = `${one.name}/${one.isShared === true}`;
+    const known = nodes.get(key);
+    labels.set(one.name, { ...labels.get(one.name), ...one.labels });
+    const addresses = [...new Set([...(known?.addresses ?? []), ...one.addresses])].sort();
+    nodes.set(key, { ...one, addresses });
   }
-  return [...nodes.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+  return [...nodes.entries()]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([, node]) => ({ ...node, labels: labels.get(node.name) ?? NO_LABELS }));
 }

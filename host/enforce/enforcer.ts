@@ -7,6 +7,7 @@
  */
 import type { Logger } from "pino";
 import type { Recording } from "../../runtime/contract/control.ts";
+import { POLICY_ENTRIES_MAX } from "../datapath/policy-map.ts";
 import { MapWriter } from "./map-writer.ts";
 import type { RuleSets } from "./rule-sets.ts";
 import type { Enforcement, KernelSide, Overflow, Plan, PrefixSide, ProxySide } from "./types.ts";
@@ -23,6 +24,8 @@ export interface EnforcerDeps {
   onEnforced: (endpoint: number, revision: number) => void;
   /** An endpoint whose policy does not fit into its map is closed; else it keeps the last one. */
   lockdownOnOverflow?: boolean;
+  /** Entries that an endpoint's map holds. Default POLICY_ENTRIES_MAX. */
+  entriesMax?: number;
 }
 
 export class Enforcer {
@@ -43,6 +46,7 @@ export class Enforcer {
     this.#log = deps.log.child({ part: "enforce" });
     this.#maps = new MapWriter(deps.kernel, {
       lockdownOnOverflow: deps.lockdownOnOverflow ?? false,
+      entriesMax: deps.entriesMax ?? POLICY_ENTRIES_MAX,
     });
     this.#proxyRevision = proxyRevision;
   }

@@ -141,7 +141,11 @@ export function parseCidrLabelKey(key: string): Prefix | undefined {
 export function cidrLabels(prefix: Prefix): Label[] {
   const world = reservedLabel(WORLD_OF_FAMILY[prefix.family]);
   if (prefix.length === 0) return [world];
-  return [{ source: SOURCE_CIDR, key: cidrLabelKey(prefix), value: "" }, world];
+  return [cidrLabel(prefix), world];
+}
+
+export function cidrLabel(prefix: Prefix): Label {
+  return { source: SOURCE_CIDR, key: cidrLabelKey(prefix), value: "" };
 }
 
 export function isWorldLabel(label: Label): boolean {

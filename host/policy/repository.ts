@@ -9,12 +9,15 @@ import type { PolicyProblem } from "./problem.ts";
 import type { ApplyFeatures } from "./refusal.ts";
 import type { Rule } from "./rule.ts";
 import { type CidrGroup, NO_SOURCES, type PolicySources } from "./sources.ts";
+import type { PeerClusters } from "./translate/context.ts";
 import { translate } from "./translate/index.ts";
 import { refersToServices } from "./translate/reference.ts";
 
 export interface PolicyRepositoryOptions {
   /** Name of the local cluster; `default` if absent. */
   cluster?: string;
+  /** As of PeerClusters. */
+  anyCluster?: boolean;
   features?: ApplyFeatures;
   /** What policies refer to, beside the groups that were applied themselves. */
   sources?: PolicySources;
@@ -40,7 +43,7 @@ export class PolicyRefusedError extends Error {
 }
 
 export class PolicyRepository {
-  readonly #cluster: string;
+  readonly #clusters: PeerClusters;
   readonly #features: ApplyFeatures;
   readonly #others: PolicySources;
   readonly #policies = new Map<string, StoredPolicy>();
@@ -59,7 +62,8 @@ export class PolicyRepository {
   };
 
   constructor(options: PolicyRepositoryOptions = {}) {
-    this.#cluster = options.cluster ?? DEFAULT_CLUSTER;
+    const { cluster = DEFAULT_CLUSTER, anyCluster = false } = options;
+    this.#clusters = { cluster, anyCluster };
     this.#features = options.features ?? {};
     this.#others = options.sources ?? NO_SOURCES;
     this.#otherGroups = [...this.#others.cidrGroups()];
@@ -124,7 +128,7 @@ export class PolicyRepository {
   }
 
   #put(document: PolicyDocument, revision: number): void {
-    const options = { cluster: this.#cluster, revision, sources: this.sources };
+    const options = { ...this.#clusters, revision, sources: this.sources };
     const rules = translate(document, options);
     this.#set({ document: withoutText(document), revision, rules });
     if (document.kind === "CiliumCIDRGroup") this.#groups.set(document.name, document.group);
@@ -142,7 +146,7 @@ export class PolicyRepository {
     let changed = false;
     for (const { document, rules, revision: before } of [...this.#policies.values()]) {
       if (!refersToServices(document)) continue;
-      const options = { cluster: this.#cluster, revision: before, sources: this.sources };
+      const options = { ...this.#clusters, revision: before, sources: this.sources };
       if (peersText(translate(document, options)) === peersText(rules)) continue;
       this.#put(document, revision);
       changed = true;
@@ -200,7 +204,7 @@ export class PolicyRepository {
    */
   clone(): PolicyRepository {
     const copy = new PolicyRepository({
-      cluster: this.#cluster,
+      ...this.#clusters,
       features: this.#features,
       sources: this.#others,
     });

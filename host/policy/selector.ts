@@ -27,7 +27,10 @@ export type Selector =
   | { kind: "any"; key: string }
   /** All requirements hold. */
   | { kind: "labels"; key: string; requirements: readonly Requirement[] }
-  /** Addresses of the world inside the prefix and outside every exception. */
+  /**
+   * Addresses of the world inside the prefix and outside every exception; of nodes too where their
+   * identities carry prefixes (policy-cidr-match-mode).
+   */
   | { kind: "cidr"; key: string; prefix: Prefix; except: readonly Prefix[] }
   /** Addresses of the world in groups whose labels, all taken together, meet the requirements. */
   | {
@@ -75,7 +78,7 @@ function exceptionTexts(except: readonly Prefix[]): string[] {
 export interface Candidate {
   id: number;
   labels: readonly Label[];
-  /** Prefixes of its `cidr:` labels. */
+  /** Prefixes of its `cidr:` labels; none of a pod, which is never selected by its address. */
   prefixes: readonly Prefix[];
   /** Pods and nodes are never of the world, whatever their addresses. */
   isWorld: boolean;
@@ -84,18 +87,21 @@ export interface Candidate {
 }
 
 export function toCandidate(identity: Identity): Candidate {
+  const { id, labels } = identity;
+  const isWorld = labels.some(isWorldLabel);
   const prefixes: Prefix[] = [];
-  for (const label of identity.labels) {
+  for (const label of isWorld || labels.some(isNodeLabel) ? labels : []) {
     const prefix = label.source === SOURCE_CIDR ? parseCidrLabelKey(label.key) : undefined;
     if (prefix) prefixes.push(prefix);
   }
-  return {
-    id: identity.id,
-    labels: identity.labels,
-    prefixes,
-    isWorld: identity.labels.some(isWorldLabel),
-    isInGroup: identity.labels.some(({ source }) => source === SOURCE_CIDR_GROUP),
-  };
+  const isInGroup = labels.some(({ source }) => source === SOURCE_CIDR_GROUP);
+  return { id, labels, prefixes, isWorld, isInGroup };
+}
+
+const NODES = new Set(["host", "remote-node"]);
+
+function isNodeLabel({ source, key }: Label): boolean {
+  return source === SOURCE_RESERVED && NODES.has(key);
 }
 
 export function selects(selector: Selector, candidate: Candidate): boolean {
@@ -157,7 +163,7 @@ function hasLabel(
 
 /** A prefix of length 0 is the world of its family; others contain by their `cidr:` labels. */
 function isInside(prefix: Prefix, candidate: Candidate): boolean {
-  if (!candidate.isWorld) return false;
+  if (prefix.length === 0 && !candidate.isWorld) return false;
   if (candidate.prefixes.some((inner) => prefixContains(prefix, inner))) return true;
   const world = WORLD_OF_FAMILY[prefix.family];
   return (

@@ -97,10 +97,14 @@ function isPeer(item: Yaml, to: string, about: CiliumCase): boolean {
   );
 }
 
-/** An address has the labels of every group it is in, whichever of their prefixes it is in. */
+/**
+ * An address of the world has the labels of every group it is in, whichever of their prefixes it is
+ * in. Nodes are in none, known by address or not.
+ */
 function inCidrSet(set: Yaml, { peer, groups }: CiliumCase): boolean {
   if ((set.except ?? []).some((cidr: string) => inCidr(cidr, peer))) return false;
   if (set.cidr !== undefined) return inCidr(set.cidr, peer);
+  if (isReserved("remote-node", peer)) return false;
   const own = groups.filter(({ spec }) =>
     spec.externalCIDRs.some((cidr: string) => inCidr(cidr, peer)),
   );

@@ -14,7 +14,7 @@ import type { PolicyDecision, PolicyPacket } from "../lookup.ts";
 import { evaluate, type OracleVerdict } from "./evaluate.ts";
 import { policyObjects } from "./generate.ts";
 import { SERVICES } from "./generate-parts.ts";
-import { PolicyKernel } from "./kernel.ts";
+import { type KernelModes, PolicyKernel } from "./kernel.ts";
 import { parse, repositoryOf } from "./resolve-objects.ts";
 import { type Sent, type Side, type Subject, type Traffic, toSent, traffic } from "./traffic.ts";
 import { type ApiPlaces, NODE, type Pod, peerOf, SUBJECTS, type WorldPeer } from "./world.ts";
@@ -28,6 +28,7 @@ const DROP_FRAGMENT = 157;
 const DROP_NO_PROXY = 220;
 const DROP_PROXY_LOOKUP = 178;
 const DROP_PROXIED_CHANGED = 221;
+const DROP_NO_PLUGIN = 222;
 const WITH_PORTS = [6, 17, 132];
 
 let kernel: PolicyKernel;
@@ -46,14 +47,13 @@ interface Scenario {
   subjects: Readonly<Record<Subject, Pod>>;
   looks: Readonly<Record<Subject, Look>>;
   peers: readonly WorldPeer[];
-  /** Denials pass. */
-  audit: boolean;
+  modes: KernelModes;
   api: ApiPlaces;
 }
 
 interface Load {
   packets: Traffic[];
-  audit: boolean;
+  modes: KernelModes;
   api: ApiPlaces;
 }
 
@@ -74,9 +74,10 @@ test(`oracle, look-up and kernel agree (IMKER_SEED=${SEED})`, async () => {
   console.log(`kernel oracle: IMKER_SEED=${SEED}`);
   const pod = fc.constantFrom(...SUBJECTS);
   const packets = fc.array(traffic, { minLength: 1, maxLength: PACKETS_PER_RUN, size: "max" });
-  const audit = fc.constantFrom(...new Array<boolean>(7).fill(false), true);
+  const rarely = fc.constantFrom(...new Array<boolean>(7).fill(false), true);
+  const modes = fc.record({ audit: rarely, hostByPolicy: fc.boolean() });
   const api = fc.record({ outside: fc.boolean(), here: fc.boolean() });
-  const load = fc.record({ packets, audit, api });
+  const load = fc.record({ packets, modes, api });
   await fc.assert(
     fc.asyncProperty(policyObjects, pod, pod, load, async (objects, own, neighbour, sent) => {
       await checkRun(objects, [own, neighbour], sent);
@@ -88,9 +89,9 @@ test(`oracle, look-up and kernel agree (IMKER_SEED=${SEED})`, async () => {
   expect(lives).toBeGreaterThan(200);
 }, 180_000);
 
-async function checkRun(objects: Objects, pods: [Pod, Pod], { packets, audit, api }: Load) {
+async function checkRun(objects: Objects, pods: [Pod, Pod], { packets, modes, api }: Load) {
   const subject = (pod: Pod, endpoint: number) => ({ endpoint, ...pod });
-  kernel.begin([subject(pods[0], 1), subject(pods[1], 2)], { audit, api });
+  kernel.begin([subject(pods[0], 1), subject(pods[1], 2)], { ...modes, api });
   const subjects = { pod: pods[0], neighbour: pods[1], node: NODE };
   const half = objects.length >> 1;
   const steps = [
@@ -105,7 +106,7 @@ async function checkRun(objects: Objects, pods: [Pod, Pod], { packets, audit, ap
     const [pod, neighbour, node] = policies.map(({ entries }) => createLookup(entries));
     if (!pod || !neighbour || !node) throw new Error("no policy");
     const looks = { pod, neighbour, node };
-    const scenario = { objects: step.objects, subjects, looks, peers, audit, api };
+    const scenario = { objects: step.objects, subjects, looks, peers, modes, api };
     checkLive(scenario, live);
     kernel.forget();
     live = checkPackets(scenario, step.packets);
@@ -185,11 +186,17 @@ function asPeer(pod: Pod, api: ApiPlaces): WorldPeer {
 }
 
 /** What the kernel is to tell of one side. */
-function verdictOf({ audit }: Scenario, { side, decision }: Opinion, sent: Sent): number {
+function verdictOf({ modes }: Scenario, { side, decision }: Opinion, sent: Sent): number {
+  const { audit, hostByPolicy } = modes;
   const verdict = VERDICTS[decision.verdict];
+  const isOfHost = sent.hook === "from-host" && side.direction === "ingress";
   // The node may always reach its pods, and needs no proxy for it.
-  const isFavoured = sent.hook === "from-host" && side.direction === "ingress";
-  if (isFavoured && verdict !== VERDICTS.deny) return VERDICTS.allow;
+  if (isOfHost && !hostByPolicy && verdict !== VERDICTS.deny) return VERDICTS.allow;
+  // Or it may not, and then has none.
+  if (isOfHost && verdict === VERDICTS.redirect) {
+    const l7 = decision.entry?.l7;
+    return l7 && watchesOnly(l7) ? VERDICTS.allow : -DROP_NO_PLUGIN;
+  }
   if (verdict < 0 && audit) return VERDICTS.allow;
   return sent.frame.fragment?.offset && verdict === VERDICTS.drop ? -DROP_FRAGMENT : verdict;
 }

@@ -41,6 +41,13 @@ export const NEIGHBOUR = { ipv4: "10.1.2.11", ipv6: "fd00:1::11" };
 const MAC = { podMac: "02:00:00:00:00:aa", hostMac: "02:00:00:00:00:bb" };
 const DIGEST = "0".repeat(64);
 
+export interface KernelModes {
+  /** Denials pass. */
+  audit: boolean;
+  /** The node reaches its pods only as policies say. */
+  hostByPolicy: boolean;
+}
+
 export class PolicyKernel {
   readonly #pods = new TwoPods();
   readonly #planner: Planner;
@@ -51,7 +58,7 @@ export class PolicyKernel {
   #api: ApiPlaces = { outside: false, here: false };
   readonly #numbers = new Map<string, number>();
   #revision = 1;
-  readonly #settings = { host: true, audit: false };
+  readonly #settings = { host: true, audit: false, hostByPolicy: false };
 
   constructor() {
     const store = new SqliteStore(":memory:");
@@ -79,9 +86,9 @@ export class PolicyKernel {
   /** Starts anew with these two, the first is OWN, and the node itself. */
   begin(
     [own, neighbour]: readonly [PolicySubject, PolicySubject],
-    { audit, api }: { audit: boolean; api: ApiPlaces },
+    { api, ...modes }: KernelModes & { api: ApiPlaces },
   ): void {
-    this.#settings.audit = audit;
+    Object.assign(this.#settings, modes);
     this.#api = api;
     this.forget();
     this.#cache = new SelectorCache();

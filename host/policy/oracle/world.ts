@@ -1,9 +1,10 @@
 /**
  * The small world that random policies are about: pods of two namespaces and two clusters, what is
  * reserved, and addresses outside. Addresses of pods and nodes lie inside prefixes that policies
- * name, since they must never count as part of these.
+ * name, since they must never count as part of these; but for nodes that are known by their
+ * addresses, as policy-cidr-match-mode has them.
  */
-import { parseAddress } from "../../identity/cidr.ts";
+import { cidrLabel, parseAddress } from "../../identity/cidr.ts";
 import { reservedLabel } from "../../identity/label.ts";
 import { podLabels } from "../../identity/pod-labels.ts";
 import { PrefixLabels, prefixesByText } from "../../identity/prefix-labels.ts";
@@ -74,6 +75,22 @@ const NODES: readonly Identity[] = ["edge", "db"].map((role, index) => ({
     { source: "node", key: "role", value: role },
   ],
 }));
+
+/** Known by address too: prefixes select them, and still they are not the world. */
+const ADDRESSED_NODES: readonly (WorldPeer & { identity: Identity })[] = [
+  { ipv4: "10.1.2.60" },
+  { ipv6: "fd00:1::60" },
+].map((at, index) => {
+  const address = at.ipv4 ?? at.ipv6 ?? "";
+  const id = (2 << 24) + 11 + index;
+  const labels = [
+    { source: "reserved", key: "remote-node", value: "" },
+    { source: "node", key: "role", value: "edge" },
+  ];
+  const prefix = parseAddress(address);
+  const identity = { id, labels: prefix ? [...labels, cidrLabel(prefix)] : labels };
+  return { id, identity, peer: { address, labels, namedPorts: [] }, ...at };
+});
 
 /** The node itself. */
 export const NODE: Pod = {
@@ -163,7 +180,11 @@ export function worldUnder(
       prefixes: prefixesByText(api.outside ? outside : []),
     },
   ]);
-  const identities: Identity[] = [...PODS.map(({ identity }) => identity), ...NODES];
+  const identities: Identity[] = [
+    ...PODS.map(({ identity }) => identity),
+    ...NODES,
+    ...ADDRESSED_NODES.map(({ identity }) => identity),
+  ];
   if (api.here) identities.push({ id: IDENTITY.host, labels: [reservedLabel("host"), API_LABEL] });
   const prefixes = new Map<string, number>();
   for (const { text, set } of labels.all()) {
@@ -176,7 +197,7 @@ export function worldUnder(
 }
 
 function fixedPeers({ here }: ApiPlaces): WorldPeer[] {
-  return FIXED.map((one) => {
+  return FIXED_PEERS.map((one) => {
     if (!here || one.id !== IDENTITY.host) return one;
     return { ...one, peer: { ...one.peer, labels: [...one.peer.labels, API_LABEL] } };
   });
@@ -201,7 +222,7 @@ function outsiders(
 }
 
 /** All that have an entry in the ipcache whatever the policies say. */
-export const FIXED_PEERS = FIXED;
+export const FIXED_PEERS: readonly WorldPeer[] = [...FIXED, ...ADDRESSED_NODES];
 
 /** Of the node itself. */
 export const HOST_ADDRESSES: Pick<WorldPeer, "ipv4" | "ipv6"> =

@@ -198,6 +198,39 @@ describe("peers", () => {
   });
 });
 
+test("peers are of any cluster that they do not name, if the agent has the option", () => {
+  const cluster = "io.cilium.k8s.policy.cluster";
+  const { documents } = parsed(`
+apiVersion: cilium.io/v2
+kind: CiliumNetworkPolicy
+metadata: { name: p }
+spec:
+  endpointSelector: {}
+  ingress:
+    - fromEndpoints: [{ matchLabels: { app: a } }, { matchLabels: { ${cluster}: b } }]
+    - fromEntities: [cluster]
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: { name: p }
+spec: { podSelector: {}, ingress: [{ from: [{ podSelector: {} }] }] }
+---
+apiVersion: policy.networking.k8s.io/v1alpha2
+kind: ClusterNetworkPolicy
+metadata: { name: p }
+spec:
+  tier: Admin
+  priority: 1
+  subject: { namespaces: {} }
+  ingress: [{ action: Accept, from: [{ namespaces: {} }] }]
+`);
+  const options = { cluster: "local", anyCluster: true, revision: 1, sources: SOURCES };
+  const [pods, entity, ...others] = itemTexts(documents.flatMap((one) => translate(one, options)));
+  expect(pods).toBe("ingress allow [any:app=a & k8s:NS=default | any:CLUSTER=b & k8s:NS=default]");
+  expect(entity).toContain("k8s:CLUSTER=local");
+  expect(others).toEqual(["ingress allow [k8s:NS=default]", "ingress allow @1 [k8s:NS]"]);
+});
+
 describe("ports", () => {
   const ports = (text: string) => `toPorts: [{ports: [${text}]}]`;
   test.each<[string, string]>([
