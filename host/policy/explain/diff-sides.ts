@@ -4,7 +4,7 @@
  */
 import { cidrLabels, parseAddress, parsePrefix } from "../../identity/cidr.ts";
 import { labelSetKey } from "../../identity/label.ts";
-import { createLookup, type PolicyDecision, type PolicyPacket } from "../lookup.ts";
+import { createLookup, favourHost, type PolicyDecision, type PolicyPacket } from "../lookup.ts";
 import { cidrPrefixesOf } from "../repository.ts";
 import type { PolicyConflictError } from "../resolver.ts";
 import type { Direction, Rule } from "../rule.ts";
@@ -78,7 +78,7 @@ export class DiffSides {
     const lookup =
       this.#lookups.get(known) ?? createLookup(entriesFor(policy, direction, identity));
     this.#lookups.set(known, lookup);
-    return lookup(packet);
+    return favourHost(packet, lookup(packet));
   }
 }
 

@@ -3,6 +3,7 @@
  * identities, and for the connections that were seen.
  */
 import { policyKeyText } from "../document.ts";
+import { isFromHost } from "../lookup.ts";
 import type { EntrySet } from "../resolve/entries.ts";
 import { DIRECTIONS, type Direction } from "../rule.ts";
 import { selectsSubject } from "../rule-index.ts";
@@ -156,14 +157,16 @@ function changesOf(
     ];
     const same = known.get(was) ?? new Map<EntrySet, ReadonlyMap<string, Row>>();
     known.set(was, same);
+    // The node fares as nobody else does.
+    const isShared = !isFromHost({ direction, identity });
     const own =
-      same.get(is) ??
+      (isShared ? same.get(is) : undefined) ??
       rowsOf({
         before: entriesFor(before, direction, identity),
         after: entriesFor(after, direction, identity),
         ...{ identity, direction },
       });
-    same.set(is, own);
+    if (isShared) same.set(is, own);
     anyone ??= own;
     for (const [key, { region, ports }] of own) {
       // Who fares as anyone else does is one of them.

@@ -4,7 +4,7 @@
  * look-up. Both must come to the same, and a test holds them against each other; where they do not,
  * the explanation says so.
  */
-import { createLookup, type PolicyDecision } from "../lookup.ts";
+import { createLookup, favourHost, isFromHost, type PolicyDecision } from "../lookup.ts";
 import { CLASS, classOf, levelOf } from "../resolve/level.ts";
 import { PolicyConflictError, resolvePolicy } from "../resolver.ts";
 import type { Direction, PortMatch, Rule, RuleItem } from "../rule.ts";
@@ -66,14 +66,15 @@ export function explainDirection(input: DirectionInput): DirectionView {
     };
   }
   const { decision, isEnforced } = resolved;
-  const steps = stepsOf(mode === "never" ? items.filter(isWatch) : items, isEnforced);
+  const isClosed = isEnforced && !isFromHost({ direction, identity: input.peer.identity.id });
+  const steps = stepsOf(mode === "never" ? items.filter(isWatch) : items, isClosed);
   const last = steps.at(-1);
   const deciding = (one: Item): boolean =>
     matches(one) && one.item.verdict === last?.verdict && one.level === last.level;
   const view: DirectionView = {
     ...base,
     verdict: decision.verdict,
-    reason: reasonOf(input, selecting, decision, last),
+    reason: reasonOf(input, selecting, resolved, last),
     isEnforced,
     ...(subject.isAudited && !isAllowed(decision) ? { isAudited: true } : {}),
     rules: ruleViews(selecting, items, direction, deciding),
@@ -91,10 +92,15 @@ function isAllowed({ verdict }: PolicyDecision): boolean {
   return verdict === "allow" || verdict === "redirect";
 }
 
+interface Resolved {
+  decision: PolicyDecision;
+  /** The peer is the node, and gets more than the rules give anybody else. */
+  isFavoured: boolean;
+  isEnforced: boolean;
+}
+
 /** What the kernel is told, and what it then says about the packet. */
-function resolve(
-  input: DirectionInput,
-): { decision: PolicyDecision; isEnforced: boolean } | PolicyConflictError {
+function resolve(input: DirectionInput): Resolved | PolicyConflictError {
   const { direction, peer, port, rules, mode } = input;
   const subject = subjectOf(input.subject);
   const options = { namedPortsOf: () => peer.namedPorts, enforcement: mode };
@@ -102,9 +108,11 @@ function resolve(
     const policy = resolvePolicy(rules, [peer.identity], subject, options);
     const lookup = createLookup(policy.entries);
     const identity = peer.identity.id;
-    const decision = lookup({ direction, identity, protocol: port.protocol, port: port.port });
+    const packet = { direction, identity, protocol: port.protocol, port: port.port };
+    const found = lookup(packet);
+    const decision = favourHost(packet, found);
     const isEnforced = direction === "ingress" ? policy.ingressEnforced : policy.egressEnforced;
-    return { decision, isEnforced };
+    return { decision, isEnforced, isFavoured: decision !== found };
   } catch (error) {
     if (error instanceof PolicyConflictError) return error;
     throw error;
@@ -225,7 +233,7 @@ function itemView({ rule, item, matchesPeer, matchesPort }: Item, decides: boole
 function reasonOf(
   { direction, mode }: DirectionInput,
   selecting: readonly Rule[],
-  { verdict, entry }: PolicyDecision,
+  { decision: { verdict, entry }, isFavoured }: Resolved,
   last: Step | undefined,
 ): string {
   const closed = policyNames(
@@ -237,7 +245,11 @@ function reasonOf(
     const by = closed.length === 0 ? "the agent's settings" : closed.join(", ");
     return `no rule allows it, and default deny is turned on by ${by}`;
   }
-  if (last?.tier !== "default") return `${names} allows it`;
+  const favour = "the node may always reach its own pods unless a rule denies it";
+  if (last?.tier !== "default") {
+    return `${names} allows it${isFavoured ? `; ${favour}, and no L7 rules count` : ""}`;
+  }
+  if (isFavoured) return favour;
   if (mode === "never") return "enforcement is off (--enable-policy never)";
   const watched = entry?.l7 ? "; it is only watched" : "";
   return `no rule denies it, and no policy turns default deny on${watched}`;

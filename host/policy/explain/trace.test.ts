@@ -210,6 +210,22 @@ describe("an explanation", () => {
     expect(view.ports[0]?.ingress).toMatchObject({ verdict: "drop", isAudited: true });
   });
 
+  it.each([
+    ["ingress: [{}]", "allow", "the node may always reach its own pods unless a rule denies it"],
+    [
+      `ingress: [{${HTTP}}]`,
+      "allow",
+      "CiliumNetworkPolicy default/a allows it; the node may always reach its own pods unless a " +
+        "rule denies it, and no L7 rules count",
+    ],
+    ["ingressDeny: [{fromEntities: [all]}]", "deny", "CiliumNetworkPolicy default/a denies it"],
+  ])("lets the node reach its pods unless a rule denies it: %s", (fields, verdict, reason) => {
+    const [port] = trace(rulesOf(cnp("a", fields)), "reserved:host", "80").ports;
+    expect(port?.ingress).toMatchObject({ verdict, reason });
+    expect(port?.ingress.l7).toBeUndefined();
+    expect(port?.ingress.fault).toBeUndefined();
+  });
+
   it("says that policies contradict each other", () => {
     const rules = rulesOf(
       cnp("a", `ingress: [{${CLIENT}, ${HTTP}}]`) +
