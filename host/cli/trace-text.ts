@@ -17,6 +17,7 @@ const VERDICTS: Readonly<Record<DirectionVerdict, string>> = {
   redirect: "ALLOWED at L3/L4, handed over for L7",
   deny: "DENIED by a rule (181)",
   drop: "DENIED by default (133)",
+  "no-plugin": "DENIED: no plugin serves its L7 rules (222)",
   error: "NOT DECIDED: policies contradict each other, what was in force stays",
 };
 

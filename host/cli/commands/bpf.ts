@@ -154,7 +154,7 @@ function policyTable(rows: (PolicyMapEntry & { allowedBy: string[] })[]): string
       actionText(row),
       row.ruleSet === 0 ? "-" : row.ruleSet,
       `0x${row.precedence.toString(16)}`,
-      row.allowedBy.join(",") || "-",
+      row.allowedBy.join(", ") || "-",
     ]),
   );
 }

@@ -4,7 +4,8 @@ import { resolvePolicy } from "../resolver.ts";
 import { CLIENT, cnp, IDENTITIES, port80, repositoryOf, SUBJECT } from "../testing/small-world.ts";
 import { explainDirection } from "./direction.ts";
 import { type InstalledRow, withInstalled } from "./installed.ts";
-import type { DirectionView, TraceEnd } from "./types.ts";
+import { endView, withDirections } from "./trace.ts";
+import type { DirectionView, TraceEnd, TraceView } from "./types.ts";
 
 const PORT = { protocol: 6, port: 80, text: "80/TCP" };
 const end = (identity: TraceEnd["identity"]): TraceEnd => ({
@@ -22,7 +23,7 @@ function explain(rules: string): { view: DirectionView; rows: InstalledRow[] } {
   });
   const rows = entries.map(({ l7, origins: _, ...row }) => ({
     ...row,
-    ...{ redirect: l7 !== undefined, cookie: 7 },
+    ...{ redirect: l7 !== undefined, ruleSet: l7 ? 3 : 0, cookie: 7 },
   }));
   return { view, rows };
 }
@@ -62,4 +63,31 @@ it("lets a plugin that is not there pass only where the policy says so", () => {
   expect(compare(view, plain).fault).toBeDefined();
   const open = { ...view, ...(view.l7 ? { l7: { ...view.l7, failure: "open" } } : {}) };
   expect(compare(open, plain).fault).toBeUndefined();
+});
+
+it("denies what has L7 rules that no plugin serves", () => {
+  const http = `ingress: [{${CLIENTS}, ${port80("http: [{method: GET}]")}}]`;
+  const { view, rows } = explain(http);
+  const unserved = compare(
+    view,
+    rows.map((row) => ({ ...row, ruleSet: 0 })),
+  );
+  const egress: DirectionView = { ...view, direction: "egress", verdict: "allow" };
+  expect(unserved.fault).toBeUndefined();
+  expect(unserved).toMatchObject({
+    verdict: "no-plugin",
+    reason:
+      "CiliumNetworkPolicy default/a allows it, but there is no plugin l7-http that can serve it",
+  });
+  const before: TraceView = {
+    ...{ source: endView(end(CLIENT)), destination: endView(end(SUBJECT.identity)) },
+    ...{
+      verdict: "allowed",
+      ports: [{ port: "80/TCP", verdict: "allowed", egress, ingress: view }],
+    },
+  };
+  const traced = withDirections(before, ({ direction }) =>
+    direction === "ingress" ? unserved : egress,
+  );
+  expect([traced.verdict, traced.ports[0]?.verdict]).toEqual(["denied", "denied"]);
 });

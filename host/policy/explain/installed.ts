@@ -10,6 +10,8 @@ import type { DirectionView, MapEntryView, TracedPort } from "./types.ts";
 /** A row of a policy map as it is read back. */
 export interface InstalledRow extends Omit<ResolvedEntry, "origins" | "l7"> {
   redirect: boolean;
+  /** 0: no plugin can serve the rules. */
+  ruleSet: number;
   cookie: number;
 }
 
@@ -21,6 +23,7 @@ export interface InstalledMap {
 }
 
 const SOME_RULES: L7Rules = { plugin: "", rules: [] };
+const NO_RULES: L7Rules = { plugin: "", rules: [] };
 
 /** The view with what is installed, and with a fault if that decides otherwise. */
 export function withInstalled(
@@ -31,20 +34,28 @@ export function withInstalled(
 ): DirectionView {
   // Policies that contradict each other leave the map as it was.
   if (view.verdict === "error") return view;
-  const entries = rows.map(({ redirect, cookie, ...row }) => ({
+  const entries = rows.map(({ redirect, ruleSet, cookie, ...row }) => ({
     ...row,
-    ...(redirect ? { l7: SOME_RULES } : {}),
+    ...(redirect ? { l7: ruleSet === 0 ? NO_RULES : SOME_RULES } : {}),
     origins: originsOf(cookie),
   }));
   const packet = { direction: view.direction, identity: peer, protocol, port };
   const { entry } = createLookup(entries)(packet);
   const found = entry && entryView(entry);
-  const compared = { ...view, installed: found ? { entry: found } : {} };
+  const served = entry?.l7 === NO_RULES ? withoutPlugin(view) : view;
+  const compared = { ...served, installed: found ? { entry: found } : {} };
   if (isSame(view, found)) return compared;
   const what =
     `the kernel's map has ${entryText(found)} for this packet, ` +
     `the policies come to ${entryText(view.entry)}`;
   return { ...compared, fault: lag === undefined ? what : `${what} (${lag})` };
+}
+
+/** The node's own connections to its pods need no plugin: they are an `allow`. */
+function withoutPlugin(view: DirectionView): DirectionView {
+  if (view.verdict !== "redirect") return view;
+  const reason = `${view.reason}, but there is no plugin ${view.l7?.plugin ?? ""} that can serve it`;
+  return { ...view, verdict: "no-plugin", reason };
 }
 
 function isSame({ entry, l7 }: DirectionView, found: MapEntryView | undefined): boolean {
