@@ -160,9 +160,10 @@ function policyTable(rows: (PolicyMapEntry & { allowedBy: string[] })[]): string
 }
 
 /** An entry of class 0 (low byte of its precedence) decides nothing: default deny. */
-function actionText({ deny, redirect, precedence }: PolicyMapEntry): string {
+function actionText({ deny, redirect, ruleSet, precedence }: PolicyMapEntry): string {
   if (deny) return "deny";
   if (precedence % 256 === 0) return "default-deny";
+  if (redirect && ruleSet === 0) return "no-plugin";
   return redirect ? "redirect" : "allow";
 }
 

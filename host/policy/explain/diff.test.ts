@@ -160,6 +160,8 @@ describe("beside what is allowed", () => {
     const [endpoint] = diff([HTTP_80], [HTTP_80, redis]).endpoints;
     expect(endpoint?.trouble).toMatch(/contradict each other: Cannot merge L7 rules/);
     expect(endpoint?.changes).toEqual([]);
+    expect(endpoint?.isEnforcedAfter).toEqual({ ingress: true, egress: false });
+    expect(diff([HTTP_80, redis], [OPEN]).endpoints[0]?.isEnforcedBefore.egress).toBe(false);
   });
 
   it("tells of a policy that does not fit into the map", () => {

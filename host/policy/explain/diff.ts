@@ -90,8 +90,8 @@ function compare(
   sides: DiffSides,
   entriesMax: number,
 ): Comparison {
-  const isEnforcedBefore = enforced(before);
-  const isEnforcedAfter = enforced(after);
+  const isEnforcedBefore = enforced(before, after);
+  const isEnforcedAfter = enforced(after, before);
   const trouble = troubleOf(before, after, entriesMax);
   const changes =
     before instanceof SubjectPolicy && after instanceof SubjectPolicy
@@ -111,9 +111,11 @@ function compare(
   };
 }
 
-function enforced(outcome: Outcome): Record<Direction, boolean> {
-  if (!(outcome instanceof SubjectPolicy)) return { ingress: true, egress: true };
-  return { ingress: outcome.ingressEnforced, egress: outcome.egressEnforced };
+/** Policies that contradict each other change nothing: what the others come to stays. */
+function enforced(outcome: Outcome, other: Outcome): Record<Direction, boolean> {
+  const known = [outcome, other].find((one) => one instanceof SubjectPolicy);
+  if (known === undefined) return { ingress: true, egress: true };
+  return { ingress: known.ingressEnforced, egress: known.egressEnforced };
 }
 
 function troubleOf(before: Outcome, after: Outcome, entriesMax: number): string | undefined {

@@ -236,7 +236,10 @@ describe("an explanation", () => {
     );
     const view = trace(rules, "app=client", "80");
     expect(view.verdict).toBe("error");
-    expect(view.ports[0]?.ingress.reason).toMatch(/^Cannot merge L7 rules/);
+    expect(view.ports[0]?.ingress.reason).toBe(
+      "Cannot merge L7 rules for ingress on 80/TCP: CiliumNetworkPolicy default/a asks for " +
+        "l7-http, CiliumNetworkPolicy default/b for redis",
+    );
   });
 
   it("shows what an item lacks", () => {
