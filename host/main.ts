@@ -48,7 +48,7 @@ import { FlowBuilder } from "./hubble/flow-builder.ts";
 import type { FlowGetters } from "./hubble/getters.ts";
 import { Observer } from "./hubble/observer.ts";
 import { FlowRing } from "./hubble/ring.ts";
-import { podLabels } from "./identity/pod-labels.ts";
+import { type PodMetadata, podLabels } from "./identity/pod-labels.ts";
 import { IDENTITY } from "./identity/reserved.ts";
 import { Ipcache } from "./ipcache/ipcache.ts";
 import type { SharedAddresses } from "./ipcache/shared-addresses.ts";
@@ -233,7 +233,7 @@ function createEndpoints(
   },
 ): Endpoints {
   const { allocator } = parts.identity;
-  const labelsOf = (pod: { namespace: string; labels: Record<string, string> }) =>
+  const labelsOf = (pod: PodMetadata) =>
     podLabels({
       ...pod,
       cluster: options.cluster,
