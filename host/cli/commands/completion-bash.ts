@@ -2,8 +2,9 @@
 import type { Completed } from "./completion.ts";
 
 /**
- * No variable may be called as zsh calls its own (path, words). It goes through the words before the cursor: an option that takes a value takes the next word, a
- * command's name leads to that command, everything else is an argument.
+ * It goes through the words before the cursor: an option that takes a value takes the next word, a
+ * command's name leads to that command, everything else is an argument. No variable of it may be
+ * called as zsh calls its own (path, words).
  */
 export function bashScript(commands: readonly Completed[]): string {
   return `_imker() {

@@ -1,4 +1,4 @@
-/** The scripts, as the shells run them: bash itself where a machine has it (every one here does). */
+/** What the scripts offer: that of bash runs in bash itself. */
 import { execFileSync } from "node:child_process";
 import { describe, expect, it, test } from "vitest";
 import { createContext } from "../context.ts";
