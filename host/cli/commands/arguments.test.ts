@@ -1,4 +1,4 @@
-/** Wrong words of a command line are refused before any agent is asked, and say what is expected. */
+/** Wrong words of a command line are refused before an agent is asked, and say what is expected. */
 import { expect, test } from "vitest";
 import { prefilterDevices } from "../../prefilter/options.ts";
 import { createContext } from "../context.ts";
