@@ -22,7 +22,7 @@ details > summary { cursor: pointer; padding: 0.5rem 0.75rem; overflow-wrap: any
 details > div { padding: 0 0.75rem 1rem; }
 table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; vertical-align: top; padding: 0.3rem 0.6rem 0.3rem 0; }
-th, td { overflow-wrap: anywhere; }
+td code { overflow-wrap: anywhere; }
 tr + tr { border-top: 1px solid var(--line); }
 .method { display: inline-block; min-width: 4.5rem; font-weight: 700; }
 .GET { color: light-dark(#17714e, #3c9); } .POST { color: light-dark(#985600, #e92); }
