@@ -153,7 +153,11 @@ describe("the schema", () => {
       ingress("action: Allow, from: [{namespaces: {}}]"),
       'spec.ingress[0].action: "Allow" is not allowed here',
     ],
-    ["no peers", ingress("action: Deny, from: []"), "spec.ingress[0].from: must be at least 1"],
+    [
+      "no peers",
+      ingress("action: Deny, from: []"),
+      "spec.ingress[0].from: must have at least 1 item",
+    ],
     ["26 rules", tiered(`ingress: [${many}]`), "spec.ingress: must be at most 25"],
     [
       "two kinds of peer in one",
