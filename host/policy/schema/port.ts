@@ -78,7 +78,13 @@ const listener = z.strictObject({
     name: z.string(),
   }),
   name: z.string(),
-  priority: z.number().int().min(1).max(100).optional(),
+  priority: z
+    .number()
+    .int()
+    .min(1)
+    .max(100)
+    .meta({ expected: "a number from 1 to 100" })
+    .optional(),
 });
 
 const serverName = textField("a host name", (value) =>
