@@ -115,6 +115,7 @@ function itemText(item: ItemView): string {
 
   function matchText(): string {
     if (decides) return "decides";
+    if (matchesPeer && matchesPort && verdict === "watch") return "shown to its plugin if allowed";
     if (matchesPeer && matchesPort) return "matches, but others decide";
     if (matchesPeer) return "another port";
     return matchesPort ? "another peer" : "another peer and port";

@@ -82,7 +82,7 @@ export function explainDirection(input: DirectionInput): DirectionView {
     decidedBy: last?.policies ?? [],
     match: decision.match,
     ...(decision.entry?.l7 ? { l7: l7View(decision.entry.l7) } : {}),
-    ...(decision.entry ? { entry: entryView(decision.entry, input.peer.isHypothetical) } : {}),
+    ...(resolved.entry ? { entry: entryView(resolved.entry, input.peer.isHypothetical) } : {}),
   };
   const agrees = isAllowed(decision) === (last?.verdict === "allow");
   return agrees ? view : { ...view, fault: "its rules and its policy map do not agree" };
@@ -94,6 +94,8 @@ function isAllowed({ verdict }: PolicyDecision): boolean {
 
 interface Resolved {
   decision: PolicyDecision;
+  /** The row of the map that decides; the decision's own says less for a favoured peer. */
+  entry: ResolvedEntry | undefined;
   /** The peer is the node, and gets more than the rules give anybody else. */
   isFavoured: boolean;
   isEnforced: boolean;
@@ -112,7 +114,7 @@ function resolve(input: DirectionInput): Resolved | PolicyConflictError {
     const found = lookup(packet);
     const decision = favourHost(packet, found);
     const isEnforced = direction === "ingress" ? policy.ingressEnforced : policy.egressEnforced;
-    return { decision, isEnforced, isFavoured: decision !== found };
+    return { decision, entry: found.entry, isEnforced, isFavoured: decision !== found };
   } catch (error) {
     if (error instanceof PolicyConflictError) return error;
     throw error;

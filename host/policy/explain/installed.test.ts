@@ -14,11 +14,14 @@ const end = (identity: TraceEnd["identity"]): TraceEnd => ({
 });
 const CLIENTS = "fromEndpoints: [{matchLabels: {app: client}}]";
 
-function explain(rules: string): { view: DirectionView; rows: InstalledRow[] } {
+function explain(
+  rules: string,
+  peer: TraceEnd = end(CLIENT),
+): { view: DirectionView; rows: InstalledRow[] } {
   const repository = repositoryOf(cnp("a", rules));
   const { entries } = resolvePolicy(repository, IDENTITIES, SUBJECT);
   const view = explainDirection({
-    ...{ direction: "ingress", subject: end(SUBJECT.identity), peer: end(CLIENT) },
+    ...{ direction: "ingress", subject: end(SUBJECT.identity), peer },
     ...{ port: PORT, rules: [...repository.rules()], mode: "default" },
   });
   const rows = entries.map(({ l7, origins: _, ...row }) => ({
@@ -28,8 +31,13 @@ function explain(rules: string): { view: DirectionView; rows: InstalledRow[] } {
   return { view, rows };
 }
 
-const compare = (view: DirectionView, rows: InstalledRow[], lag?: string): DirectionView =>
-  withInstalled(view, { rows, originsOf: () => [], ...(lag ? { lag } : {}) }, CLIENT.id, PORT);
+const compare = (
+  view: DirectionView,
+  rows: InstalledRow[],
+  lag?: string,
+  peer = CLIENT.id,
+): DirectionView =>
+  withInstalled(view, { rows, originsOf: () => [], ...(lag ? { lag } : {}) }, peer, PORT);
 
 test.each([
   ["an allow", `ingress: [{${CLIENTS}}]`],
@@ -63,6 +71,12 @@ it("lets a plugin that is not there pass only where the policy says so", () => {
   expect(compare(view, plain).fault).toBeDefined();
   const open = { ...view, ...(view.l7 ? { l7: { ...view.l7, failure: "open" } } : {}) };
   expect(compare(open, plain).fault).toBeUndefined();
+  expect(compare(open, plain)).toMatchObject({
+    verdict: "allow",
+    reason:
+      "CiliumNetworkPolicy default/a allows it; it passes unseen: there is no plugin l7-http that " +
+      "can serve it",
+  });
 });
 
 it("denies what has L7 rules that no plugin serves", () => {
@@ -90,4 +104,17 @@ it("denies what has L7 rules that no plugin serves", () => {
     direction === "ingress" ? unserved : egress,
   );
   expect([traced.verdict, traced.ports[0]?.verdict]).toEqual(["denied", "denied"]);
+});
+
+it("has no fault in what the node may do, whoever serves the rules", () => {
+  const host: TraceEnd = { ...end({ id: 1, labels: [] }), kind: "node" };
+  const { view, rows } = explain(`ingress: [{${port80("http: [{method: GET}]")}}]`, host);
+  expect(view).toMatchObject({ verdict: "allow", entry: { action: "redirect" } });
+  const unserved = rows.map((row) => ({ ...row, ruleSet: 0 }));
+  const open = rows.map((row) => ({ ...row, redirect: false, ruleSet: 0 }));
+  for (const installed of [rows, unserved, open]) {
+    const compared = compare(view, installed, undefined, 1);
+    expect(compared).toMatchObject({ verdict: "allow" });
+    expect(compared.fault).toBeUndefined();
+  }
 });
