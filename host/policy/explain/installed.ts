@@ -64,8 +64,8 @@ function withoutPlugin(view: DirectionView): DirectionView {
 }
 
 /**
- * Where nobody can serve the rules and the policy says to go on without, it is a plain allow. For the
- * node no rules count, so nothing tells what they would have said.
+ * Where nobody can serve the rules and the policy says to go on without, it is a plain allow. For
+ * the node no rules count, so nothing tells what they would have said.
  */
 function passesUnseen(
   { entry, l7 }: DirectionView,

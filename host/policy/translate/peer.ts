@@ -34,8 +34,9 @@ export interface Peers {
 export type FqdnPeer = (typeof fqdnSchema)["_output"];
 
 /**
- * Undefined when no peer field is there at all; empty when there is one that selects nobody. An empty
- * list of these five selects nobody for the item, even if a list of another kind stands beside it.
+ * Undefined when no peer field is there at all; empty when there is one that selects nobody. An
+ * empty list of the five kinds that are not resolved later selects nobody for the item, even if a
+ * list of another kind stands beside it.
  */
 export function selectorsOf(
   peers: Peers,
