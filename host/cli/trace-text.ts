@@ -98,7 +98,8 @@ function rulesText(rules: readonly RuleView[]): string[] {
   const isShown = (item: ItemView): boolean => far.length <= FAR_ITEMS_MAX || !far.includes(item);
   const texts = rules.flatMap((rule) => {
     const shown = rule.items.filter(isShown);
-    if (shown.length === 0 && !rule.closes) return [];
+    // What it closes stands in the reason.
+    if (shown.length === 0 && (rule.items.length > 0 || !rule.closes)) return [];
     const closes = rule.closes ? " (turns default deny on)" : "";
     return [`    ${rule.policy}${closes}\n`, ...shown.map(itemText)];
   });

@@ -178,6 +178,8 @@ interface Step extends StepView {
 }
 
 const DEFAULT_STEP_LEVEL = -1;
+/** In a sentence; the others are counted. */
+const NAMES_MAX = 6;
 
 /** Level by level until one allows or denies; a pass goes on behind its tier. */
 function stepsOf(items: readonly Item[], isEnforced: boolean): Step[] {
@@ -241,10 +243,10 @@ function reasonOf(
   const closed = policyNames(
     selecting.filter((rule) => rule.defaultDeny[direction]).map(({ origin }) => origin),
   );
-  const names = last?.policies.join(", ") ?? "";
+  const names = fewNames(last?.policies ?? []);
   if (verdict === "deny") return `${names} denies it`;
   if (verdict === "drop") {
-    const by = closed.length === 0 ? "the agent's settings" : closed.join(", ");
+    const by = closed.length === 0 ? "the agent's settings" : fewNames(closed);
     return `no rule allows it, and default deny is turned on by ${by}`;
   }
   const favour = "the node may always reach its own pods unless a rule denies it";
@@ -255,6 +257,12 @@ function reasonOf(
   if (mode === "never") return "enforcement is off (--enable-policy never)";
   const watched = entry?.l7 ? "; it is only watched" : "";
   return `no rule denies it, and no policy turns default deny on${watched}`;
+}
+
+/** All of them are in the view's rules. */
+function fewNames(names: readonly string[]): string {
+  const more = names.length - NAMES_MAX;
+  return [...names.slice(0, NAMES_MAX), ...(more > 0 ? [`${more} more`] : [])].join(", ");
 }
 
 export function entryView(entry: ResolvedEntry, isHypothetical = false): MapEntryView {

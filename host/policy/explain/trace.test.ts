@@ -226,6 +226,15 @@ describe("an explanation", () => {
     expect(port?.ingress.fault).toBeUndefined();
   });
 
+  it("names few of many policies in its reason", () => {
+    const texts = Array.from({ length: 9 }, (_, index) =>
+      cnp(`p${index}`, "ingress: [{fromEndpoints: [{matchLabels: {app: x}}]}]"),
+    );
+    const [port] = trace(rulesOf(texts.join("")), "app=client", "80").ports;
+    expect(port?.ingress.reason).toMatch(/turned on by .*p0, .*p5, 3 more$/);
+    expect(port?.ingress.rules).toHaveLength(9);
+  });
+
   it("says that policies contradict each other", () => {
     const rules = rulesOf(
       cnp("a", `ingress: [{${CLIENT}, ${HTTP}}]`) +
