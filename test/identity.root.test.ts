@@ -47,6 +47,18 @@ describe("a relabelled pod", () => {
     return rows.find(({ prefix }) => prefix === `${address}/32`)?.identity;
   };
 
+  it("is known by its service account, also to the agent that comes next", async () => {
+    const pod = { namespace: "kube-system", name: "dns", serviceAccount: "coredns" };
+    const body = { ...pod, labels: { "k8s-app": "kube-dns" } };
+    const dns = await rig.client.call<Endpoint>("POST", "/v1/endpoints", body);
+    expect(dns.labels).toContain("k8s:io.cilium.k8s.policy.serviceaccount=coredns");
+    expect(dns.identity).toBe(112);
+    await rig.restartAgent("SIGTERM");
+    const path = "/v1/endpoints/kube-system/dns";
+    expect((await rig.client.call<Endpoint>("GET", path)).identity).toBe(112);
+    await rig.client.call("DELETE", path);
+  });
+
   it("keeps its identity for the grace period and then has the one of its labels", async () => {
     expect(await rig.curl(stranger, web, "/")).toBe("no answer");
     const others = await policyMap("friend");

@@ -112,8 +112,8 @@ const directionView = z
   .object({
     direction,
     subject: z.string().meta({ description: "Whose policies decide" }),
-    verdict: z.enum(["allow", "redirect", "deny", "drop", "error"]).meta({
-      description: "`drop` is default deny (133), `deny` an explicit one (181)",
+    verdict: z.enum(["allow", "redirect", "deny", "drop", "no-plugin", "error"]).meta({
+      description: "`drop` is default deny (133), `deny` an explicit one (181), `no-plugin` 222",
     }),
     reason: z.string(),
     isEnforced: z.boolean(),

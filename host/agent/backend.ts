@@ -29,6 +29,7 @@ import { formatLabel } from "../identity/label.ts";
 import { identityKind } from "../identity/ranges.ts";
 import type { Plugins } from "../plugin/plugins.ts";
 import { createPluginStates } from "../plugin/states.ts";
+import { policyNames } from "../policy/explain/text.ts";
 import type { Prefilter } from "../prefilter/prefilter.ts";
 import type { ProxySupervisor } from "../proxy/supervisor.ts";
 import type { LeasedKeys } from "../store/leased-keys.ts";
@@ -76,7 +77,7 @@ export function createBackend(deps: BackendDeps): AdminBackend {
   const { policies, datapath, planner, proxy } = deps;
   const withPolicies = (entry: PolicyMapEntry) => ({
     ...entry,
-    allowedBy: planner.originsOf(entry.cookie).map((origin) => origin.name),
+    allowedBy: policyNames(planner.originsOf(entry.cookie)),
   });
   const askProxy = sharedAsk(() => proxy.status());
   return {

@@ -3,7 +3,7 @@ import { createPodNetwork } from "../datapath/index.ts";
 import type { Datapath } from "../datapath/types.ts";
 import { Endpoints } from "../endpoint/endpoints.ts";
 import { AddressPool } from "../endpoint/ipam.ts";
-import { podLabels } from "../identity/pod-labels.ts";
+import { type PodMetadata, podLabels } from "../identity/pod-labels.ts";
 import type { Ipcache } from "../ipcache/ipcache.ts";
 import type { SharedAddresses } from "../ipcache/shared-addresses.ts";
 import type { Store } from "../store/store.ts";
@@ -24,7 +24,7 @@ export function createEndpoints(
   },
 ): Endpoints {
   const { allocator } = parts.identity;
-  const labelsOf = (pod: { namespace: string; labels: Record<string, string> }) =>
+  const labelsOf = (pod: PodMetadata) =>
     podLabels({
       ...pod,
       cluster: options.cluster,

@@ -25,7 +25,7 @@ import { findEnd, type KnownWorld } from "../policy/explain/end.ts";
 import { explainEndpoint } from "../policy/explain/endpoint-policy.ts";
 import { type InstalledMap, withInstalled } from "../policy/explain/installed.ts";
 import { parsePorts } from "../policy/explain/port.ts";
-import { traceConnection } from "../policy/explain/trace.ts";
+import { traceConnection, withDirections } from "../policy/explain/trace.ts";
 import type { TraceEnd, TraceView } from "../policy/explain/types.ts";
 import { finishInTurns } from "../policy/piecework.ts";
 import type { EventPump } from "./event-pump.ts";
@@ -95,25 +95,14 @@ function trace(
   // A change that is only thought of is in no map.
   if (request.files.length + request.deletes.length > 0) return view;
   const maps = { source: mapOf(deps, source), destination: mapOf(deps, destination) };
-  return {
-    ...view,
-    ports: view.ports.map((one, index) => {
-      const port = ports[index];
-      if (port === undefined) return one;
-      const { egress, ingress } = one;
-      return {
-        ...one,
-        egress:
-          maps.source && !destination.isHypothetical
-            ? withInstalled(egress, maps.source, destination.identity.id, port)
-            : egress,
-        ingress:
-          maps.destination && !source.isHypothetical
-            ? withInstalled(ingress, maps.destination, source.identity.id, port)
-            : ingress,
-      };
-    }),
-  };
+  return withDirections(view, (direction, index) => {
+    const port = ports[index];
+    const isEgress = direction.direction === "egress";
+    const map = isEgress ? maps.source : maps.destination;
+    const peer = isEgress ? destination : source;
+    if (port === undefined || map === undefined || peer.isHypothetical) return direction;
+    return withInstalled(direction, map, peer.identity.id, port);
+  });
 }
 
 function worldOf(

@@ -45,6 +45,17 @@ test.each<[string, string, string[]]>([
     ],
   ],
   [
+    "an empty list of peers, and what stands beside it",
+    item("ingress", "fromEndpoints: [], fromEntities: [world]"),
+    ["spec.ingress[0].fromEndpoints: an empty list selects nobody: the rule matches nothing"],
+  ],
+  [
+    "a list that is only accepted empty",
+    item("egress", "toGroups: []"),
+    ["spec.egress[0].toGroups: an empty list selects nobody: the rule matches nothing"],
+  ],
+  ["one that leaves it to another", item("egress", "toFQDNs: [], toEntities: [world]"), []],
+  [
     "a peer that is not understood",
     tiered("ingress: [{action: Accept, from: [{}]}], egress: [{action: Pass, to: [{}]}]"),
     [

@@ -59,12 +59,32 @@ function ruleAdvice(rule: CiliumRule, path: FieldPath): FieldProblem[] {
   const advice: FieldProblem[] = [];
   for (const direction of ["ingress", "ingressDeny", "egress", "egressDeny"] as const) {
     for (const [i, item] of (rule[direction] ?? []).entries()) {
+      advice.push(...emptyPeerAdvice(item, [...path, direction, i]));
       for (const [j, portRule] of (item.toPorts ?? []).entries()) {
         advice.push(...portAdvice(portRule, [...path, direction, i, "toPorts", j]));
       }
     }
   }
   return advice;
+}
+
+const PEER_LIST = /^(from|to)(Endpoints|Entities|CIDR|CIDRSet|Nodes|Services|FQDNs|Groups)$/;
+/** Empty ones of these leave it to a list of another kind beside them. */
+const YIELDING_LIST = /(Services|FQDNs|Groups)$/;
+
+/** Who leaves such a list out means everybody. */
+function emptyPeerAdvice(item: object, path: FieldPath): FieldProblem[] {
+  const lists = Object.entries(item).filter(
+    ([field, value]) => PEER_LIST.test(field) && Array.isArray(value),
+  ) as [string, unknown[]][];
+  const hasPeers = lists.some(([, list]) => list.length > 0);
+  return lists
+    .filter(([field, list]) => list.length === 0 && !(hasPeers && YIELDING_LIST.test(field)))
+    .map(([field]) => ({
+      path: [...path, field],
+      message: "an empty list selects nobody: the rule matches nothing",
+      expected: "at least one peer, or the field to be absent",
+    }));
 }
 
 function portAdvice({ ports, rules }: Partial<PortRule>, path: FieldPath): FieldProblem[] {

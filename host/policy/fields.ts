@@ -111,10 +111,13 @@ function supportOf(kind: string, path: string, field: z.ZodType, features: Apply
   if (inner instanceof z.ZodNever) return `refused: ${messageOf(inner)}`;
   const never = NEVER.find(([start]) => path.startsWith(start));
   if (never) return `refused: ${never[1]}`;
-  const refusal = Object.values(REFUSALS).find(({ fields }) =>
-    fields.some((end) => isAt(`${kind} ${path}`, end)),
+  // What one row has no objection to, another may refuse.
+  return (
+    Object.values(REFUSALS)
+      .filter(({ fields }) => fields.some((end) => isAt(`${kind} ${path}`, end)))
+      .map((refusal) => refusalText(refusal, features))
+      .find((text) => text !== "enforced") ?? "enforced"
   );
-  return refusal ? refusalText(refusal, features) : "enforced";
 }
 
 /** Whether the field, or an object that holds it, is at the end of a path. */

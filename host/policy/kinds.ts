@@ -134,7 +134,7 @@ function read<T>(
     ? checkPlugins(value, { plugins, checkPattern })
     : { problems: [], warnings: [] };
   const problems = [
-    ...(deps.extendedProtocols === true ? [] : missingPorts(value)),
+    ...missingPorts(value, deps.extendedProtocols === true),
     ...checkPatterns(value, checkPattern),
     ...found.problems,
   ];

@@ -2,6 +2,7 @@
  * The kernel's policy look-up over resolved entries, in plain steps: for tests and for explaining
  * a decision. Order and tie-breaks are those of struct policy_value in bpf/abi/abi.h.
  */
+import { IDENTITY } from "../identity/reserved.ts";
 import { CLASS, classOf } from "./resolve/level.ts";
 import type { Direction } from "./rule.ts";
 import type { PolicyOrigin, ResolvedEntry } from "./types.ts";
@@ -44,6 +45,28 @@ export function createLookup(
     const allowed = entry.l7 ? "redirect" : "allow";
     return { verdict: entry.deny ? "deny" : allowed, match: matchOf(entry), entry };
   };
+}
+
+/** Whether the peer is the node itself on its way to a pod of its own. */
+export function isFromHost({
+  direction,
+  identity,
+}: Pick<PolicyPacket, "direction" | "identity">): boolean {
+  return direction === "ingress" && identity === IDENTITY.host;
+}
+
+/**
+ * What the kernel makes of a look-up's outcome for the packet: the node may always reach its own
+ * pods, past the proxy, unless a rule denies it (bpf/lib/judge.h).
+ */
+export function favourHost(packet: PolicyPacket, decision: PolicyDecision): PolicyDecision {
+  if (!isFromHost(packet) || decision.verdict === "allow" || decision.verdict === "deny") {
+    return decision;
+  }
+  const { match, entry } = decision;
+  if (!entry) return { verdict: "allow", match };
+  const { l7: _, ...rest } = entry;
+  return { verdict: "allow", match, entry: rest };
 }
 
 function longest(

@@ -5,7 +5,7 @@
 import type { PrefixLabels } from "../../identity/prefix-labels.ts";
 import { identityKind } from "../../identity/ranges.ts";
 import { IDENTITY } from "../../identity/reserved.ts";
-import { createLookup, type PolicyDecision, type PolicyPacket } from "../lookup.ts";
+import { createLookup, favourHost, type PolicyDecision, type PolicyPacket } from "../lookup.ts";
 import { inPieces, type Piecework } from "../piecework.ts";
 import type { PolicyConflictError } from "../resolver.ts";
 import type { Direction, Rule } from "../rule.ts";
@@ -85,7 +85,7 @@ export class DiffSides {
     const lookup =
       this.#lookups.get(known) ?? createLookup(entriesFor(policy, direction, identity));
     this.#lookups.set(known, lookup);
-    return lookup(packet);
+    return favourHost(packet, lookup(packet));
   }
 }
 

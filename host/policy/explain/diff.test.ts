@@ -143,6 +143,18 @@ test.each([
     ["allowed ingress cidr:10.0.0.0/8 on all ports: drop -> allow"],
   ],
   [
+    "a deny of the node, which nothing else closes off",
+    [OPEN],
+    [OPEN, cnp("b", "ingressDeny: [{fromEntities: [host]}]")],
+    ["denied ingress identity 1 on all ports: allow -> deny"],
+  ],
+  [
+    "an allow of the node, which needs none",
+    [OPEN],
+    [OPEN, cnp("b", "ingress: [{fromEntities: [host]}]")],
+    [],
+  ],
+  [
     "egress",
     [],
     [cnp("a", "egress: [{toEntities: [world]}]")],
@@ -171,6 +183,8 @@ describe("beside what is allowed", () => {
     const [endpoint] = diff([HTTP_80], [HTTP_80, redis]).endpoints;
     expect(endpoint?.trouble).toMatch(/contradict each other: Cannot merge L7 rules/);
     expect(endpoint?.changes).toEqual([]);
+    expect(endpoint?.isEnforcedAfter).toEqual({ ingress: true, egress: false });
+    expect(diff([HTTP_80, redis], [OPEN]).endpoints[0]?.isEnforcedBefore.egress).toBe(false);
   });
 
   it("tells of a policy that does not fit into the map", () => {
@@ -216,6 +230,18 @@ describe("flows", () => {
       verdict: "deny",
       policies: ["CiliumNetworkPolicy default/b"],
     });
+  });
+
+  it("of the node, which may always reach its pods, are not denied by default", () => {
+    const node = { ...flow, peer: 1, peerAddress: "10.9.0.1", source: "reserved:host" };
+    const flows = [flow, node];
+    const denied = (spec: string) =>
+      diff([], [cnp("b", spec)], { flows }).flows.map(({ source }) => source);
+    expect(denied("ingress: [{}]")).toEqual(["default/client"]);
+    expect(denied("ingressDeny: [{fromEntities: [host]}]").sort()).toEqual([
+      "default/client",
+      "reserved:host",
+    ]);
   });
 
   it("of an address in a prefix that gets an identity only with the change", () => {

@@ -3,6 +3,7 @@
  * identities, and for the connections that were seen.
  */
 import { policyKeyText } from "../document.ts";
+import { isFromHost } from "../lookup.ts";
 import { inPieces, type Piecework } from "../piecework.ts";
 import type { EntrySet } from "../resolve/entries.ts";
 import { DIRECTIONS, type Direction } from "../rule.ts";
@@ -108,8 +109,8 @@ function* compare(
   sides: DiffSides,
   entriesMax: number,
 ): Piecework<Comparison> {
-  const isEnforcedBefore = enforced(before);
-  const isEnforcedAfter = enforced(after);
+  const isEnforcedBefore = enforced(before, after);
+  const isEnforcedAfter = enforced(after, before);
   const trouble = troubleOf(before, after, entriesMax);
   const changes: ChangedAccess[] = [];
   if (before instanceof SubjectPolicy && after instanceof SubjectPolicy) {
@@ -131,9 +132,11 @@ function* compare(
   };
 }
 
-function enforced(outcome: Outcome): Record<Direction, boolean> {
-  if (!(outcome instanceof SubjectPolicy)) return { ingress: true, egress: true };
-  return { ingress: outcome.ingressEnforced, egress: outcome.egressEnforced };
+/** Policies that contradict each other change nothing: what the others come to stays. */
+function enforced(outcome: Outcome, other: Outcome): Record<Direction, boolean> {
+  const known = [outcome, other].find((one) => one instanceof SubjectPolicy);
+  if (known === undefined) return { ingress: true, egress: true };
+  return { ingress: known.ingressEnforced, egress: known.egressEnforced };
 }
 
 function troubleOf(before: Outcome, after: Outcome, entriesMax: number): string | undefined {
@@ -177,14 +180,16 @@ function* changesOf(
     if (isAnyAlike && was === is) return;
     const same = known.get(was) ?? new Map<EntrySet, ReadonlyMap<string, Row>>();
     known.set(was, same);
+    // The node fares as nobody else does.
+    const isShared = !isFromHost({ direction, identity });
     const own =
-      same.get(is) ??
+      (isShared ? same.get(is) : undefined) ??
       rowsOf({
         before: entriesFor(before, direction, identity),
         after: entriesFor(after, direction, identity),
         ...{ identity, direction },
       });
-    same.set(is, own);
+    if (isShared) same.set(is, own);
     if (identity === 0) anyone = own;
     for (const [key, { region, ports }] of own) {
       // Who fares as anyone else does is one of them.

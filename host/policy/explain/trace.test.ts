@@ -231,6 +231,31 @@ describe("an explanation", () => {
     expect(view.ports[0]?.ingress).toMatchObject({ verdict: "drop", isAudited: true });
   });
 
+  it.each([
+    ["ingress: [{}]", "allow", "the node may always reach its own pods unless a rule denies it"],
+    [
+      `ingress: [{${HTTP}}]`,
+      "allow",
+      "CiliumNetworkPolicy default/a allows it; the node may always reach its own pods unless a " +
+        "rule denies it, and no L7 rules count",
+    ],
+    ["ingressDeny: [{fromEntities: [all]}]", "deny", "CiliumNetworkPolicy default/a denies it"],
+  ])("lets the node reach its pods unless a rule denies it: %s", (fields, verdict, reason) => {
+    const [port] = trace(rulesOf(cnp("a", fields)), "reserved:host", "80").ports;
+    expect(port?.ingress).toMatchObject({ verdict, reason });
+    expect(port?.ingress.l7).toBeUndefined();
+    expect(port?.ingress.fault).toBeUndefined();
+  });
+
+  it("names few of many policies in its reason", () => {
+    const texts = Array.from({ length: 9 }, (_, index) =>
+      cnp(`p${index}`, "ingress: [{fromEndpoints: [{matchLabels: {app: x}}]}]"),
+    );
+    const [port] = trace(rulesOf(texts.join("")), "app=client", "80").ports;
+    expect(port?.ingress.reason).toMatch(/turned on by .*p0, .*p5, 3 more$/);
+    expect(port?.ingress.rules).toHaveLength(9);
+  });
+
   it("says that policies contradict each other", () => {
     const rules = rulesOf(
       cnp("a", `ingress: [{${CLIENT}, ${HTTP}}]`) +
@@ -241,7 +266,10 @@ describe("an explanation", () => {
     );
     const view = trace(rules, "app=client", "80");
     expect(view.verdict).toBe("error");
-    expect(view.ports[0]?.ingress.reason).toMatch(/^Cannot merge L7 rules/);
+    expect(view.ports[0]?.ingress.reason).toBe(
+      "Cannot merge L7 rules for ingress on 80/TCP: CiliumNetworkPolicy default/a asks for " +
+        "l7-http, CiliumNetworkPolicy default/b for redis",
+    );
   });
 
   it("shows what an item lacks", () => {

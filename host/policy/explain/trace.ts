@@ -31,18 +31,32 @@ export function traceConnection(input: TraceInput): TraceView {
     });
     return { port: port.text, verdict: together([egress, ingress]), egress, ingress };
   });
-  const verdicts = ports.map(({ verdict }) => verdict);
-  const verdict = verdicts.includes("error")
-    ? "error"
-    : verdicts.includes("denied")
-      ? "denied"
-      : "allowed";
-  return { source: endView(source), destination: endView(destination), ports, verdict };
+  return { source: endView(source), destination: endView(destination), ...overall(ports) };
 }
+
+/** `withInstalled` for each direction of each port; what the ports come to may be another then. */
+export function withDirections(
+  view: TraceView,
+  look: (direction: DirectionView, index: number) => DirectionView,
+): TraceView {
+  const ports = view.ports.map((port, index): PortView => {
+    const [egress, ingress] = [look(port.egress, index), look(port.ingress, index)];
+    return { ...port, verdict: together([egress, ingress]), egress, ingress };
+  });
+  return { ...view, ...overall(ports) };
+}
+
+function overall(ports: PortView[]): Pick<TraceView, "ports" | "verdict"> {
+  const verdicts = ports.map(({ verdict }) => verdict);
+  const worst = (["error", "denied"] as const).find((one) => verdicts.includes(one));
+  return { ports, verdict: worst ?? "allowed" };
+}
+
+const DENIALS: ReadonlySet<string> = new Set(["deny", "drop", "no-plugin"]);
 
 function together(directions: readonly DirectionView[]): PortView["verdict"] {
   const verdicts = directions.filter(({ isAudited }) => !isAudited).map(({ verdict }) => verdict);
-  if (verdicts.includes("deny") || verdicts.includes("drop")) return "denied";
+  if (verdicts.some((one) => DENIALS.has(one))) return "denied";
   return verdicts.includes("error") ? "error" : "allowed";
 }
 

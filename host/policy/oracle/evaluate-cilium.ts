@@ -83,6 +83,9 @@ export function ciliumItem(item: Yaml, about: CiliumCase): { http?: Yaml[] }[] {
 
 function isPeer(item: Yaml, to: string, about: CiliumCase): boolean {
   const { peer } = about;
+  // One list that is there and empty takes the others with it.
+  const alone = ["Endpoints", "CIDR", "CIDRSet", "Entities", "Nodes"];
+  if (alone.some((field) => item[to + field]?.length === 0)) return false;
   const some = (field: string, fits: (one: Yaml) => boolean) => (item[to + field] ?? []).some(fits);
   return (
     some("Endpoints", (selector) => ciliumEndpoint(selector, about)) ||

@@ -180,9 +180,14 @@ function l4(deny: boolean, l7: boolean): fc.Arbitrary<Record<string, unknown>> {
 }
 
 function items(to: "from" | "to", deny: boolean, l7: boolean) {
-  const item = fc
-    .tuple(peers(to, deny), l4(deny, l7))
-    .map(([peer, ports]) => ({ ...peer, ...ports }));
+  // A list of another kind may stand beside the peers if it is empty.
+  const kinds = ["Endpoints", "CIDR", "CIDRSet", "Entities", "Nodes", "Groups"];
+  const beside = fc.option(fc.constantFrom(...kinds), { freq: 8, nil: undefined });
+  const item = fc.tuple(beside, peers(to, deny), l4(deny, l7)).map(([kind, peer, ports]) => ({
+    ...(kind === undefined ? {} : { [to + kind]: [] }),
+    ...peer,
+    ...ports,
+  }));
   return fc.array(item, { maxLength: 3 });
 }
 

@@ -271,6 +271,17 @@ describe("ports", () => {
       "ingress allow [*] on [6/all]",
     ]);
   });
+
+  test.each([
+    [false, "http: [{}]", "port must be specified"],
+    [true, "http: [{}]", "L7 rules can not be used when a port is 0"],
+    [true, "http: []", undefined],
+  ])("left out beside L7 rules (%s, %s)", (extendedProtocols, rules, message) => {
+    const ports = `toPorts: [{ports: [{protocol: TCP}], rules: {${rules}}}]`;
+    const deps = { checkPattern: () => undefined, extendedProtocols };
+    const { errors } = parsePolicyFile(item("ingress", ports), "f.yaml", deps);
+    expect(errors.map((one) => one.message)).toEqual(message === undefined ? [] : [message]);
+  });
 });
 
 describe("a rule", () => {

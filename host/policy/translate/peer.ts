@@ -42,7 +42,11 @@ export interface Peers {
 
 export type FqdnPeer = (typeof fqdnSchema)["_output"];
 
-/** Undefined when no peer field is there at all; empty when there is one that selects nobody. */
+/**
+ * Undefined when no peer field is there at all; empty when there is one that selects nobody. An
+ * empty list of the five kinds that are not resolved later selects nobody for the item, even if a
+ * list of another kind stands beside it.
+ */
 export function selectorsOf(
   peers: Peers,
   scope: Scope,
@@ -50,6 +54,7 @@ export function selectorsOf(
 ): Selector[] | undefined {
   if (Object.values(peers).every((list) => list === undefined)) return undefined;
   const { endpoints, cidrs, cidrSets, entities, nodes, services, fqdns } = peers;
+  if ([endpoints, cidrs, cidrSets, entities, nodes].some((list) => list?.length === 0)) return [];
   return [
     ...(endpoints ?? []).map((selector) => peerSelector(selector, scope)),
     ...(cidrs ?? []).map((cidr) => cidrSelector(prefixOf(cidr))),

@@ -153,8 +153,12 @@ describe("the schema", () => {
       ingress("action: Allow, from: [{namespaces: {}}]"),
       'spec.ingress[0].action: "Allow" is not allowed here',
     ],
-    ["no peers", ingress("action: Deny, from: []"), "spec.ingress[0].from: must be at least 1"],
-    ["26 rules", tiered(`ingress: [${many}]`), "spec.ingress: must be at most 25"],
+    [
+      "no peers",
+      ingress("action: Deny, from: []"),
+      "spec.ingress[0].from: must have at least 1 item",
+    ],
+    ["26 rules", tiered(`ingress: [${many}]`), "spec.ingress: must have at most 25 items"],
     [
       "two kinds of peer in one",
       egress("action: Deny, to: [{networks: [10.0.0.0/8], nodes: {}}]"),
