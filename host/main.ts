@@ -22,12 +22,13 @@ import { type FollowedParts, followCluster } from "./agent/following.ts";
 import { shareAddresses, startIdentities } from "./agent/identities.ts";
 import { Lifetime } from "./agent/lifetime.ts";
 import { refuseSecondAgent } from "./agent/listen.ts";
-import { createHost, nameNodePrefixes } from "./agent/node.ts";
+import { createHost, hostLabels, nameNodePrefixes } from "./agent/node.ts";
 import { nodeAddress } from "./agent/node-addresses.ts";
 import { startObserving } from "./agent/observing.ts";
 import { startPlugins } from "./agent/plugins.ts";
 import { startPrefilter } from "./agent/prefilter.ts";
 import { type NodeSharing, shareNodes } from "./agent/shared-nodes.ts";
+import { ApiServers } from "./cluster/api-servers.ts";
 import { createDatapath, ENDPOINT_HOST, type KernelDatapath } from "./datapath/index.ts";
 import { Planner } from "./enforce/planner.ts";
 import { RuleSets } from "./enforce/rule-sets.ts";
@@ -89,17 +90,20 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
   datapath.start();
   const prefilter = startPrefilter(base, datapath);
   const ipcache = new Ipcache(datapath);
-  const settled = (): Promise<void> => policies.refresh();
-  const nodeAddresses = nameNodePrefixes(base, { ipcache, identities, settled });
+  const nodeAddresses = nameNodePrefixes(base, ipcache);
   const cluster = life.own(new Cluster({ log, path: options.clusterState }));
-  const host = createHost(base, { datapath, cluster, nodeAddresses });
+  const apiServers = new ApiServers({
+    ...{ node: options.node, state: cluster.state, ownAddresses: () => nodeAddresses.list() },
+  });
+  identities.nameHost(hostLabels(base, { apiServers, nodeAddresses }));
+  const host = createHost(base, { datapath, cluster, nodeAddresses, apiServers });
   const relabelled = async (changed: string[]): Promise<void> => {
     datapath.bumpEpoch();
     await proxy.relabelled(changed);
   };
   const addresses = shareAddresses(identity, base, {
     ...{ ipcache, memory: store, hostIp: nodeAddress(), changed: relabelled },
-    settled,
+    settled: () => policies.refresh(),
   });
   const state = cluster.state;
   const nodes = shareNodes(identity, base, { memory: store, state, addresses: nodeAddresses });
@@ -120,14 +124,14 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
   );
   const { enforcer, policies } = createEnforcing(base, {
     ...{ store, datapath, ipcache, proxy, ruleSets, planner, plugins },
-    ...{ identities, cluster, endpoints, host },
+    ...{ identities, cluster, apiServers, endpoints, host },
   });
   // No policy is for the node then; an agent with the option may have left one, and tracked for it.
   if (host === undefined) datapath.removePolicy(ENDPOINT_HOST);
   await proxy.start();
   await putInForce(base, {
     ...{ datapath, ipcache, identities, cluster, addresses, nodes, endpoints, policies },
-    relabelled,
+    ...{ apiServers, nodeAddresses, relabelled },
   });
   plugins.start();
 

@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { IdentityView } from "../host/admin/types.ts";
 import { ApiClient } from "../host/cli/client.ts";
 import { request } from "../host/demo/request.ts";
+import { WORLD } from "../host/demo/scenario.ts";
 import type { Endpoint } from "../host/endpoint/types.ts";
 import { allowPolicy, pause, Rig } from "./rig.ts";
 import { TwoNodes } from "./two-nodes.ts";
@@ -103,6 +104,38 @@ describe("a relabelled pod", () => {
     expect(await rig.curl(friend, web, "/guest")).toBe("200");
     await label("friend", { app: "friend" });
     await rig.apply(allowPolicy("web", "web", "friend"));
+  });
+
+  it("nor does one with an address that is in another group now", async () => {
+    await rig.stage.startServer(rig.stage.worldNetns, 8080, "partner");
+    const partner = { ipv4: WORLD.partner4 };
+    const group = (name: string, address: string): string =>
+      `apiVersion: cilium.io/v2\nkind: CiliumCIDRGroup\nmetadata: { name: ${name} }\n` +
+      `spec: { externalCIDRs: [${address}/32] }\n---\n`;
+    const to = (name: string, path: string): string =>
+      `    - toCIDRSet: [{ cidrGroupRef: ${name} }]\n      toPorts:\n` +
+      `        - ports: [{ port: "8080", protocol: TCP }]\n          rules: { http: [{ path: ${path} }] }\n`;
+    await rig.apply(
+      `${group("all", WORLD.partner4) + group("some", "192.0.2.200")}` +
+        "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\n" +
+        "metadata: { name: out, namespace: test }\nspec:\n" +
+        "  endpointSelector: { matchLabels: { app: friend } }\n  egress:\n" +
+        `${to("all", "/")}${to("some", "/guest")}`,
+    );
+    const connection = openFrom(friend, partner);
+    expect(await connection.ask()).toContain("200");
+    await rig.apply(group("all", "192.0.2.200") + group("some", WORLD.partner4));
+    expect(await connection.ask()).toContain("403");
+    await rig.apply(group("some", "192.0.2.200"));
+    expect(await connection.ask()).toBe("");
+    connection.close();
+    for (const place of [
+      "CiliumNetworkPolicy/test/out",
+      "CiliumCIDRGroup/-/all",
+      "CiliumCIDRGroup/-/some",
+    ]) {
+      await rig.client.call("DELETE", `/v1/policies/${place}?wait=true`);
+    }
   });
 
   it("has a policy of its own by its new labels", async () => {
@@ -219,9 +252,11 @@ describe("two nodes on one etcd", () => {
 });
 
 /** A connection out of a pod that asks again and again; "" when it gets no answer. */
-function openFrom(from: Endpoint, to: Endpoint) {
+function openFrom(from: Endpoint, to: Pick<Endpoint, "ipv4">) {
   const args = [`--net=${from.netns}`, process.execPath, "-e", PIPE, to.ipv4];
   const child = spawn("nsenter", args, { stdio: ["pipe", "pipe", "inherit"] });
+  // It ends with its connection; who asks then gets no answer.
+  child.stdin.on("error", () => {});
   return {
     async ask(): Promise<string> {
       const answer = new Promise<string>((resolve) => {

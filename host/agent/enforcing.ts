@@ -1,4 +1,5 @@
 /** What puts policies in force, and where they come from: the enforcer, the service, the folder. */
+import type { ApiServers } from "../cluster/api-servers.ts";
 import type { KernelDatapath } from "../datapath/index.ts";
 import { ENDPOINT_HOST } from "../datapath/index.ts";
 import type { Datapath } from "../datapath/types.ts";
@@ -32,6 +33,7 @@ export interface EnforcingParts {
   plugins: Plugins;
   identities: Identities["allocator"];
   cluster: Cluster;
+  apiServers: ApiServers;
   endpoints: Endpoints;
   host: HostEndpoint | undefined;
 }
@@ -73,7 +75,7 @@ function createEnforcer({ options, log }: Base, parts: EnforcingParts): Enforcer
 function createPolicies(base: Base, parts: EnforcingParts & { enforcer: Enforcer }): PolicyService {
   const { options, log } = base;
   const { store, identities, planner, enforcer, ruleSets, plugins, cluster } = parts;
-  const { endpoints, host, datapath } = parts;
+  const { endpoints, host, datapath, apiServers } = parts;
   return new PolicyService({
     ...{ log, store, identities, planner, enforcer, ruleSets },
     subjects: () => [...endpoints.subjects(), ...(host ? [host.subject()] : [])],
@@ -84,6 +86,7 @@ function createPolicies(base: Base, parts: EnforcingParts & { enforcer: Enforcer
     },
     features: featuresOf(options),
     sources: cluster.state,
+    prefixSayings: () => [apiServers.saying()],
     ...{ cluster: options.cluster, anyCluster: !options.defaultLocalCluster },
     enforcement: options.enablePolicy,
     ...(options.policyAuditMode ? {} : { connections: nodeConnections(base, datapath) }),

@@ -16,6 +16,7 @@ export class NodeAddresses {
   readonly #addresses: () => string[];
   #known: ReadonlySet<string> = new Set();
   #list: readonly string[] = [];
+  #changed: () => void = () => {};
 
   /** `addresses`: prefixes of the node as it is now. */
   constructor(ipcache: Rows, addresses: () => string[] = nodePrefixes) {
@@ -26,6 +27,11 @@ export class NodeAddresses {
   /** As of the last look, without prefix lengths. */
   list(): readonly string[] {
     return this.#list;
+  }
+
+  /** `listener` is told when the node has other addresses than at the last look. */
+  onChange(listener: () => void): void {
+    this.#changed = listener;
   }
 
   /** True when there are others than at the last look. */
@@ -41,6 +47,7 @@ export class NodeAddresses {
       present.size !== this.#known.size || [...present].some((one) => !this.#known.has(one));
     this.#known = present;
     this.#list = [...present].map((prefix) => prefix.replace(/\/\d+$/, ""));
+    if (isChanged) this.#changed();
     return isChanged;
   }
 }

@@ -18,6 +18,7 @@ import type { OriginLookup } from "../enforce/types.ts";
 import { GetFlowsRequestSchema } from "../hubble/gen/observer/observer_pb.ts";
 import type { Observer } from "../hubble/observer.ts";
 import type { IdentityAllocator } from "../identity/allocator.ts";
+import type { PrefixLabels } from "../identity/prefix-labels.ts";
 import { diffPolicies } from "../policy/explain/diff.ts";
 import type { DiffView } from "../policy/explain/diff-types.ts";
 import { findEnd, type KnownWorld } from "../policy/explain/end.ts";
@@ -26,7 +27,6 @@ import { type InstalledMap, withInstalled } from "../policy/explain/installed.ts
 import { parsePorts } from "../policy/explain/port.ts";
 import { traceConnection } from "../policy/explain/trace.ts";
 import type { TraceEnd, TraceView } from "../policy/explain/types.ts";
-import { cidrPrefixesOf } from "../policy/index.ts";
 import { finishInTurns } from "../policy/piecework.ts";
 import type { EventPump } from "./event-pump.ts";
 import { seenFlow } from "./seen-flow.ts";
@@ -73,7 +73,9 @@ async function diff(deps: PolicyExplainDeps, change: PolicyChange): Promise<Expl
     const subjects = deps.endpoints.subjects();
     const identities = deps.identities.list();
     const entriesMax = deps.policyEntriesMax;
-    return diffPolicies({ before, after, mode, subjects, identities, entriesMax }, flows);
+    const sides = { before: before.rules, after: after.rules };
+    const labels = { labelsBefore: before.labels, labelsAfter: after.labels };
+    return diffPolicies({ ...sides, ...labels, mode, subjects, identities, entriesMax }, flows);
   });
   const { warnings, view } = compared;
   if (view === undefined) return { errors: compared.errors, warnings };
@@ -83,9 +85,9 @@ async function diff(deps: PolicyExplainDeps, change: PolicyChange): Promise<Expl
 function trace(
   deps: PolicyExplainDeps,
   request: TraceRequest,
-  { after: rules, mode, cluster }: PolicyPreview,
+  { after: { rules, labels }, mode, cluster }: PolicyPreview,
 ): TraceView {
-  const world = worldOf(deps, cluster, cidrPrefixesOf(rules));
+  const world = worldOf(deps, cluster, labels);
   const source = findEnd(request.source, world, 0);
   const destination = findEnd(request.destination, world, 1);
   const ports = parsePorts(request.ports, destination.namedPorts);
@@ -117,7 +119,7 @@ function trace(
 function worldOf(
   { endpoints, identities, datapath }: PolicyExplainDeps,
   cluster: string,
-  policyPrefixes: readonly string[],
+  labels: PrefixLabels,
 ): KnownWorld {
   const views = new Map(endpoints.list().map((one) => [one.id, one]));
   return {
@@ -132,7 +134,7 @@ function worldOf(
     get prefixes() {
       return datapath.listIpcache();
     },
-    policyPrefixes,
+    labels,
   };
 }
 
@@ -163,9 +165,9 @@ function endpointPolicy(deps: PolicyExplainDeps, reference: string): EndpointPol
   const subjects = endpoints.subjects();
   const subject = subjects.find(({ endpoint }) => endpoint === id);
   if (subject === undefined) throw new Error(`Cannot explain endpoint ${id}: it has no subject`);
-  const { before: rules, mode } = policies.preview({ files: [], deletes: [] });
+  const { before, mode } = policies.preview({ files: [], deletes: [] });
   const view = explainEndpoint({
-    ...{ subject, subjects, rules, mode },
+    ...{ subject, subjects, rules: before.rules, mode },
     ...{ identities: identities.list(), entriesMax: policyEntriesMax },
   });
   const entriesInstalled = datapath.listPolicy(id).length;

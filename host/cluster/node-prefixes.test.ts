@@ -1,4 +1,4 @@
-/** What other nodes and the Kubernetes API are in the ipcache, as the state changes. */
+/** What other nodes are in the ipcache, as the state changes. */
 import { expect, test } from "vitest";
 import { formatLabel } from "../identity/label.ts";
 import { REMOTE_NODE_RANGE } from "../identity/ranges.ts";
@@ -131,15 +131,7 @@ test("with labels a node has an identity of its own, released when it is gone", 
   expect(map.size).toBe(0);
 });
 
-test("the API outside of the cluster is an address of the world with one label more", async () => {
-  const { map, acquired, state, prefixes } = world(false);
-  state.api = ["198.51.100.1"];
-  await prefixes.refresh();
-  expect(acquired).toEqual(["reserved:kube-apiserver,cidr:198.51.100.1/32,reserved:world-ipv4"]);
-  expect([...map]).toEqual([["198.51.100.1/32", 1000]]);
-});
-
-test("without a number of its own a node is any node, the API is the world, and it is told", async () => {
+test("without a number of its own a node is any node, and it is told", async () => {
   const { map, state, prefixes } = world(true, true);
   state.all = [node("b", "192.0.2.2", { role: "db" }), node("c", "192.0.2.3", { role: "db" })];
   state.api = ["198.51.100.1", "192.0.2.3"];

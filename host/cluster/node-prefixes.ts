@@ -1,19 +1,13 @@
 /**
- * The addresses of other nodes, and of the Kubernetes API, in the ipcache. What is the API and no
- * node is an address of the world with one label more. Semantics: policy-semantics.md 2.4, 3.
+ * The addresses of other nodes in the ipcache; those with the Kubernetes API are told from the
+ * rest. Semantics: policy-semantics.md 2.4, 3.
  */
-import {
-  cidrLabel,
-  cidrLabels,
-  formatPrefix,
-  isWorldLabel,
-  type Prefix,
-  parseAddress,
-} from "../identity/cidr.ts";
+import { cidrLabel, formatPrefix, type Prefix } from "../identity/cidr.ts";
 import { reservedLabel, SOURCE_NODE, SOURCE_RESERVED } from "../identity/label.ts";
 import { IDENTITY } from "../identity/reserved.ts";
 import type { Ipcache, IpcacheSource } from "../ipcache/ipcache.ts";
 import type { Label } from "../policy/types.ts";
+import { API_SERVER_LABEL, prefixesOf } from "./api-servers.ts";
 import type { ClusterState } from "./state.ts";
 import type { ClusterNode } from "./types.ts";
 
@@ -79,8 +73,7 @@ export class NodePrefixes {
     this.#trouble = undefined;
     const next = new Map<string, Row>();
     for (const [prefix, { labels, source }] of this.#wanted()) {
-      const held = await this.#hold(labels);
-      if (held) next.set(prefix, { ...held, source });
+      next.set(prefix, { ...(await this.#hold(labels)), source });
     }
     try {
       await settled();
@@ -107,19 +100,15 @@ export class NodePrefixes {
     }
   }
 
-  /**
-   * When it can have no identity of its own the trouble is told; a node is then one like any other,
-   * and an address of the world stays what it is without us.
-   */
-  async #hold(labels: readonly Label[]): Promise<Held | undefined> {
+  /** If it can have no identity of its own the trouble is told, and it is a node like any other. */
+  async #hold(labels: readonly Label[]): Promise<Held> {
     const fixed = fixedIdentity(labels);
     if (fixed !== undefined) return { id: fixed, acquired: false };
     try {
       return { id: (await this.#deps.identities.acquire(labels)).id, acquired: true };
     } catch (error) {
       this.#trouble = error instanceof Error ? error.message : String(error);
-      const id = fixedIdentity(labels.filter(({ source }) => source === SOURCE_RESERVED));
-      return labels.some(isWorldLabel) || id === undefined ? undefined : { id, acquired: false };
+      return { id: reservedIdentity(labels), acquired: false };
     }
   }
 
@@ -128,23 +117,13 @@ export class NodePrefixes {
     const { state, node: self } = this.#deps;
     const apiServers = new Set(prefixesOf(state.apiServers()).map(formatPrefix));
     const wanted = new Map<string, Wanted>();
-    const own = new Set<string>();
-    const nodes = state.nodes();
+    const nodes = state.nodes().filter(({ name }) => name !== self);
     for (const node of [...nodes.filter(isFromFile), ...nodes.filter((one) => !isFromFile(one))]) {
       const source = isFromFile(node) ? "custom-resource" : "kvstore-node";
       for (const prefix of prefixesOf(node.addresses)) {
         const text = formatPrefix(prefix);
-        if (node.name === self) own.add(text);
-        else {
-          wanted.set(text, { source, labels: this.#labelsOf(node, prefix, apiServers.has(text)) });
-        }
+        wanted.set(text, { source, labels: this.#labelsOf(node, prefix, apiServers.has(text)) });
       }
-    }
-    for (const prefix of prefixesOf(state.apiServers())) {
-      const text = formatPrefix(prefix);
-      if (wanted.has(text) || own.has(text)) continue;
-      const labels = [reservedLabel(KUBE_APISERVER), ...cidrLabels(prefix)];
-      wanted.set(text, { source: "custom-resource", labels });
     }
     return wanted;
   }
@@ -154,7 +133,7 @@ export class NodePrefixes {
     const own = Object.entries(nodeLabels ? labels : {});
     return [
       reservedLabel("remote-node"),
-      ...(isApi ? [reservedLabel(KUBE_APISERVER)] : []),
+      ...(isApi ? [API_SERVER_LABEL] : []),
       ...(cidrMatchesNodes ? [cidrLabel(prefix)] : []),
       ...own.map(([key, value]) => ({ source: SOURCE_NODE, key, value })),
     ];
@@ -163,16 +142,15 @@ export class NodePrefixes {
 
 const isFromFile = ({ isShared }: ClusterNode): boolean => isShared !== true;
 
-const KUBE_APISERVER = "kube-apiserver";
-
 /** Nodes without labels have fixed numbers. */
 function fixedIdentity(labels: readonly Label[]): number | undefined {
-  if (labels.some(({ source }) => source !== SOURCE_RESERVED)) return undefined;
-  return labels.some(({ key }) => key === KUBE_APISERVER)
-    ? IDENTITY.kubeApiserver
-    : IDENTITY.remoteNode;
+  const isPlain = labels.every(({ source }) => source === SOURCE_RESERVED);
+  return isPlain ? reservedIdentity(labels) : undefined;
 }
 
-function prefixesOf(addresses: readonly string[]): Prefix[] {
-  return addresses.map(parseAddress).filter((prefix) => prefix !== undefined);
+function reservedIdentity(labels: readonly Label[]): number {
+  const isApi = labels.some(
+    ({ source, key }) => source === SOURCE_RESERVED && key === API_SERVER_LABEL.key,
+  );
+  return isApi ? IDENTITY.kubeApiserver : IDENTITY.remoteNode;
 }

@@ -45,10 +45,13 @@ export class ClusterState implements PolicySources {
 
   #update(): void {
     const before = this.#parts();
+    const groups = this.#groups;
     const objects = this.#objects;
     this.#namespaces = namespacesOf(objects);
     this.#services = servicesOf(objects);
-    this.#groups = objects.flatMap((one) => (one.kind === "cidr-group" ? [one.group] : []));
+    this.#groups = objects
+      .flatMap((one) => (one.kind === "cidr-group" ? [one.group] : []))
+      .map((group) => groups.find((known) => isSameGroup(known, group)) ?? group);
     this.#nodes = nodesOf([...objects, ...this.#shared]);
     this.#apiServers = backendsOf(objects).get("default/kubernetes") ?? [];
     const after = this.#parts();
@@ -56,6 +59,9 @@ export class ClusterState implements PolicySources {
     for (const part of ["namespaces", "nodes", "policySources"] as const) {
       change[part] = before[part] !== after[part];
     }
+    const isRegrouped =
+      groups.length !== this.#groups.length || groups.some((one, i) => one !== this.#groups[i]);
+    change.policySources ||= isRegrouped;
     if (!Object.values(change).includes(true)) return;
     for (const listener of this.#listeners) listener(change);
   }
@@ -69,6 +75,7 @@ export class ClusterState implements PolicySources {
     return this.#namespaces.get(name) ?? {};
   }
 
+  /** One that has not changed is the object it was. */
   cidrGroups(): Iterable<CidrGroup> {
     return this.#groups;
   }
@@ -92,16 +99,23 @@ export class ClusterState implements PolicySources {
     return this.#apiServers;
   }
 
-  /** Texts that are equal for equal parts. */
+  /** Texts that are equal for equal parts; of groups the objects tell. */
   #parts(): Record<keyof ClusterChange, string> {
-    const withBigint = (_key: string, value: unknown): unknown =>
-      typeof value === "bigint" ? String(value) : value;
     return {
       namespaces: JSON.stringify([...this.#namespaces]),
       nodes: JSON.stringify([this.#nodes, this.#apiServers]),
-      policySources: JSON.stringify([this.#services, this.#groups], withBigint),
+      policySources: JSON.stringify(this.#services),
     };
   }
+}
+
+function isSameGroup(a: CidrGroup, b: CidrGroup): boolean {
+  return (
+    a.name === b.name &&
+    JSON.stringify(a.labels) === JSON.stringify(b.labels) &&
+    a.prefixes.size === b.prefixes.size &&
+    [...a.prefixes.keys()].every((text) => b.prefixes.has(text))
+  );
 }
 
 function namespacesOf(

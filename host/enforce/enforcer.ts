@@ -69,15 +69,16 @@ export class Enforcer {
     try {
       await this.#teachProxy(new Set([...(this.#ruleSets ?? []), ...plan.ruleSets]), plan.ruleSets);
       const changed = await this.#switchMaps(plan);
-      this.#switchPrefixes(plan.prefixes);
-      this.#enforcement = { revision };
       const endpoints = plan.endpoints.map(({ endpoint }) => endpoint);
+      // A live connection's peer may be somebody else now.
+      const affected = this.#switchPrefixes(plan.prefixes) ? endpoints : changed;
+      this.#enforcement = { revision };
       for (const endpoint of [...endpoints, ...(plan.unpoliced ?? [])]) {
         if (this.#maps.isCurrent(endpoint)) this.#deps.onEnforced(endpoint, revision);
       }
       // Maps that keep an older policy still name its rule sets.
       const kept = this.#maps.keptRuleSets(plan.endpoints);
-      await this.#settleProxy(new Set([...plan.ruleSets, ...kept]), changed);
+      await this.#settleProxy(new Set([...plan.ruleSets, ...kept]), affected);
     } catch (error) {
       const trouble = error instanceof Error ? error.message : String(error);
       this.#enforcement = { revision: this.#enforcement.revision, trouble };
@@ -138,9 +139,12 @@ export class Enforcer {
     }
   }
 
-  /** Maps know the new identities before an address gets one, and lose them only afterwards. */
-  #switchPrefixes(prefixes: ReadonlyMap<string, number>): void {
-    if (prefixes === this.#prefixes) return;
+  /**
+   * Maps know the new identities before an address gets one, and lose them only afterwards. True if
+   * there was something to do.
+   */
+  #switchPrefixes(prefixes: ReadonlyMap<string, number>): boolean {
+    if (prefixes === this.#prefixes) return false;
     const { kernel, ipcache } = this.#deps;
     let changed = false;
     for (const [prefix, identity] of prefixes) {
@@ -155,6 +159,7 @@ export class Enforcer {
     }
     this.#prefixes = prefixes;
     if (changed) kernel.bumpEpoch();
+    return changed;
   }
 
   /**

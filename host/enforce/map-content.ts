@@ -36,7 +36,11 @@ export class MapContent {
     return this.#policy.rows;
   }
 
-  /** Equal only for equal rows, also of other contents. */
+  get lineage(): object {
+    return this.#policy.lineage;
+  }
+
+  /** Equal only for equal rows, also of other contents of the lineage. */
   get version(): number {
     return this.#templates.generation * VERSIONS + this.#policy.version;
   }

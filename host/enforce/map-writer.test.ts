@@ -13,6 +13,7 @@ const rows = (count: number): PolicyRows => {
 /** Changes in place from its last settled version, if `change` says how many rows. */
 class Content implements PolicyContent {
   count = 5;
+  readonly lineage: object = Content;
   version = 1;
   change: number | undefined = 1;
   deletes = 0;
@@ -79,6 +80,18 @@ describe("MapWriter", () => {
     await writer.write(plan(1), []);
     await writer.write(plan(1, 2), []);
     expect(steps).toEqual(["place 1:5", "place 1:5", "place 2:5"]);
+  });
+
+  it("replaces the map where versions cannot be compared, and only there", async () => {
+    const writer = create();
+    await writer.write(plan(1), []);
+    const before = content;
+    content = new Content();
+    await writer.write(plan(1), []);
+    content = Object.assign(new Content(), { lineage: {} });
+    await writer.write(plan(1), []);
+    expect(before.version).toBe(content.version);
+    expect(steps).toEqual(["place 1:5", "place 1:5"]);
   });
 
   it("writes nothing when rules changed and rows did not", async () => {

@@ -17,7 +17,7 @@ export interface MapWriterOptions {
 }
 
 interface Held {
-  /** Of a content. */
+  lineage: object;
   version: number;
   ruleSets: ReadonlySet<number>;
 }
@@ -125,13 +125,13 @@ export class MapWriter {
     { endpoint, content, ruleSets }: EndpointPlan,
     changed: number[],
   ): Promise<Replacement | undefined> {
-    const { version, count } = content;
+    const { lineage, version, count } = content;
     if (count > this.#options.entriesMax) return this.#overflow(endpoint, count);
     this.#overflows.delete(endpoint);
-    const wanted = { version, ruleSets };
+    const wanted = { lineage, version, ruleSets };
     const held = this.#held.get(endpoint);
     const whole = { endpoint, by: { content, held: wanted } };
-    if (held === undefined || this.#locked.has(endpoint)) return whole;
+    if (held?.lineage !== lineage || this.#locked.has(endpoint)) return whole;
     if (held.version !== version) {
       const change = content.changeFrom(held.version);
       // What is deleted is still there for a moment when the rest has come.

@@ -6,7 +6,6 @@
  */
 import type { Identity, Label } from "../policy/types.ts";
 import type { Store } from "../store/store.ts";
-import { cidrLabels, parsePrefix } from "./cidr.ts";
 import { labelSetKey, reservedLabel, SOURCE_K8S, SOURCE_RESERVED, sortLabels } from "./label.ts";
 import { createLabelFilter, filterLabels, type LabelFilter } from "./label-filter.ts";
 import { LocalNumbers } from "./local-numbers.ts";
@@ -107,20 +106,6 @@ export class IdentityAllocator {
     return this.#run(() => this.#acquire(kept));
   }
 
-  /**
-   * The identity of an address prefix; `0.0.0.0/0` and `::/0` are the world of their family.
-   * @throws IdentityAllocationError when it is not a prefix or the range is used up.
-   */
-  acquireCidr(prefix: string): Promise<Identity> {
-    return this.#run(() => {
-      const parsed = parsePrefix(prefix);
-      if (parsed) return this.#acquire(sortLabels(cidrLabels(parsed)));
-      throw new IdentityAllocationError(
-        `Cannot allocate an identity for ${JSON.stringify(prefix)}: it is not a prefix`,
-      );
-    });
-  }
-
   /** One user less. Fixed and unknown numbers are ignored. */
   release(id: number): Promise<void> {
     return this.#run(async () => {
@@ -167,22 +152,27 @@ export class IdentityAllocator {
     ];
   }
 
-  /** The node itself has these labels too from now on: its addresses, where CIDRs select nodes. */
-  nameHost(labels: readonly Label[]): void {
-    const host = { id: IDENTITY.host, labels: sortLabels([reservedLabel("host"), ...labels]) };
-    this.#fixedById.set(host.id, host);
-    this.#announce({ added: [host], removed: [] });
-  }
-
   /** How often this node uses it: endpoints, prefixes of policies. */
   usersOf(id: number): number {
     return this.#byId.get(id)?.users ?? 0;
   }
 
   /**
+   * Besides `reserved:host` this node has these labels: it is number 1 whatever is said of it, and
+   * each node has its own view of that. Announced, unlike other fixed identities.
+   */
+  nameHost(labels: readonly Label[]): void {
+    const identity = { id: IDENTITY.host, labels: sortLabels([reservedLabel("host"), ...labels]) };
+    const known = this.#fixedById.get(IDENTITY.host);
+    if (known !== undefined && labelSetKey(known.labels) === labelSetKey(identity.labels)) return;
+    this.#fixedById.set(IDENTITY.host, identity);
+    this.#announce({ added: [identity], removed: [] });
+  }
+
+  /**
    * Calls `listener` for everything that comes after this: an identity is announced before
-   * `acquire` settles with it, and its end before its number can be given out again. Fixed
-   * identities are never announced but for `nameHost`; `list` has them.
+   * `acquire` settles with it, and its end before its number can be given out again. Of the fixed
+   * identities only `nameHost` is announced; `list` has them.
    */
   onChange(listener: (change: IdentityChange) => void): void {
     this.#listeners.push(listener);

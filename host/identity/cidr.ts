@@ -76,7 +76,8 @@ function parseGroups(text: string, endsText: boolean): number[] | undefined {
   return groups;
 }
 
-function maskPrefix(prefix: Prefix): Prefix {
+/** The same with the bits behind its length set to zero. */
+export function maskPrefix(prefix: Prefix): Prefix {
   const host = BigInt(BITS[prefix.family] - prefix.length);
   return { ...prefix, address: (prefix.address >> host) << host };
 }

@@ -135,7 +135,9 @@ export class SelectorCache {
   #likely(selector: Selector): Iterable<Candidate> {
     if (selector.kind === "cidr") return this.#addressed;
     const texts = requiredTexts(selector, this.#identitiesWith);
-    if (texts === undefined) return this.#candidates.values();
+    if (texts === undefined) {
+      return selector.kind === "group" ? this.#addressed : this.#candidates.values();
+    }
     return texts.flatMap((text) => [...(this.#byLabel.get(text) ?? [])]);
   }
 }

@@ -28,7 +28,7 @@ export function requiredTexts(
   selector: Selector,
   identitiesWith: (text: string) => number,
 ): readonly string[] | undefined {
-  if (selector.kind !== "labels") return undefined;
+  if (selector.kind === "any" || selector.kind === "cidr") return undefined;
   let best: readonly string[] | undefined;
   let bestCount = Number.POSITIVE_INFINITY;
   for (const requirement of selector.requirements) {
@@ -77,7 +77,7 @@ export class SelectorIndex<Selection extends { selector: Selector }> {
   #placesFor(selector: Selector, identitiesWith: (text: string) => number): Set<Selection>[] {
     if (selector.kind === "cidr") return [this.#cidrs];
     const texts = requiredTexts(selector, identitiesWith);
-    if (texts === undefined) return [this.#others];
+    if (texts === undefined) return [selector.kind === "group" ? this.#cidrs : this.#others];
     return texts.map((text) => {
       const known = this.#byText.get(text) ?? new Set<Selection>();
       this.#byText.set(text, known);
