@@ -99,6 +99,8 @@ export class PolicyKernel {
     }
     const node = { endpoint: ENDPOINT_HOST, scope: "node" as const, ...NODE };
     this.#subjects = [own, neighbour, node];
+    // Versions of these policies say nothing of those of the last time.
+    for (const { endpoint } of this.#subjects) this.#enforcer.forget(endpoint);
     this.#bench.config(false, this.#settings);
     for (const [{ endpoint, identity }, addresses, ifindex] of [
       [own, OWN, IFINDEX],
