@@ -93,10 +93,6 @@ export class PolicyKernel {
     this.forget();
     this.#cache = new SelectorCache();
     this.#policies = new SubjectPolicies(this.#cache);
-    // Versions of policies start anew, too.
-    for (const endpoint of [own.endpoint, neighbour.endpoint, ENDPOINT_HOST]) {
-      this.#enforcer.forget(endpoint);
-    }
     const node = { endpoint: ENDPOINT_HOST, scope: "node" as const, ...NODE };
     this.#subjects = [own, neighbour, node];
     // Versions of these policies say nothing of those of the last time.
