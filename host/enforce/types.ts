@@ -56,7 +56,7 @@ export interface Plan {
   unpoliced?: readonly number[];
   /** All that entries name. */
   ruleSets: ReadonlySet<number>;
-  /** CIDR prefixes that stand for an identity of their own. Not changed afterwards. */
+  /** Prefixes with the identity that stands for each. An equal map is mostly the same object. */
   prefixes: ReadonlyMap<string, number>;
 }
 
