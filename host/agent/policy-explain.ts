@@ -19,6 +19,7 @@ import { GetFlowsRequestSchema } from "../hubble/gen/observer/observer_pb.ts";
 import type { Observer } from "../hubble/observer.ts";
 import type { IdentityAllocator } from "../identity/allocator.ts";
 import type { PrefixLabels } from "../identity/prefix-labels.ts";
+import { finishInTurns } from "../piecework.ts";
 import { diffPolicies } from "../policy/explain/diff.ts";
 import type { DiffView } from "../policy/explain/diff-types.ts";
 import { findEnd, type KnownWorld } from "../policy/explain/end.ts";
@@ -27,7 +28,6 @@ import { type InstalledMap, withInstalled } from "../policy/explain/installed.ts
 import { parsePorts } from "../policy/explain/port.ts";
 import { traceConnection, withDirections } from "../policy/explain/trace.ts";
 import type { TraceEnd, TraceView } from "../policy/explain/types.ts";
-import { finishInTurns } from "../policy/piecework.ts";
 import type { EventPump } from "./event-pump.ts";
 import { seenFlow } from "./seen-flow.ts";
 import { WaitingLine } from "./waiting-line.ts";
@@ -44,8 +44,6 @@ export interface PolicyExplainDeps {
   policyEntriesMax: number;
 }
 
-/** The agent does other work after so long. */
-const DIFF_TURN_MS = 8;
 const DIFFS_WAITING_MAX = 4;
 
 export function createExplainBackend(deps: PolicyExplainDeps): ExplainBackend {
@@ -79,7 +77,7 @@ async function diff(deps: PolicyExplainDeps, change: PolicyChange): Promise<Expl
   });
   const { warnings, view } = compared;
   if (view === undefined) return { errors: compared.errors, warnings };
-  return { errors: [], warnings, view: await finishInTurns(view, DIFF_TURN_MS) };
+  return { errors: [], warnings, view: await finishInTurns(view) };
 }
 
 function trace(

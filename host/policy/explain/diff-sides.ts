@@ -5,8 +5,8 @@
 import type { PrefixLabels } from "../../identity/prefix-labels.ts";
 import { identityKind } from "../../identity/ranges.ts";
 import { IDENTITY } from "../../identity/reserved.ts";
+import { inPieces, type Piecework } from "../../piecework.ts";
 import { createLookup, favourHost, type PolicyDecision, type PolicyPacket } from "../lookup.ts";
-import { inPieces, type Piecework } from "../piecework.ts";
 import type { PolicyConflictError } from "../resolver.ts";
 import type { Direction, Rule } from "../rule.ts";
 import { toCandidate } from "../selector.ts";
@@ -73,7 +73,8 @@ export class DiffSides {
   /** The number of a peer here; of the world it depends on its address alone. */
   peerOf(id: number, address: string): number {
     const known = this.#identities.get(id);
-    if (known && !toCandidate(known).isWorld) return id;
+    const isPlace = known ? toCandidate(known).isWorld : isPlaceNumber(id);
+    if (!isPlace) return id;
     const world = address.includes(":") ? IDENTITY.worldIpv6 : IDENTITY.worldIpv4;
     return this.#prefixes.numberOf(address) ?? world;
   }
@@ -88,6 +89,8 @@ export class DiffSides {
     return favourHost(packet, lookup(packet));
   }
 }
+
+const WORLD: readonly number[] = [IDENTITY.world, IDENTITY.worldIpv4, IDENTITY.worldIpv6];
 
 /** What the look-up for this peer can find. */
 export function entriesFor(
@@ -136,6 +139,11 @@ function* resolveBoth(
 }
 
 /** Then it is among the prefixes, with the labels of either side. */
+/** Whose number nothing is known of any more. */
+function isPlaceNumber(id: number): boolean {
+  return identityKind(id) === "local" || WORLD.includes(id);
+}
+
 function isByAddress(identity: Identity): boolean {
   return identityKind(identity.id) === "local" && toCandidate(identity).isWorld;
 }

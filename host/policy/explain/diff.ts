@@ -2,9 +2,10 @@
  * What a change of policies would allow or deny that is not so now: for every endpoint over all
  * identities, and for the connections that were seen.
  */
+
+import { inPieces, type Piecework } from "../../piecework.ts";
 import { policyKeyText } from "../document.ts";
 import { isFromHost } from "../lookup.ts";
-import { inPieces, type Piecework } from "../piecework.ts";
 import type { EntrySet } from "../resolve/entries.ts";
 import { DIRECTIONS, type Direction } from "../rule.ts";
 import { ruleDifference } from "../rule-difference.ts";
