@@ -50,6 +50,8 @@ export interface BackendDeps {
   host: HostEndpoint | undefined;
   policies: PolicyService;
   enforcer: Enforcer;
+  /** Entries that a policy map holds. */
+  policyEntriesMax: number;
   identities: IdentityAllocator;
   planner: Planner;
   datapath: Datapath;

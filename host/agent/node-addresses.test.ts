@@ -12,13 +12,15 @@ test("tells of what came and what went, once each", () => {
     },
     () => present,
   );
-  addresses.refresh();
-  addresses.refresh();
+  addresses.onChange(() => void told.push("changed"));
+  expect([addresses.refresh(), addresses.refresh()]).toEqual([true, false]);
   present = ["2001:db8::1/128"];
-  addresses.refresh();
+  expect(addresses.refresh()).toBe(true);
   expect(told).toEqual([
     "+ local 192.0.2.1/32 1",
+    "changed",
     "+ local 2001:db8::1/128 1",
     "- local 192.0.2.1/32",
+    "changed",
   ]);
 });

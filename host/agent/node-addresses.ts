@@ -16,6 +16,7 @@ export class NodeAddresses {
   readonly #addresses: () => string[];
   #known: ReadonlySet<string> = new Set();
   #list: readonly string[] = [];
+  #changed: () => void = () => {};
 
   /** `addresses`: prefixes of the node as it is now. */
   constructor(ipcache: Rows, addresses: () => string[] = nodePrefixes) {
@@ -28,7 +29,13 @@ export class NodeAddresses {
     return this.#list;
   }
 
-  refresh(): void {
+  /** `listener` is told when the node has other addresses than at the last look. */
+  onChange(listener: () => void): void {
+    this.#changed = listener;
+  }
+
+  /** True when there are others than at the last look. */
+  refresh(): boolean {
     const present = new Set(this.#addresses());
     for (const prefix of present) {
       if (!this.#known.has(prefix)) this.#ipcache.upsert("local", prefix, IDENTITY.host);
@@ -36,8 +43,12 @@ export class NodeAddresses {
     for (const prefix of this.#known) {
       if (!present.has(prefix)) this.#ipcache.delete("local", prefix);
     }
+    const isChanged =
+      present.size !== this.#known.size || [...present].some((one) => !this.#known.has(one));
     this.#known = present;
     this.#list = [...present].map((prefix) => prefix.replace(/\/\d+$/, ""));
+    if (isChanged) this.#changed();
+    return isChanged;
   }
 }
 

@@ -7,12 +7,14 @@ import { formatPrefix, parsePrefix } from "../identity/cidr.ts";
 
 /**
  * Highest first, as Cilium's: the API server's own address; this node's pods and addresses; pods of
- * other nodes; … ; prefixes that policies name (`generated`); what an agent before this one left.
+ * other nodes, and those nodes, as their agents say; … ; prefixes that policies name (`generated`);
+ * what an agent before this one left.
  */
 const SOURCES = [
   "kube-apiserver",
   "local",
   "kvstore",
+  "kvstore-node",
   "custom-resource",
   "k8s",
   "clustermesh",
@@ -38,18 +40,24 @@ export interface IpcacheMap {
 export class Ipcache {
   readonly #map: IpcacheMap;
   readonly #claims = new Map<string, Map<IpcacheSource, number>>();
+  /** Rows of an earlier agent that nobody has claimed yet. */
+  readonly #left: Map<string, number>;
 
   constructor(map: IpcacheMap) {
     this.#map = map;
+    this.#left = new Map(
+      map.listIpcache().map(({ prefix, identity }) => [canonical(prefix), identity]),
+    );
   }
 
   /** True when the kernel's row has changed. */
   upsert(source: IpcacheSource, prefix: string, identity: number): boolean {
     const key = canonical(prefix);
     const claims = this.#claims.get(key) ?? new Map<IpcacheSource, number>();
-    const before = winner(claims);
+    const before = winner(claims) ?? this.#left.get(key);
     claims.set(source, identity);
     this.#claims.set(key, claims);
+    this.#left.delete(key);
     const after = winner(claims);
     if (after === undefined || after === before) return false;
     this.#map.upsertIpcache(key, after);
@@ -75,10 +83,9 @@ export class Ipcache {
 
   /** Removes what an earlier agent left in the kernel and nobody claims. Once, when all have. */
   prune(): number {
-    const stale = this.#map
-      .listIpcache()
-      .filter(({ prefix }) => !this.#claims.has(canonical(prefix)));
-    for (const { prefix } of stale) this.#map.deleteIpcache(prefix);
+    const stale = [...this.#left.keys()];
+    this.#left.clear();
+    for (const prefix of stale) this.#map.deleteIpcache(prefix);
     return stale.length;
   }
 }

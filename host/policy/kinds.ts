@@ -4,6 +4,7 @@
  */
 import type { z } from "zod";
 import { parsePrefix } from "../identity/cidr.ts";
+import { prefixesByText } from "../identity/prefix-labels.ts";
 import type {
   CidrGroupDocument,
   CiliumDocument,
@@ -180,8 +181,11 @@ export function groupOf(
   metadata: { name: string; labels?: Readonly<Record<string, string>> | null | undefined },
   cidrs: readonly string[],
 ): CidrGroupDocument["group"] {
-  const prefixes = [...new Set(cidrs)].map(parsePrefix).filter((prefix) => prefix !== undefined);
-  return { name: metadata.name, labels: metadata.labels ?? {}, prefixes };
+  const prefixes = cidrs.map(parsePrefix).filter((prefix) => prefix !== undefined);
+  return {
+    ...{ name: metadata.name, labels: metadata.labels ?? {} },
+    prefixes: prefixesByText(prefixes),
+  };
 }
 
 function unknownKind(value: unknown, kind: unknown): FieldProblem {

@@ -63,6 +63,11 @@ export class SubjectPolicy implements ResolvedPolicy {
     };
   }
 
+  /** Policies of one lineage have versions that can be compared. */
+  get lineage(): object {
+    return this.#parts;
+  }
+
   /** Another one with every update that changed entries; equal versions, equal entries. */
   get version(): number {
     return this.#version;

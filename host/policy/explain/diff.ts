@@ -11,12 +11,13 @@ import { ruleDifference } from "../rule-difference.ts";
 import { selectsSubject } from "../rule-index.ts";
 import { toCandidate } from "../selector.ts";
 import { SubjectPolicy } from "../subject-policy.ts";
-import type { Identity, PolicySubject } from "../types.ts";
+import type { PolicySubject } from "../types.ts";
+import { DiffPrefixes } from "./diff-prefixes.ts";
 import { type DiffInput, DiffSides, entriesFor, type Outcome } from "./diff-sides.ts";
 import type { ChangedAccess, DiffView, EndpointDiff, FlowChange } from "./diff-types.ts";
 import { endpointName } from "./end.ts";
 import { changedRegions, changeOf, effectKey, effectOf, type Region } from "./regions.ts";
-import { identityText, rangeText, regionTexts } from "./text.ts";
+import { rangeText, regionTexts } from "./text.ts";
 
 /** A decision that the kernel made. */
 export interface SeenFlow {
@@ -44,8 +45,10 @@ const FLOW_ROWS_MAX = 1_000;
 
 /** In pieces: with many endpoints and identities it takes a second and more. */
 export function* diffPolicies(input: DiffInput, flows: readonly SeenFlow[]): Piecework<DiffView> {
-  const subjects = yield* affectedSubjects(input);
-  const sides = yield* DiffSides.resolve(input, subjects);
+  const prefixes = new DiffPrefixes(input.labelsBefore, input.labelsAfter);
+  yield;
+  const subjects = yield* affectedSubjects(input, prefixes);
+  const sides = yield* DiffSides.resolve(input, subjects, prefixes);
   const shared = new Map<Outcome, Map<Outcome, Comparison>>();
   const numbers = new Map<Outcome, string>();
   for (const one of [...sides.before, ...sides.after]) {
@@ -74,10 +77,21 @@ export function* diffPolicies(input: DiffInput, flows: readonly SeenFlow[]): Pie
   };
 }
 
-/** For all others the same rules count as before. */
-function* affectedSubjects({ before, after, subjects }: DiffInput): Piecework<PolicySubject[]> {
+/** For all others the same rules count as before, and select the same peers. */
+function* affectedSubjects(
+  { before, after, subjects }: DiffInput,
+  prefixes: DiffPrefixes,
+): Piecework<PolicySubject[]> {
   const { added, removed } = ruleDifference(before, after);
   const changed = [...removed, ...added];
+  if (prefixes.differ) {
+    yield* inPieces(after, (rule) => {
+      const selectsOthers = rule.items.some(({ peers }) =>
+        peers.some((peer) => prefixes.changes(peer)),
+      );
+      if (selectsOthers) changed.push(rule);
+    });
+  }
   const affected: PolicySubject[] = [];
   yield* inPieces(subjects, (subject) => {
     const candidate = toCandidate(subject.identity);
@@ -195,7 +209,7 @@ function accessOf(
 ): ChangedAccess {
   return {
     ...{ change: region.change, direction },
-    peers: peers.slice(0, PEERS_MAX).map((id) => peerText(id, sides.identity(id))),
+    peers: peers.slice(0, PEERS_MAX).map((id) => sides.peerText(id)),
     peersCount: peers.length,
     ...{ ports, before: effectOf(region.before), after: effectOf(region.after) },
   };
@@ -211,11 +225,6 @@ function rowsOf(comparison: Parameters<typeof changedRegions>[0]): Map<string, R
     if (region) rows.set(`${key} ${ports.join()}`, { region, ports, peers: [] });
   }
   return rows;
-}
-
-function peerText(id: number, identity: Identity | undefined): string {
-  if (id === 0) return "anyone else";
-  return identity ? identityText(identity) : `identity ${id}`;
 }
 
 function* changedFlows(

@@ -100,18 +100,28 @@ function isPeer(item: Yaml, to: string, about: CiliumCase): boolean {
   );
 }
 
+/**
+ * An address of the world has the labels of every group it is in, whichever of their prefixes it is
+ * in. Nodes are in none, known by address or not.
+ */
 function inCidrSet(set: Yaml, { peer, groups }: CiliumCase): boolean {
   if ((set.except ?? []).some((cidr: string) => inCidr(cidr, peer))) return false;
   if (set.cidr !== undefined) return inCidr(set.cidr, peer);
-  const named = groups.filter(({ metadata }) =>
-    set.cidrGroupRef !== undefined
-      ? metadata.name === set.cidrGroupRef
-      : meetsAll(requirements(set.cidrGroupSelector, "any"), labelsOf(metadata.labels)),
+  if (isReserved("remote-node", peer)) return false;
+  const own = groups.filter(({ spec }) =>
+    spec.externalCIDRs.some((cidr: string) => inCidr(cidr, peer)),
   );
-  return named.some(({ spec }) => spec.externalCIDRs.some((cidr: string) => inCidr(cidr, peer)));
+  if (set.cidrGroupRef !== undefined) {
+    return own.some(({ metadata }) => metadata.name === set.cidrGroupRef);
+  }
+  const labels = own.flatMap(({ metadata }) => [
+    { source: "cidrgroup", key: `io.cilium.policy.cidrgroupname/${metadata.name}`, value: "" },
+    ...labelsOf(metadata.labels, "cidrgroup"),
+  ]);
+  return own.length > 0 && meetsAll(requirements(set.cidrGroupSelector, "cidrgroup"), labels);
 }
 
-function labelsOf(labels: Record<string, string>, source = "cidrgroup") {
+function labelsOf(labels: Record<string, string>, source: string) {
   return Object.entries(labels ?? {}).map(([key, value]) => ({ source, key, value }));
 }
 

@@ -5,7 +5,7 @@ import { metadataFields } from "./metadata.ts";
 import { cidrSchema } from "./peer.ts";
 import { labelMapSchema } from "./selector.ts";
 
-/** Every prefix costs each policy that names the group a selector, and the node an identity. */
+/** Every prefix is a row of the kernel's ipcache. */
 const PREFIXES_MAX = 20_000;
 
 const spec = z.strictObject({

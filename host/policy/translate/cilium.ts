@@ -22,7 +22,7 @@ export function translateCilium(document: CiliumDocument, options: TranslateOpti
     const { nodeSelector, endpointSelector = {} } = rule;
     const scope: Scope = {
       namespace: document.namespace,
-      cluster: options.cluster,
+      ...{ cluster: options.cluster, anyCluster: options.anyCluster ?? false },
       subjectIsInit: isInitSelector(endpointSelector),
     };
     return {

@@ -1,6 +1,6 @@
 /**
  * Where a selector may reach: a namespaced policy selects in its namespace, a clusterwide one any
- * pod, and both only pods of the local cluster, unless the selector says otherwise. Semantics:
+ * pod, and both only pods of the local cluster, unless selector or agent say otherwise. Semantics:
  * policy-semantics.md 1.2, 1.3.
  */
 import {
@@ -13,12 +13,12 @@ import {
 } from "../../identity/label.ts";
 import type { LabelSelector } from "../schema/selector.ts";
 import { labelSelector, type Requirement, type Selector } from "../selector.ts";
+import type { PeerClusters } from "./context.ts";
 
 /** What the policy object says about scope. */
-export interface Scope {
+export interface Scope extends PeerClusters {
   /** "" for a clusterwide policy. */
   namespace: string;
-  cluster: string;
   /** The policy is for pods that have no labels yet; its peers may be without namespace too. */
   subjectIsInit: boolean;
 }
@@ -99,9 +99,14 @@ export function peerSelector(selector: LabelSelector, scope: Scope): Selector {
     }
   }
   if (!requirements.some((requirement) => names(requirement, KEY_CLUSTER))) {
-    added.push(isLabel(KEY_CLUSTER, scope.cluster));
+    added.push(...inClusters(scope));
   }
   return labelSelector([...requirements, ...added]);
+}
+
+/** What holds for a peer that names no cluster. */
+export function inClusters({ cluster, anyCluster = false }: PeerClusters): Requirement[] {
+  return anyCluster ? [] : [isLabel(KEY_CLUSTER, cluster)];
 }
 
 function names(requirement: Requirement, key: string): boolean {
