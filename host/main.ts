@@ -146,6 +146,7 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
     ...{ pump, observer, folder, cluster, plugins, audit, connections },
     ...{ certificate: base.certificate, leased: identity.leased },
     policyEntriesMax: options.policyEntriesMax,
+    hostAccess: options.allowLocalhost === "policy" ? "policy" : "always",
   });
   await serveAdmin(base, store, { backend, audit, plugins: plugins.backend });
   writePidFile(base);

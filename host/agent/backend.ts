@@ -30,6 +30,7 @@ import { identityKind } from "../identity/ranges.ts";
 import type { Plugins } from "../plugin/plugins.ts";
 import { createPluginStates } from "../plugin/states.ts";
 import { policyNames } from "../policy/explain/text.ts";
+import type { HostAccess } from "../policy/lookup.ts";
 import type { Prefilter } from "../prefilter/prefilter.ts";
 import type { ProxySupervisor } from "../proxy/supervisor.ts";
 import type { LeasedKeys } from "../store/leased-keys.ts";
@@ -52,6 +53,7 @@ export interface BackendDeps {
   enforcer: Enforcer;
   /** Entries that a policy map holds. */
   policyEntriesMax: number;
+  hostAccess: HostAccess;
   identities: IdentityAllocator;
   planner: Planner;
   datapath: Datapath;

@@ -59,6 +59,7 @@ test("answers others while it compares", async () => {
     pump: { drain: () => 0 },
     observer: { getFlows: async function* () {} },
     policyEntriesMax: 100,
+    hostAccess: "always",
   });
   const status = async (): Promise<AgentStatus> => ({}) as AgentStatus;
   const agent = new StillAgent({ backend: { explain, status } });

@@ -28,6 +28,7 @@ import { type InstalledMap, withInstalled } from "../policy/explain/installed.ts
 import { parsePorts } from "../policy/explain/port.ts";
 import { traceConnection, withDirections } from "../policy/explain/trace.ts";
 import type { TraceEnd, TraceView } from "../policy/explain/types.ts";
+import type { HostAccess } from "../policy/lookup.ts";
 import type { EventPump } from "./event-pump.ts";
 import { seenFlow } from "./seen-flow.ts";
 import { WaitingLine } from "./waiting-line.ts";
@@ -42,6 +43,7 @@ export interface PolicyExplainDeps {
   observer: Pick<Observer, "getFlows">;
   /** Entries that a policy map holds. */
   policyEntriesMax: number;
+  hostAccess: HostAccess;
 }
 
 const DIFFS_WAITING_MAX = 4;
@@ -70,10 +72,13 @@ async function diff(deps: PolicyExplainDeps, change: PolicyChange): Promise<Expl
   const compared = explained(deps, change, ({ before, after, mode }) => {
     const subjects = deps.endpoints.subjects();
     const identities = deps.identities.list();
-    const entriesMax = deps.policyEntriesMax;
+    const { policyEntriesMax: entriesMax, hostAccess } = deps;
     const sides = { before: before.rules, after: after.rules };
     const labels = { labelsBefore: before.labels, labelsAfter: after.labels };
-    return diffPolicies({ ...sides, ...labels, mode, subjects, identities, entriesMax }, flows);
+    return diffPolicies(
+      { ...sides, ...labels, mode, hostAccess, subjects, identities, entriesMax },
+      flows,
+    );
   });
   const { warnings, view } = compared;
   if (view === undefined) return { errors: compared.errors, warnings };
@@ -89,7 +94,9 @@ function trace(
   const source = findEnd(request.source, world, 0);
   const destination = findEnd(request.destination, world, 1);
   const ports = parsePorts(request.ports, destination.namedPorts);
-  const view = traceConnection({ source, destination, ports, rules, mode });
+  const view = traceConnection({
+    ...{ source, destination, ports, rules, mode, hostAccess: deps.hostAccess },
+  });
   // A change that is only thought of is in no map.
   if (request.files.length + request.deletes.length > 0) return view;
   const maps = { source: mapOf(deps, source), destination: mapOf(deps, destination) };

@@ -17,7 +17,7 @@ export interface PolicyPacket {
 }
 
 export interface PolicyDecision {
-  /** `drop`: no entry (default deny, 133); `deny`: an explicit deny (181). */
+  /** `drop`: nothing allows it (default deny, 133); `deny`: an explicit deny (181). */
   verdict: "allow" | "redirect" | "deny" | "drop";
   /** How specific the entry is, as policy verdict events name it. */
   match: "none" | "L3-Only" | "L3-L4" | "L4-Only" | "all" | "L3-Proto" | "Proto-Only";
@@ -47,6 +47,9 @@ export function createLookup(
   };
 }
 
+/** How the node reaches its own pods (--allow-localhost). */
+export type HostAccess = "always" | "policy";
+
 /** Whether the peer is the node itself on its way to a pod of its own. */
 export function isFromHost({
   direction,
@@ -56,17 +59,22 @@ export function isFromHost({
 }
 
 /**
- * What the kernel makes of a look-up's outcome for the packet: the node may always reach its own
- * pods, past the proxy, unless a rule denies it (bpf/lib/judge.h).
+ * What the kernel makes of a look-up's outcome for the packet (bpf/lib/judge.h): the node may
+ * always reach its own pods, past the proxy, unless a rule denies it. By policy it has no more
+ * rights than others, and what a proxy would have to look into is dropped, with its entry.
  */
-export function favourHost(packet: PolicyPacket, decision: PolicyDecision): PolicyDecision {
-  if (!isFromHost(packet) || decision.verdict === "allow" || decision.verdict === "deny") {
-    return decision;
-  }
-  const { match, entry } = decision;
+export function favourHost(
+  packet: PolicyPacket,
+  decision: PolicyDecision,
+  access: HostAccess,
+): PolicyDecision {
+  const { verdict, match, entry } = decision;
+  if (!isFromHost(packet) || verdict === "allow" || verdict === "deny") return decision;
+  if (access === "policy" && verdict === "drop") return decision;
   if (!entry) return { verdict: "allow", match };
-  const { l7: _, ...rest } = entry;
-  return { verdict: "allow", match, entry: rest };
+  const { l7, ...rest } = entry;
+  const isOpen = access === "always" || l7?.mode === "observe";
+  return { verdict: isOpen ? "allow" : "drop", match, entry: rest };
 }
 
 function longest(

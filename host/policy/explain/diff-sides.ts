@@ -6,7 +6,13 @@ import type { PrefixLabels } from "../../identity/prefix-labels.ts";
 import { identityKind } from "../../identity/ranges.ts";
 import { IDENTITY } from "../../identity/reserved.ts";
 import { inPieces, type Piecework } from "../../piecework.ts";
-import { createLookup, favourHost, type PolicyDecision, type PolicyPacket } from "../lookup.ts";
+import {
+  createLookup,
+  favourHost,
+  type HostAccess,
+  type PolicyDecision,
+  type PolicyPacket,
+} from "../lookup.ts";
 import type { PolicyConflictError } from "../resolver.ts";
 import type { Direction, Rule } from "../rule.ts";
 import { toCandidate } from "../selector.ts";
@@ -25,6 +31,7 @@ export interface DiffInput {
   labelsBefore: PrefixLabels;
   labelsAfter: PrefixLabels;
   mode: EnforcementMode;
+  hostAccess: HostAccess;
   /** All of the node. */
   subjects: readonly PolicySubject[];
   identities: readonly Identity[];
@@ -40,9 +47,11 @@ export class DiffSides {
   readonly after: readonly Outcome[];
   readonly #identities: ReadonlyMap<number, Identity>;
   readonly #prefixes: DiffPrefixes;
+  readonly hostAccess: HostAccess;
   readonly #lookups = new Map<string, (packet: PolicyPacket) => PolicyDecision>();
 
-  private constructor(sides: Sides, { identities, prefixes }: Peers) {
+  private constructor(sides: Sides, { identities, prefixes }: Peers, hostAccess: HostAccess) {
+    this.hostAccess = hostAccess;
     this.before = sides.before;
     this.after = sides.after;
     this.#identities = identities;
@@ -60,7 +69,7 @@ export class DiffSides {
       if (!isByAddress(one)) identities.set(one.id, one);
     });
     const sides = yield* resolveBoth(input, compared, { identities, prefixes });
-    return new DiffSides(sides, { identities, prefixes });
+    return new DiffSides(sides, { identities, prefixes }, input.hostAccess);
   }
 
   /** For people. */
@@ -86,7 +95,7 @@ export class DiffSides {
     const lookup =
       this.#lookups.get(known) ?? createLookup(entriesFor(policy, direction, identity));
     this.#lookups.set(known, lookup);
-    return favourHost(packet, lookup(packet));
+    return favourHost(packet, lookup(packet), this.hostAccess);
   }
 }
 

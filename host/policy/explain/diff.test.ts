@@ -56,7 +56,7 @@ function diffOf(
 ): DiffView {
   const [was, is] = [sideOf(before), sideOf(after)];
   const input: DiffInput = {
-    ...{ before: was.rules, after: is.rules, mode: "default" },
+    ...{ before: was.rules, after: is.rules, mode: "default", hostAccess: "always" },
     ...{ labelsBefore: was.labels, labelsAfter: is.labels },
     ...{ subjects: [SUBJECT], identities: [...IDENTITIES, OTHER], entriesMax: 100 },
     ...more,
@@ -242,6 +242,11 @@ describe("flows", () => {
       "default/client",
       "reserved:host",
     ]);
+    const byPolicy = diff([], [cnp("b", "ingress: [{}]")], { flows, hostAccess: "policy" });
+    expect(byPolicy.flows.map(({ source }) => source).sort()).toEqual([
+      "default/client",
+      "reserved:host",
+    ]);
   });
 
   it("of an address in a prefix that gets an identity only with the change", () => {
@@ -322,7 +327,9 @@ test(`regions are exactly where two maps differ (IMKER_SEED=${SEED})`, () => {
       const [before = [], after = []] = [a, b].map(
         (rules) => resolvePolicy(rules, pods, subject).entries,
       );
-      const { regions } = changedRegions({ before, after, identity: peer, direction: "ingress" });
+      const { regions } = changedRegions({
+        ...{ before, after, identity: peer, direction: "ingress", hostAccess: "always" },
+      });
       const named = new Set([...before, ...after].map(({ protocol }) => protocol));
       for (const protocol of [6, 17, 1]) {
         const packet = { direction: "ingress", identity: peer, protocol, port: number } as const;

@@ -188,7 +188,7 @@ function* changesOf(
       rowsOf({
         before: entriesFor(before, direction, identity),
         after: entriesFor(after, direction, identity),
-        ...{ identity, direction },
+        ...{ identity, direction, hostAccess: sides.hostAccess },
       });
     if (isShared) same.set(is, own);
     if (identity === 0) anyone = own;

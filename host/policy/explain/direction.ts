@@ -4,7 +4,13 @@
  * look-up. Both must come to the same, and a test holds them against each other; where they do not,
  * the explanation says so.
  */
-import { createLookup, favourHost, isFromHost, type PolicyDecision } from "../lookup.ts";
+import {
+  createLookup,
+  favourHost,
+  type HostAccess,
+  isFromHost,
+  type PolicyDecision,
+} from "../lookup.ts";
 import { CLASS, classOf, levelOf } from "../resolve/level.ts";
 import { PolicyConflictError, resolvePolicy } from "../resolver.ts";
 import type { Direction, PortMatch, Rule, RuleItem } from "../rule.ts";
@@ -31,6 +37,7 @@ export interface DirectionInput {
   port: TracedPort;
   rules: readonly Rule[];
   mode: EnforcementMode;
+  hostAccess: HostAccess;
 }
 
 /** An item of a rule that selects the subject, held against the packet. */
@@ -49,7 +56,7 @@ export function subjectOf(end: TraceEnd): PolicySubject {
 }
 
 export function explainDirection(input: DirectionInput): DirectionView {
-  const { direction, subject, mode } = input;
+  const { direction, subject, peer, mode, hostAccess } = input;
   const base = { direction, subject: subject.name, rules: [], steps: [], decidedBy: [] };
   if (subject.kind === "outside") {
     const reason = "policies are for pods and nodes: nothing is enforced here for what is outside";
@@ -66,7 +73,8 @@ export function explainDirection(input: DirectionInput): DirectionView {
     };
   }
   const { decision, isEnforced } = resolved;
-  const isClosed = isEnforced && !isFromHost({ direction, identity: input.peer.identity.id });
+  const isHost = isFromHost({ direction, identity: peer.identity.id });
+  const isClosed = isEnforced && !(isHost && hostAccess === "always");
   const steps = stepsOf(mode === "never" ? items.filter(isWatch) : items, isClosed);
   const last = steps.at(-1);
   const deciding = (one: Item): boolean =>
@@ -84,7 +92,8 @@ export function explainDirection(input: DirectionInput): DirectionView {
     ...(decision.entry?.l7 ? { l7: l7View(decision.entry.l7) } : {}),
     ...(resolved.entry ? { entry: entryView(resolved.entry, input.peer.isHypothetical) } : {}),
   };
-  const agrees = isAllowed(decision) === (last?.verdict === "allow");
+  const isWithoutProxy = decision.verdict === "drop" && decision.entry !== undefined;
+  const agrees = (isAllowed(decision) || isWithoutProxy) === (last?.verdict === "allow");
   return agrees ? view : { ...view, fault: "its rules and its policy map do not agree" };
 }
 
@@ -103,7 +112,7 @@ interface Resolved {
 
 /** What the kernel is told, and what it then says about the packet. */
 function resolve(input: DirectionInput): Resolved | PolicyConflictError {
-  const { direction, peer, port, rules, mode } = input;
+  const { direction, peer, port, rules, mode, hostAccess } = input;
   const subject = subjectOf(input.subject);
   const options = { namedPortsOf: () => peer.namedPorts, enforcement: mode };
   try {
@@ -112,9 +121,14 @@ function resolve(input: DirectionInput): Resolved | PolicyConflictError {
     const identity = peer.identity.id;
     const packet = { direction, identity, protocol: port.protocol, port: port.port };
     const found = lookup(packet);
-    const decision = favourHost(packet, found);
+    const decision = favourHost(packet, found, hostAccess);
     const isEnforced = direction === "ingress" ? policy.ingressEnforced : policy.egressEnforced;
-    return { decision, entry: found.entry, isEnforced, isFavoured: decision !== found };
+    return {
+      decision,
+      entry: found.entry,
+      isEnforced,
+      isFavoured: decision !== found && isAllowed(decision),
+    };
   } catch (error) {
     if (error instanceof PolicyConflictError) return error;
     throw error;
@@ -245,6 +259,9 @@ function reasonOf(
   );
   const names = fewNames(last?.policies ?? []);
   if (verdict === "deny") return `${names} denies it`;
+  if (verdict === "drop" && entry) {
+    return `${names} allows it by L7 rules, and the node's own connections have no proxy`;
+  }
   if (verdict === "drop") {
     const by = closed.length === 0 ? "the agent's settings" : fewNames(closed);
     return `no rule allows it, and default deny is turned on by ${by}`;

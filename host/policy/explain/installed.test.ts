@@ -22,7 +22,7 @@ function explain(
   const { entries } = resolvePolicy(repository, IDENTITIES, SUBJECT);
   const view = explainDirection({
     ...{ direction: "ingress", subject: end(SUBJECT.identity), peer },
-    ...{ port: PORT, rules: [...repository.rules()], mode: "default" },
+    ...{ port: PORT, rules: [...repository.rules()], mode: "default", hostAccess: "always" },
   });
   const rows = entries.map(({ l7, origins: _, ...row }) => ({
     ...row,

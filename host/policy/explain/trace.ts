@@ -3,6 +3,7 @@
  * its own policies; both must allow.
  */
 import { formatLabel } from "../../identity/label.ts";
+import type { HostAccess } from "../lookup.ts";
 import type { Rule } from "../rule.ts";
 import type { EnforcementMode } from "../subject-policy.ts";
 import { explainDirection } from "./direction.ts";
@@ -15,19 +16,21 @@ export interface TraceInput {
   rules: Iterable<Rule>;
   /** Default `default`. */
   mode?: EnforcementMode;
+  /** Default `always`. */
+  hostAccess?: HostAccess;
 }
 
 export function traceConnection(input: TraceInput): TraceView {
-  const { source, destination, mode = "default" } = input;
+  const { source, destination, mode = "default", hostAccess = "always" } = input;
   const rules = [...input.rules];
   const ports = input.ports.map((port): PortView => {
     const egress = explainDirection({
       ...{ direction: "egress", subject: source, peer: destination },
-      ...{ port, rules, mode },
+      ...{ port, rules, mode, hostAccess },
     });
     const ingress = explainDirection({
       ...{ direction: "ingress", subject: destination, peer: source },
-      ...{ port, rules, mode },
+      ...{ port, rules, mode, hostAccess },
     });
     return { port: port.text, verdict: together([egress, ingress]), egress, ingress };
   });
