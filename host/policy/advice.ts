@@ -8,7 +8,7 @@ import type { FieldPath, FieldProblem } from "./problem.ts";
 import type { CiliumRule } from "./schema/cilium.ts";
 import { PEER_FIELDS } from "./schema/cluster-policy.ts";
 import { type PortRule, parsePortNumber } from "./schema/port.ts";
-import { requirementsOf } from "./translate/scope.ts";
+import { isInitSelector, requirementsOf } from "./translate/scope.ts";
 
 export function adviceOn(document: PolicyDocument): FieldProblem[] {
   switch (document.kind) {
@@ -16,6 +16,7 @@ export function adviceOn(document: PolicyDocument): FieldProblem[] {
     case "CiliumClusterwideNetworkPolicy":
       return document.rules.flatMap(({ path, rule }) => [
         ...namespaceAdvice(document, rule, path),
+        ...initAdvice(document, rule, path),
         ...ruleAdvice(rule, path),
       ]);
     case "ClusterNetworkPolicy":
@@ -51,6 +52,22 @@ function namespaceAdvice(
       path: [...path, "endpointSelector"],
       message,
       expected: `no ${KEY_NAMESPACE} among its keys`,
+    },
+  ];
+}
+
+/** Endpoints without labels are in no namespace. */
+function initAdvice(
+  { kind }: CiliumDocument,
+  { endpointSelector }: CiliumRule,
+  path: FieldPath,
+): FieldProblem[] {
+  if (kind !== "CiliumNetworkPolicy" || !isInitSelector(endpointSelector ?? {})) return [];
+  return [
+    {
+      path: [...path, "endpointSelector"],
+      message: "selects nobody: endpoints with reserved:init are in no namespace",
+      expected: "a CiliumClusterwideNetworkPolicy",
     },
   ];
 }

@@ -69,10 +69,13 @@ export function isInitSelector(selector: LabelSelector): boolean {
   );
 }
 
-/** Selector of a rule's subject: always inside the policy's own namespace. */
+/**
+ * Selector of a rule's subject: always inside the policy's own namespace, so a namespaced policy
+ * never selects endpoints without labels (`reserved:init`), which have none.
+ */
 export function subjectSelector(selector: LabelSelector, namespace: string): Selector {
   const requirements = requirementsOf(selector);
-  if (namespace === "" || isInitSelector(selector)) return labelSelector(requirements);
+  if (namespace === "") return labelSelector(requirements);
   const own = requirements.filter(
     (requirement) => requirement.operator !== "In" || !names(requirement, KEY_NAMESPACE),
   );
