@@ -14,7 +14,7 @@ import {
 } from "./field.ts";
 import { icmpRuleSchema } from "./icmp.ts";
 import { l7KindOf } from "./l7.ts";
-import { metadataFields } from "./metadata.ts";
+import { metadataFields, metadataSchema } from "./metadata.ts";
 import { egressAllowPeers, egressPeers, ingressPeers } from "./peer.ts";
 import { denyPortRuleSchema, egressPortRuleSchema, ingressPortRuleSchema } from "./port.ts";
 import { endpointSelectorSchema } from "./selector.ts";
@@ -88,15 +88,15 @@ const policyLabel = z.union([
 const ruleFields = {
   endpointSelector: endpointSelectorSchema.optional(),
   nodeSelector: endpointSelectorSchema.optional(),
-  ingress: z.array(ingressRule).optional(),
-  ingressDeny: z.array(ingressDenyRule).optional(),
-  egress: z.array(egressRule).optional(),
-  egressDeny: z.array(egressDenyRule).optional(),
+  ingress: z.array(ingressRule).nullish(),
+  ingressDeny: z.array(ingressDenyRule).nullish(),
+  egress: z.array(egressRule).nullish(),
+  egressDeny: z.array(egressDenyRule).nullish(),
   enableDefaultDeny: z
     .strictObject({ ingress: z.boolean().optional(), egress: z.boolean().optional() })
     .optional(),
-  labels: z.array(policyLabel.meta({ expected: "key=value" })).optional(),
-  description: z.string().optional(),
+  labels: z.array(policyLabel.meta({ expected: "key=value" })).nullish(),
+  description: z.string().nullish(),
   log: z
     .strictObject({
       value: textField(
@@ -190,7 +190,7 @@ export const ciliumNetworkPolicySchema = z
   .strictObject({
     apiVersion: z.literal("cilium.io/v2"),
     kind: z.literal("CiliumNetworkPolicy"),
-    metadata: z.looseObject(metadataFields),
+    metadata: metadataSchema,
     spec: namespacedRule.optional(),
     specs: z.array(namespacedRule).optional(),
     status: z.unknown().optional(),
@@ -201,7 +201,7 @@ export const clusterwideNetworkPolicySchema = z
   .strictObject({
     apiVersion: z.literal("cilium.io/v2"),
     kind: z.literal("CiliumClusterwideNetworkPolicy"),
-    metadata: z.looseObject({
+    metadata: z.strictObject({
       ...metadataFields,
       namespace: forbiddenField("a clusterwide policy has no namespace"),
     }),

@@ -68,7 +68,8 @@ export function atMostOne(names: readonly string[]) {
 }
 
 export const namespacedPod = z.strictObject({
-  namespaceSelector: plainSelectorSchema,
+  /** Any namespace if absent. */
+  namespaceSelector: plainSelectorSchema.optional(),
   podSelector: plainSelectorSchema,
 });
 
@@ -192,7 +193,7 @@ const spec = z.strictObject({
 });
 
 /** Of kinds without a namespace. */
-export const clusterMetadata = z.looseObject({
+export const clusterMetadata = z.strictObject({
   ...metadataFields,
   namespace: forbiddenField("a clusterwide policy has no namespace"),
 });
