@@ -4,6 +4,7 @@
  * change.
  */
 import { IDENTITY } from "../identity/reserved.ts";
+import { countingRules } from "./isolation.ts";
 import type { PortNames } from "./resolve/contribution.ts";
 import { DirectionPolicy, type SelectionChanges } from "./resolve/direction-policy.ts";
 import type { EntrySet } from "./resolve/entries.ts";
@@ -119,7 +120,8 @@ export class SubjectPolicy implements ResolvedPolicy {
     const applied = this.#mode === "never" ? rules.filter(onlyWatches) : rules;
     const commits = DIRECTIONS.map((direction) => {
       const enforced = this.#isEnforced(rules, direction);
-      const input = { rules: applied, enforced, subject: this.#subject, names };
+      const counting = countingRules(applied, direction);
+      const input = { rules: counting, enforced, subject: this.#subject, names };
       return this.#directions[direction].prepare(input, rulesChanged, changes);
     });
     const changed = commits.map((commit) => commit());

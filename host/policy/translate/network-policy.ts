@@ -44,6 +44,7 @@ export function translateNetworkPolicy(
       isLabel(KEY_NAMESPACE, namespace),
     ]),
     defaultDeny: defaultDenyOf(spec),
+    isolates: true,
     items,
   };
 }

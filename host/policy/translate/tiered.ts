@@ -32,7 +32,8 @@ export function translateTiered(
   document: TieredDocument,
   { cluster, revision }: TranslateOptions,
 ): Rule {
-  const { tier, priority, subject, ingress, egress } = document.spec;
+  const { kind, spec } = document;
+  const { tier, priority, subject, ingress, egress } = spec;
   const items = (rules: readonly TieredRule[], direction: Direction): RuleItem[] =>
     rules.map((rule, index) => ({
       direction,
@@ -44,6 +45,7 @@ export function translateTiered(
     tier,
     subject: labelSelector([...podRequirements(subject), exists(KEY_NAMESPACE)]),
     defaultDeny: { ingress: false, egress: false },
+    ...(kind === "BaselineAdminNetworkPolicy" ? { unlessIsolated: true } : {}),
     items: [...items(ingress, "ingress"), ...items(egress, "egress")],
   };
 }
