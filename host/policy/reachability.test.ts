@@ -1,6 +1,6 @@
 /**
- * Truth tables of Kubernetes' own kinds: NetworkPolicy, and the tiers around it. Each row says who
- * reaches the pods a and b of namespace x, or whom x/a reaches, on TCP 80 if it names no other port.
+ * Truth tables of Kubernetes' own kinds: NetworkPolicy, and the tiers around it. A row says who
+ * reaches the pods a and b of namespace x, or whom x/a reaches, on TCP 80 if no port is named.
  */
 import { describe, expect, test } from "vitest";
 import { destinationsOf, EVERYONE, type Packet, sourcesOf } from "./testing/pod-matrix.ts";

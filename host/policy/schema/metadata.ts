@@ -32,8 +32,8 @@ const annotations = z
 const idle = z.unknown().optional();
 
 /**
- * Of namespaced kinds; a clusterwide one replaces `namespace`. All that Kubernetes knows: a misspelt
- * `namespace` would put a policy into another one.
+ * Of namespaced kinds; a clusterwide one replaces `namespace`. It is all that Kubernetes knows: a
+ * misspelt `namespace` would put a policy into another one.
  */
 export const metadataFields = {
   name: dnsName,
