@@ -7,7 +7,7 @@ import { acrossFields, fieldsOf, forbiddenField, itemsOf, textField } from "./fi
 import { metadataFields } from "./metadata.ts";
 import { cidrSchema } from "./peer.ts";
 import { isServiceName } from "./port.ts";
-import { plainSelectorSchema } from "./selector.ts";
+import { endpointSelectorSchema, plainSelectorSchema } from "./selector.ts";
 
 /** What the three tiered kinds come to. */
 export interface TieredSpec {
@@ -70,7 +70,8 @@ export function atMostOne(names: readonly string[]) {
 export const namespacedPod = z.strictObject({
   /** Any namespace if absent. */
   namespaceSelector: plainSelectorSchema.optional(),
-  podSelector: plainSelectorSchema,
+  /** As Cilium reads it: keys may name a source. */
+  podSelector: endpointSelectorSchema,
 });
 
 export const podPeerFields = {

@@ -1,11 +1,6 @@
 /** Kubernetes NetworkPolicy to a rule. Semantics: policy-semantics.md 2.5. */
 import { parsePrefix } from "../../identity/cidr.ts";
-import {
-  KEY_CLUSTER,
-  KEY_NAMESPACE,
-  KEY_NAMESPACE_LABELS,
-  SOURCE_K8S,
-} from "../../identity/label.ts";
+import { KEY_NAMESPACE, KEY_NAMESPACE_LABELS, SOURCE_K8S } from "../../identity/label.ts";
 import type { NetworkPolicyDocument } from "../document.ts";
 import { type PortMatch, PROTOCOL, type Rule, type RuleItem, type RulePorts } from "../rule.ts";
 import type {
@@ -15,7 +10,7 @@ import type {
 } from "../schema/network-policy.ts";
 import { ANY_SELECTOR, cidrSelector, labelSelector, type Selector } from "../selector.ts";
 import { originOf } from "./origin.ts";
-import { exists, isLabel, requirementsOf } from "./scope.ts";
+import { clusterOf, exists, isLabel, requirementsOf } from "./scope.ts";
 
 export function translateNetworkPolicy(
   document: NetworkPolicyDocument,
@@ -73,10 +68,11 @@ function peerSelector(peer: NetworkPolicyPeer, namespace: string, cluster: strin
   const namespaces = peer.namespaceSelector
     ? requirementsOf(peer.namespaceSelector, SOURCE_K8S, KEY_NAMESPACE_LABELS)
     : [isLabel(KEY_NAMESPACE, namespace)];
+  const pods = requirementsOf(peer.podSelector ?? {}, SOURCE_K8S);
   return labelSelector([
     ...(namespaces.length > 0 ? namespaces : [exists(KEY_NAMESPACE)]),
-    ...requirementsOf(peer.podSelector ?? {}, SOURCE_K8S),
-    isLabel(KEY_CLUSTER, cluster),
+    ...pods,
+    ...clusterOf(pods, cluster),
   ]);
 }
 

@@ -101,10 +101,13 @@ export function peerSelector(selector: LabelSelector, scope: Scope): Selector {
       added.push(isLabel(KEY_NAMESPACE, scope.namespace));
     }
   }
-  if (!requirements.some((requirement) => names(requirement, KEY_CLUSTER))) {
-    added.push(isLabel(KEY_CLUSTER, scope.cluster));
-  }
-  return labelSelector([...requirements, ...added]);
+  return labelSelector([...requirements, ...added, ...clusterOf(requirements, scope.cluster)]);
+}
+
+/** The local cluster, unless the selector says which. */
+export function clusterOf(requirements: readonly Requirement[], cluster: string): Requirement[] {
+  const isNamed = requirements.some((requirement) => names(requirement, KEY_CLUSTER));
+  return isNamed ? [] : [isLabel(KEY_CLUSTER, cluster)];
 }
 
 function names(requirement: Requirement, key: string): boolean {

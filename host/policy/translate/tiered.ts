@@ -2,12 +2,7 @@
  * ClusterNetworkPolicy and its predecessors to a rule. They never turn on default deny. Semantics:
  * policy-semantics.md 2.2.4.
  */
-import {
-  KEY_CLUSTER,
-  KEY_NAMESPACE,
-  KEY_NAMESPACE_LABELS,
-  SOURCE_K8S,
-} from "../../identity/label.ts";
+import { KEY_NAMESPACE, KEY_NAMESPACE_LABELS, SOURCE_K8S } from "../../identity/label.ts";
 import type { TieredDocument } from "../document.ts";
 import { type Direction, type PortMatch, PROTOCOL, type Rule, type RuleItem } from "../rule.ts";
 import type { PodPeer, TieredPeer, TieredPort, TieredRule } from "../schema/cluster-policy.ts";
@@ -23,7 +18,7 @@ import type { TranslateOptions } from "./context.ts";
 import { originOf } from "./origin.ts";
 import { fqdnSelector, prefixOf, reserved } from "./peer.ts";
 import { ALL_PORTS } from "./port.ts";
-import { exists, isLabel, requirementsOf } from "./scope.ts";
+import { clusterOf, exists, requirementsOf } from "./scope.ts";
 
 /** Rules of one policy decide in their order, all of them before the next priority. */
 const RULES_OF_A_PRIORITY = 100;
@@ -75,9 +70,8 @@ function peerSelectors(peer: TieredPeer, cluster: string): Selector[] {
   if (peer.networks) return peer.networks.map((text) => cidrSelector(prefixOf(text)));
   if (peer.nodes) return nodeSelectors(peer.nodes);
   if (peer.domainNames) return peer.domainNames.map(domainSelector);
-  return [
-    labelSelector([...podRequirements(peer), exists(KEY_NAMESPACE), isLabel(KEY_CLUSTER, cluster)]),
-  ];
+  const pods = podRequirements(peer);
+  return [labelSelector([...pods, exists(KEY_NAMESPACE), ...clusterOf(pods, cluster)])];
 }
 
 /** Pods of the chosen namespaces; what is no pod has no namespace. */
