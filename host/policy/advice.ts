@@ -3,7 +3,12 @@
  * ignore or to replace. Warnings; the document is applied as the language has it.
  */
 import { KEY_NAMESPACE, SOURCE_K8S } from "../identity/label.ts";
-import type { CiliumDocument, PolicyDocument, TieredDocument } from "./document.ts";
+import type {
+  CiliumDocument,
+  NetworkPolicyDocument,
+  PolicyDocument,
+  TieredDocument,
+} from "./document.ts";
 import type { FieldPath, FieldProblem } from "./problem.ts";
 import type { CiliumRule } from "./schema/cilium.ts";
 import { PEER_FIELDS } from "./schema/cluster-policy.ts";
@@ -23,6 +28,8 @@ export function adviceOn(document: PolicyDocument): FieldProblem[] {
     case "AdminNetworkPolicy":
     case "BaselineAdminNetworkPolicy":
       return peerAdvice(document);
+    case "NetworkPolicy":
+      return typeAdvice(document);
     default:
       return [];
   }
@@ -115,6 +122,20 @@ function portAdvice({ ports, rules }: Partial<PortRule>, path: FieldPath): Field
     }
   }
   return advice;
+}
+
+/** Kubernetes' own words would leave such rules out; Cilium does not. */
+function typeAdvice({ spec }: NetworkPolicyDocument): FieldProblem[] {
+  const types = spec.policyTypes ?? [];
+  if (types.length === 0) return [];
+  const lists = { Ingress: spec.ingress, Egress: spec.egress } as const;
+  return (["Ingress", "Egress"] as const)
+    .filter((type) => (lists[type]?.length ?? 0) > 0 && !types.includes(type))
+    .map((type) => ({
+      path: ["spec", type.toLowerCase()],
+      message: "counts and turns default deny on, though policyTypes does not list it",
+      expected: `${type} among policyTypes, or no such rules`,
+    }));
 }
 
 /** A peer without a field this version knows comes from a newer language. */

@@ -218,10 +218,3 @@ test("pods of a ClusterNetworkPolicy without namespaceSelector are those of ever
   const { documents } = parse(text);
   expect(documents[0]).toMatchObject({ spec: { subject: { pods: { podSelector: {} } } } });
 });
-
-test("a namespaced policy never selects endpoints without labels, and says so", () => {
-  const text = cilium("endpointSelector: {matchLabels: {'reserved:init': ''}}, ingress: [{}]");
-  expect(parse(text).warnings.map(({ path, message }) => `${path}: ${message}`)).toEqual([
-    "spec.endpointSelector: selects nobody: endpoints with reserved:init are in no namespace",
-  ]);
-});
