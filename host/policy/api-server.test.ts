@@ -167,6 +167,14 @@ describe("what the API server refuses", () => {
       ],
     ],
     [
+      "a server name that stands there twice",
+      cilium(
+        `${SUBJECT}, egress: [{toPorts: [{ports: [{port: "443", protocol: TCP}], ` +
+          "serverNames: [a.example, a.example]}]}]",
+      ),
+      ["spec.egress[0].toPorts[0].serverNames: names one host twice"],
+    ],
+    [
       "a block without addresses",
       from("{cidr: 10.0.0.0/8, except: [10.0.0.0/8]}"),
       ["spec.ingress[0].from[0].ipBlock.except[0]: must be a strict subset of 10.0.0.0/8"],
