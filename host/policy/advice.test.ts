@@ -57,6 +57,14 @@ test.each<[string, string, string[]]>([
     policy(KNP, "podSelector: {}, ingress: [{}], egress: [{}], policyTypes: [Egress]"),
     ["spec.ingress: counts and turns default deny on, though policyTypes does not list it"],
   ],
+  [
+    "a description out of place",
+    `${item("ingress", "").replace("{name: p}", "{name: p, description: a}")}description: b\n`,
+    [
+      "description: is ignored: a description stands in spec",
+      "metadata.description: is ignored: a description stands in spec",
+    ],
+  ],
   ["rules without policyTypes", policy(KNP, "podSelector: {}, egress: [{}]"), []],
   [
     "the namespace of endpoints that have none",

@@ -12,10 +12,31 @@ import type {
 import type { FieldPath, FieldProblem } from "./problem.ts";
 import type { CiliumRule } from "./schema/cilium.ts";
 import { PEER_FIELDS } from "./schema/cluster-policy.ts";
+import { fieldsOf } from "./schema/field.ts";
 import { type PortRule, parsePortNumber } from "./schema/port.ts";
 import { isInitSelector, requirementsOf } from "./translate/scope.ts";
 
 export function adviceOn(document: PolicyDocument): FieldProblem[] {
+  return [...descriptionAdvice(document), ...adviceOfKind(document)];
+}
+
+/** Where it stands in old examples the API server drops it. */
+function descriptionAdvice({ object }: PolicyDocument): FieldProblem[] {
+  const fields = fieldsOf(object);
+  const places = [
+    { holder: fields, path: ["description"] },
+    { holder: fieldsOf(fields.metadata), path: ["metadata", "description"] },
+  ];
+  return places
+    .filter(({ holder }) => holder.description !== undefined)
+    .map(({ path }) => ({
+      path,
+      message: "is ignored: a description stands in spec",
+      expected: "spec.description, or none",
+    }));
+}
+
+function adviceOfKind(document: PolicyDocument): FieldProblem[] {
   switch (document.kind) {
     case "CiliumNetworkPolicy":
     case "CiliumClusterwideNetworkPolicy":

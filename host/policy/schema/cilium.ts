@@ -128,7 +128,7 @@ function checkRule(fields: Record<string, unknown>, namespaced: boolean, report:
   const isWhole = Object.keys(fields).every((key) => Object.hasOwn(ruleFields, key));
   if (isWhole && filledLists(fields, DIRECTIONS).length === 0) {
     const message = "rule must have at least one of Ingress, IngressDeny, Egress, EgressDeny";
-    report([], message, "at least one item in one of them");
+    report([], message, "at least one item in one of them; [{}] allows nothing");
   }
   if (node) checkHostRule(fields, report);
   if (!namespaced) checkListeners(fields, report);
@@ -186,10 +186,14 @@ export type CiliumRule = z.infer<typeof namespacedRule>;
 export type IngressRule = z.infer<typeof ingressRule>;
 export type EgressRule = z.infer<typeof egressRule>;
 
+/** Old examples have it here, where it means nothing: ../advice.ts says so. */
+const misplaced = z.unknown().optional();
+
 export const ciliumNetworkPolicySchema = z
   .strictObject({
     apiVersion: z.literal("cilium.io/v2"),
     kind: z.literal("CiliumNetworkPolicy"),
+    description: misplaced,
     metadata: metadataSchema,
     spec: namespacedRule.optional(),
     specs: z.array(namespacedRule).optional(),
@@ -201,6 +205,7 @@ export const clusterwideNetworkPolicySchema = z
   .strictObject({
     apiVersion: z.literal("cilium.io/v2"),
     kind: z.literal("CiliumClusterwideNetworkPolicy"),
+    description: misplaced,
     metadata: z.strictObject({
       ...metadataFields,
       namespace: forbiddenField("a clusterwide policy has no namespace"),

@@ -51,6 +51,8 @@ export const metadataFields = {
   finalizers: idle,
   managedFields: idle,
   selfLink: idle,
+  /** No field of Kubernetes, but of old examples: ../advice.ts says so. */
+  description: idle,
 };
 export const metadataSchema = z.strictObject(metadataFields);
 
