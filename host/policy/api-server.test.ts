@@ -175,6 +175,11 @@ describe("what the API server refuses", () => {
       ["spec.egress[0].toPorts[0].serverNames: names one host twice"],
     ],
     [
+      "an entity that is no text",
+      cilium(`${SUBJECT}, ingress: [{fromEntities: [{host: true}]}]`),
+      ['spec.ingress[0].fromEntities[0]: unsupported entity: {"host":true}'],
+    ],
+    [
       "a block without addresses",
       from("{cidr: 10.0.0.0/8, except: [10.0.0.0/8]}"),
       ["spec.ingress[0].from[0].ipBlock.except[0]: must be a strict subset of 10.0.0.0/8"],

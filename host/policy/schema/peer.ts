@@ -67,8 +67,11 @@ export const ENTITIES = [
 ] as const;
 export type Entity = (typeof ENTITIES)[number];
 
+const entityText = (value: unknown): string =>
+  typeof value === "string" ? value : JSON.stringify(value);
+
 const entity = z
-  .enum(ENTITIES, { error: (issue) => `unsupported entity: ${String(issue.input)}` })
+  .enum(ENTITIES, { error: ({ input }) => `unsupported entity: ${entityText(input)}` })
   .meta({ expected: `one of ${ENTITIES.join(", ")}` });
 
 const awsGroup = z.strictObject({
