@@ -32,6 +32,8 @@ export class SubjectPolicy implements ResolvedPolicy {
   readonly #mode: EnforcementMode;
   readonly #directions: Readonly<Record<Direction, DirectionPolicy>>;
   #rules: readonly Rule[] | undefined;
+  /** Those of them that count. */
+  #counting: Readonly<Record<Direction, readonly Rule[]>> = { ingress: [], egress: [] };
   #version = 0;
 
   constructor(subject: PolicySubject, { cache, steps, mode }: SubjectPolicyParts) {
@@ -117,16 +119,24 @@ export class SubjectPolicy implements ResolvedPolicy {
    */
   update(rules: readonly Rule[], changes: SelectionChanges, names: PortNames): void {
     const rulesChanged = rules !== this.#rules;
-    const applied = this.#mode === "never" ? rules.filter(onlyWatches) : rules;
+    const counting = rulesChanged ? this.#countingOf(rules) : this.#counting;
     const commits = DIRECTIONS.map((direction) => {
       const enforced = this.#isEnforced(rules, direction);
-      const counting = countingRules(applied, direction);
-      const input = { rules: counting, enforced, subject: this.#subject, names };
+      const input = { rules: counting[direction], enforced, subject: this.#subject, names };
       return this.#directions[direction].prepare(input, rulesChanged, changes);
     });
     const changed = commits.map((commit) => commit());
     this.#rules = rules;
+    this.#counting = counting;
     if (changed.includes(true)) this.#version++;
+  }
+
+  #countingOf(rules: readonly Rule[]): Record<Direction, readonly Rule[]> {
+    const applied = this.#mode === "never" ? rules.filter(onlyWatches) : rules;
+    return {
+      ingress: countingRules(applied, "ingress"),
+      egress: countingRules(applied, "egress"),
+    };
   }
 
   /** A node is never closed by a switch: it would lock its operator out. */
