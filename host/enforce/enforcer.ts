@@ -136,6 +136,7 @@ export class Enforcer {
 
   /** Maps know the new identities before an address gets one, and lose them only afterwards. */
   #switchPrefixes(prefixes: ReadonlyMap<string, number>): void {
+    if (prefixes === this.#prefixes) return;
     const { kernel, ipcache } = this.#deps;
     let changed = false;
     for (const [prefix, identity] of prefixes) {
@@ -148,7 +149,7 @@ export class Enforcer {
       ipcache.delete("generated", prefix);
       changed = true;
     }
-    this.#prefixes = new Map(prefixes);
+    this.#prefixes = prefixes;
     if (changed) kernel.bumpEpoch();
   }
 

@@ -75,11 +75,12 @@ export class SqliteStore implements Store {
     this.#put.run(key, value);
   }
 
-  putAll(rows: readonly Pick<StoreRow, "key" | "value">[]): void {
-    if (rows.length === 0) return;
+  putAll(rows: readonly Pick<StoreRow, "key" | "value">[], deletes: readonly string[] = []): void {
+    if (rows.length + deletes.length === 0) return;
     this.#database.exec("BEGIN IMMEDIATE");
     try {
       for (const { key, value } of rows) this.put(key, value);
+      for (const key of deletes) this.delete(key);
       this.#database.exec("COMMIT");
     } catch (error) {
       this.#database.exec("ROLLBACK");
