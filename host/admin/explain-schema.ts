@@ -119,6 +119,10 @@ const directionView = z
     isEnforced: z.boolean(),
     isAudited: z.literal(true).optional().meta({ description: "Audit mode lets it pass" }),
     rules: z.array(ruleView),
+    setAside: z
+      .array(z.string())
+      .optional()
+      .meta({ description: "Not asked, since a NetworkPolicy isolates the pod; absent: none" }),
     steps: z.array(
       z.object({
         tier: z.enum(["admin", "normal", "baseline", "default"]),

@@ -64,6 +64,7 @@ function directionText(view: DirectionView): string {
     stepsText(view),
     view.l7 ? l7Text(view.l7, "    ") : "",
     ...rulesText(view.rules),
+    setAsideText(view),
     mapText(view),
     fault === undefined ? "" : wrapped(fault, "    ", "    FAULT: "),
   ].join("");
@@ -105,6 +106,12 @@ function rulesText(rules: readonly RuleView[]): string[] {
   });
   if (far.length <= FAR_ITEMS_MAX) return texts;
   return [...texts, `    and ${far.length} more that match neither peer nor port\n`];
+}
+
+function setAsideText({ setAside }: DirectionView): string {
+  if (setAside === undefined) return "";
+  const names = setAside.join(", ");
+  return wrapped(`not asked, since a NetworkPolicy isolates the pod: ${names}`, "    ");
 }
 
 function itemText(item: ItemView): string {

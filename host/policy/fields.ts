@@ -50,8 +50,11 @@ interface Leaf {
   field: z.ZodType;
 }
 
-/** Metadata is Kubernetes' own, a status nobody's to write. `specs[]` holds what `spec` does. */
-const SKIPPED = ["apiVersion", "kind", "metadata", "status"];
+/**
+ * Metadata is Kubernetes' own, a status nobody's to write, a description out of place. `specs[]`
+ * holds what `spec` does.
+ */
+const SKIPPED = ["apiVersion", "kind", "metadata", "status", "description"];
 
 function* leavesOf(schema: z.ZodType, path: string): Generator<Leaf> {
   const inner = unwrap(schema);

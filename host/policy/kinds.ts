@@ -30,7 +30,7 @@ import {
   clusterwideNetworkPolicySchema,
 } from "./schema/cilium.ts";
 import { clusterNetworkPolicySchema, tieredSpecOf } from "./schema/cluster-policy.ts";
-import { fieldsOf } from "./schema/field.ts";
+import { fieldsOf, isRecord } from "./schema/field.ts";
 import { l7SettingsOf } from "./schema/metadata.ts";
 import { networkPolicySchema } from "./schema/network-policy.ts";
 import { visibilityPolicySchema } from "./schema/visibility.ts";
@@ -154,8 +154,8 @@ function read<T>(
 
 interface Metadata {
   name: string;
-  namespace?: string | undefined;
-  uid?: string | undefined;
+  namespace?: string | null | undefined;
+  uid?: string | null | undefined;
 }
 
 function metadataOf(
@@ -190,13 +190,14 @@ export function groupOf(
 
 function unknownKind(value: unknown, kind: unknown): FieldProblem {
   const expected = `one of ${KINDS.join(", ")}, List`;
+  if (Array.isArray(value)) {
+    const message = "is a list without a kind; rules need a policy around them";
+    return { path: [], message, expected };
+  }
   if (typeof kind !== "string") {
-    const isObject = typeof value === "object" && value !== null && !Array.isArray(value);
-    return {
-      path: isObject ? ["kind"] : [],
-      message: isObject ? "is required" : "must be an object",
-      expected,
-    };
+    return isRecord(value)
+      ? { path: ["kind"], message: "is required", expected }
+      : { path: [], message: "must be an object", expected };
   }
   if (kind.endsWith("List")) {
     return { path: ["items"], message: "is required", expected: "a list of policies" };

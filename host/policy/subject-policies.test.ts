@@ -117,3 +117,26 @@ test("after a contradiction is gone, what was missed meanwhile counts", () => {
   const identities = after instanceof SubjectPolicy ? [...after.identities("ingress")] : [];
   expect(identities).toEqual([0, 257, 300]);
 });
+
+test("isolation that comes and goes sets rules aside and takes them up again", () => {
+  const { resolve } = create();
+  const [allow] = rulesOf(cnp("a", FROM_CLIENT));
+  const [isolate] = rulesOf(cnp("b", "ingress: [{}]"));
+  if (!allow || !isolate) throw new Error("Cannot test: no rules");
+  const baseline: Rule = {
+    ...{ ...allow, tier: "baseline", unlessIsolated: true },
+    defaultDeny: { ingress: false, egress: false },
+  };
+  const closed: Rule = { ...isolate, isolates: true };
+  const seen = (rules: Rule[]): string[] => {
+    const [outcome] = resolve(rules);
+    return outcome instanceof SubjectPolicy ? lines(outcome.entries) : ["none"];
+  };
+  const asked = ["257 0:0/0 allow"];
+  expect(seen([baseline, isolate])).toEqual(asked);
+  expect(seen([baseline, closed])).toEqual([]);
+  expect(seen([baseline, isolate])).toEqual(asked);
+  expect(seen([closed])).toEqual([]);
+  expect(seen([closed, baseline])).toEqual([]);
+  expect(seen([baseline])).toEqual(["0 0:0/0 allow", ...asked]);
+});

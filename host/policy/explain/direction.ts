@@ -4,6 +4,7 @@
  * look-up. Both must come to the same, and a test holds them against each other; where they do not,
  * the explanation says so.
  */
+import { countingRules } from "../isolation.ts";
 import {
   createLookup,
   favourHost,
@@ -64,9 +65,10 @@ export function explainDirection(input: DirectionInput): DirectionView {
   }
   const resolved = resolve(input);
   const selecting = selectingRules(input);
-  const items = selecting.flatMap((rule) => itemsOf(rule, input));
+  const counting = countingRules(selecting, direction);
+  const items = counting.flatMap((rule) => itemsOf(rule, input));
   if (resolved instanceof PolicyConflictError) {
-    const rules = ruleViews(selecting, items, direction, () => false);
+    const rules = ruleViews(counting, items, direction, () => false);
     return {
       ...{ ...base, rules, verdict: "error", reason: resolved.message, match: "none" },
       ...{ decidedBy: policyNames(resolved.policies), isEnforced: true },
@@ -85,7 +87,8 @@ export function explainDirection(input: DirectionInput): DirectionView {
     reason: reasonOf(input, selecting, resolved, last),
     isEnforced,
     ...(subject.isAudited && !isAllowed(decision) ? { isAudited: true } : {}),
-    rules: ruleViews(selecting, items, direction, deciding),
+    rules: ruleViews(counting, items, direction, deciding),
+    ...setAside(selecting, counting),
     steps: steps.map(({ level: _, ...step }) => step),
     decidedBy: last?.policies ?? [],
     match: decision.match,
@@ -217,6 +220,14 @@ function stepsOf(items: readonly Item[], isEnforced: boolean): Step[] {
   const verdict = isEnforced ? "deny" : "allow";
   const level = DEFAULT_STEP_LEVEL;
   return [...steps, { tier: "default", priority: 0, verdict, policies: [], level }];
+}
+
+function setAside(
+  selecting: readonly Rule[],
+  counting: readonly Rule[],
+): Pick<DirectionView, "setAside"> {
+  const others = selecting.filter((rule) => !counting.includes(rule));
+  return others.length === 0 ? {} : { setAside: policyNames(others.map(({ origin }) => origin)) };
 }
 
 /** Rules that say nothing about the direction are left out. */

@@ -26,7 +26,7 @@ function repositoryOf(text: string): PolicyRepository {
   if (text === "") return new PolicyRepository();
   const { documents, errors } = parsePolicyFile(text, "f.yaml", { checkPattern: () => undefined });
   expect(errors).toEqual([]);
-  const repository = new PolicyRepository();
+  const repository = new PolicyRepository({ features: { tiers: true } });
   if (documents.length > 0) repository.upsertAll(documents);
   return repository;
 }
@@ -426,4 +426,19 @@ describe("ports", () => {
       expect(() => parsePorts([text], named)).toThrow(ExplainInputError);
     },
   );
+});
+
+test("names the policy that is not asked, since a NetworkPolicy isolates the pod", () => {
+  const baseline =
+    "apiVersion: policy.networking.k8s.io/v1alpha1\nkind: BaselineAdminNetworkPolicy\n" +
+    "metadata: {name: default}\nspec: {subject: {namespaces: {}}, " +
+    "ingress: [{action: Allow, from: [{namespaces: {}}]}]}\n";
+  const ask = (text: string) => trace(rulesOf(text), "app=client", "80").ports[0]?.ingress;
+  expect(ask(baseline)).toMatchObject({
+    verdict: "allow",
+    decidedBy: [expect.stringMatching(/BaselineAdmin/)],
+  });
+  const isolated = ask(knp("a", "ingress: []") + baseline);
+  expect(isolated).toMatchObject({ verdict: "drop", setAside: [expect.stringMatching(/default/)] });
+  expect(isolated?.fault).toBeUndefined();
 });

@@ -113,6 +113,8 @@ export interface DirectionView {
   /** It is denied, but audit mode lets it pass. Absent is no. */
   isAudited?: true;
   rules: RuleView[];
+  /** Policies that are for pods no NetworkPolicy isolates; absent: none. */
+  setAside?: string[];
   steps: StepView[];
   /** Policies behind the verdict. */
   decidedBy: string[];

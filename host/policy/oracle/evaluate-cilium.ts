@@ -170,7 +170,7 @@ export function isForInit(selector: Yaml): boolean {
 
 export function ciliumSubject(selector: Yaml, subject: OraclePeer, ns: string): boolean {
   let needed = requirements(selector, "any");
-  if (ns !== "" && !isForInit(selector)) {
+  if (ns !== "") {
     needed = needed.filter((r) => !(r.key === NAMESPACE && r.operator === "In"));
     needed.push(is(NAMESPACE, ns));
   }

@@ -19,7 +19,7 @@ export type CidrGroupSpec = z.infer<typeof spec>;
 export const cidrGroupSchema = z.strictObject({
   apiVersion: z.enum(["cilium.io/v2", "cilium.io/v2alpha1"]),
   kind: z.literal("CiliumCIDRGroup"),
-  metadata: z.looseObject({
+  metadata: z.strictObject({
     ...metadataFields,
     namespace: forbiddenField("a group of address prefixes has no namespace"),
     labels: labelMapSchema.nullish(),

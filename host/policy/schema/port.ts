@@ -96,7 +96,11 @@ const allowFields = {
   rules: l7RulesSchema.optional(),
   terminatingTLS: tlsContext.optional(),
   originatingTLS: tlsContext.optional(),
-  serverNames: z.array(serverName).min(1).optional(),
+  serverNames: z
+    .array(serverName)
+    .min(1)
+    .refine((names) => new Set(names).size === names.length, { error: "names one host twice" })
+    .optional(),
   listener: listener.optional(),
 };
 

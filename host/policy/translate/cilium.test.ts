@@ -312,8 +312,12 @@ describe("a rule", () => {
       `{matchLabels: {'k8s:${NS}': other, app: a}}`,
       "any:app=a & k8s:NS=default",
     ],
-    ["CiliumNetworkPolicy", "{matchLabels: {'reserved:init': ''}}", "reserved:init="],
-    ["CiliumNetworkPolicy", "{matchLabels: {'reserved.init': ''}}", "reserved:init="],
+    [
+      "CiliumNetworkPolicy",
+      "{matchLabels: {'reserved:init': ''}}",
+      "k8s:NS=default & reserved:init=",
+    ],
+    [CCNP, "{matchLabels: {'reserved.init': ''}}", "reserved:init="],
     [
       "CiliumNetworkPolicy",
       "{matchExpressions: [{key: 'reserved:init', operator: DoesNotExist}]}",

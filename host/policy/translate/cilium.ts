@@ -38,7 +38,7 @@ export function translateCilium(document: CiliumDocument, options: TranslateOpti
 
 /** Unless switched: a direction that has allow or deny rules is denied by default. */
 function defaultDenyOf(rule: CiliumRule): Rule["defaultDeny"] {
-  const has = (list: readonly unknown[] | undefined) => (list?.length ?? 0) > 0;
+  const has = (list: readonly unknown[] | null | undefined) => (list?.length ?? 0) > 0;
   return {
     ingress: rule.enableDefaultDeny?.ingress ?? (has(rule.ingress) || has(rule.ingressDeny)),
     egress: rule.enableDefaultDeny?.egress ?? (has(rule.egress) || has(rule.egressDeny)),

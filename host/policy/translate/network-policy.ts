@@ -11,7 +11,7 @@ import type {
 import { ANY_SELECTOR, cidrSelector, labelSelector, type Selector } from "../selector.ts";
 import type { PeerClusters, TranslateOptions } from "./context.ts";
 import { originOf } from "./origin.ts";
-import { exists, inClusters, isLabel, requirementsOf } from "./scope.ts";
+import { clusterOf, exists, isLabel, requirementsOf } from "./scope.ts";
 
 export function translateNetworkPolicy(
   document: NetworkPolicyDocument,
@@ -39,6 +39,7 @@ export function translateNetworkPolicy(
       isLabel(KEY_NAMESPACE, namespace),
     ]),
     defaultDeny: defaultDenyOf(spec),
+    isolates: true,
     items,
   };
 }
@@ -71,10 +72,11 @@ function peerSelector(
   const namespaces = peer.namespaceSelector
     ? requirementsOf(peer.namespaceSelector, SOURCE_K8S, KEY_NAMESPACE_LABELS)
     : [isLabel(KEY_NAMESPACE, namespace)];
+  const pods = requirementsOf(peer.podSelector ?? {}, SOURCE_K8S);
   return labelSelector([
     ...(namespaces.length > 0 ? namespaces : [exists(KEY_NAMESPACE)]),
-    ...requirementsOf(peer.podSelector ?? {}, SOURCE_K8S),
-    ...inClusters(clusters),
+    ...pods,
+    ...clusterOf(pods, clusters),
   ]);
 }
 

@@ -69,10 +69,13 @@ export function isInitSelector(selector: LabelSelector): boolean {
   );
 }
 
-/** Selector of a rule's subject: always inside the policy's own namespace. */
+/**
+ * Selector of a rule's subject: always inside the policy's own namespace, so a namespaced policy
+ * never selects endpoints without labels (`reserved:init`), which have none.
+ */
 export function subjectSelector(selector: LabelSelector, namespace: string): Selector {
   const requirements = requirementsOf(selector);
-  if (namespace === "" || isInitSelector(selector)) return labelSelector(requirements);
+  if (namespace === "") return labelSelector(requirements);
   const own = requirements.filter(
     (requirement) => requirement.operator !== "In" || !names(requirement, KEY_NAMESPACE),
   );
@@ -98,15 +101,16 @@ export function peerSelector(selector: LabelSelector, scope: Scope): Selector {
       added.push(isLabel(KEY_NAMESPACE, scope.namespace));
     }
   }
-  if (!requirements.some((requirement) => names(requirement, KEY_CLUSTER))) {
-    added.push(...inClusters(scope));
-  }
-  return labelSelector([...requirements, ...added]);
+  return labelSelector([...requirements, ...added, ...clusterOf(requirements, scope)]);
 }
 
-/** What holds for a peer that names no cluster. */
-export function inClusters({ cluster, anyCluster = false }: PeerClusters): Requirement[] {
-  return anyCluster ? [] : [isLabel(KEY_CLUSTER, cluster)];
+/** The local cluster or any, unless the selector says which. */
+export function clusterOf(
+  requirements: readonly Requirement[],
+  { cluster, anyCluster = false }: PeerClusters,
+): Requirement[] {
+  const isNamed = requirements.some((requirement) => names(requirement, KEY_CLUSTER));
+  return isNamed || anyCluster ? [] : [isLabel(KEY_CLUSTER, cluster)];
 }
 
 function names(requirement: Requirement, key: string): boolean {

@@ -18,13 +18,14 @@ import type { PeerClusters, TranslateOptions } from "./context.ts";
 import { originOf } from "./origin.ts";
 import { fqdnSelector, prefixOf, reserved } from "./peer.ts";
 import { ALL_PORTS } from "./port.ts";
-import { exists, inClusters, requirementsOf } from "./scope.ts";
+import { clusterOf, exists, requirementsOf } from "./scope.ts";
 
 /** Rules of one policy decide in their order, all of them before the next priority. */
 const RULES_OF_A_PRIORITY = 100;
 
 export function translateTiered(document: TieredDocument, options: TranslateOptions): Rule {
-  const { tier, priority, subject, ingress, egress } = document.spec;
+  const { kind, spec } = document;
+  const { tier, priority, subject, ingress, egress } = spec;
   const items = (rules: readonly TieredRule[], direction: Direction): RuleItem[] =>
     rules.map((rule, index) => ({
       direction,
@@ -36,6 +37,7 @@ export function translateTiered(document: TieredDocument, options: TranslateOpti
     tier,
     subject: labelSelector([...podRequirements(subject), exists(KEY_NAMESPACE)]),
     defaultDeny: { ingress: false, egress: false },
+    ...(kind === "BaselineAdminNetworkPolicy" ? { unlessIsolated: true } : {}),
     items: [...items(ingress, "ingress"), ...items(egress, "egress")],
   };
 }
@@ -65,9 +67,8 @@ function peerSelectors(peer: TieredPeer, clusters: PeerClusters): Selector[] {
   if (peer.networks) return peer.networks.map((text) => cidrSelector(prefixOf(text)));
   if (peer.nodes) return nodeSelectors(peer.nodes);
   if (peer.domainNames) return peer.domainNames.map(domainSelector);
-  return [
-    labelSelector([...podRequirements(peer), exists(KEY_NAMESPACE), ...inClusters(clusters)]),
-  ];
+  const pods = podRequirements(peer);
+  return [labelSelector([...pods, exists(KEY_NAMESPACE), ...clusterOf(pods, clusters)])];
 }
 
 /** Pods of the chosen namespaces; what is no pod has no namespace. */
