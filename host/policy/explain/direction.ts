@@ -19,7 +19,7 @@ import { selectsSubject } from "../rule-index.ts";
 import { selects, toCandidate } from "../selector.ts";
 import type { EnforcementMode } from "../subject-policy.ts";
 import type { PolicySubject, ResolvedEntry } from "../types.ts";
-import { l7View, policyNames, portText, ruleL7View, selectorText } from "./text.ts";
+import { fewNames, l7View, policyNames, portText, ruleL7View, selectorText } from "./text.ts";
 import type {
   DirectionView,
   ItemView,
@@ -195,8 +195,6 @@ interface Step extends StepView {
 }
 
 const DEFAULT_STEP_LEVEL = -1;
-/** In a sentence; the others are counted. */
-const NAMES_MAX = 6;
 
 /** Level by level until one allows or denies; a pass goes on behind its tier. */
 function stepsOf(items: readonly Item[], isEnforced: boolean): Step[] {
@@ -285,12 +283,6 @@ function reasonOf(
   if (mode === "never") return "enforcement is off (--enable-policy never)";
   const watched = entry?.l7 ? "; it is only watched" : "";
   return `no rule denies it, and no policy turns default deny on${watched}`;
-}
-
-/** All of them are in the view's rules. */
-function fewNames(names: readonly string[]): string {
-  const more = names.length - NAMES_MAX;
-  return [...names.slice(0, NAMES_MAX), ...(more > 0 ? [`${more} more`] : [])].join(", ");
 }
 
 export function entryView(entry: ResolvedEntry, isHypothetical = false): MapEntryView {

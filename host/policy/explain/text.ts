@@ -121,6 +121,14 @@ export function ruleL7View(l7: RuleL7 | undefined): { l7?: L7View } {
   return l7 ? { l7: l7View(l7.rules) } : {};
 }
 
+/** In a sentence; the others are counted. */
+const NAMES_MAX = 6;
+
+export function fewNames(names: readonly string[]): string {
+  const more = names.length - NAMES_MAX;
+  return [...names.slice(0, NAMES_MAX), ...(more > 0 ? [`${more} more`] : [])].join(", ");
+}
+
 /** Each once, in order of first appearance. */
 export function policyNames(origins: Iterable<PolicyOrigin>): string[] {
   return [...new Set([...origins].map(policyKeyText))];
