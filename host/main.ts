@@ -349,7 +349,7 @@ function startPrefilter({ options, log, life }: Base, datapath: KernelDatapath):
 
 /** The node's own addresses, and what an address that nothing names is. */
 function nameNodePrefixes({ life }: Base, ipcache: Ipcache): NodeAddresses {
-  const addresses = new NodeAddresses(ipcache);
+  const addresses = new NodeAddresses(ipcache, loadNative());
   addresses.refresh();
   life.every(NODE_ADDRESSES_MS, async () => addresses.refresh());
   ipcache.upsert("restored", "0.0.0.0/0", IDENTITY.worldIpv4);

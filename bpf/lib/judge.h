@@ -13,8 +13,8 @@
 #include "lib/fragment.h"
 
 /*
- * To whom a pod speaks that is no pod of this node. Nobody routes to a link-local address of IPv6, so
- * that is the node; and the node hears whatever is sent to many, whoever else does.
+ * To whom a pod speaks that is no pod of this node. Nobody routes to a link-local address of IPv6,
+ * so that is the node; and the node hears whatever is sent to many, whoever else does.
  */
 static __always_inline void connection_identify_destination(struct flow *flow,
 							    const struct config *current)

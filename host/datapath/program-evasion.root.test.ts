@@ -174,3 +174,31 @@ describe("a pod's ways to the node that are no address of it", () => {
     expect(reasons(bench.run("pod_egress", buildFrame(spec)))).toEqual([133]);
   });
 });
+
+describe("loopback addresses on a wire", () => {
+  const four = { source: "10.0.0.1", destination: "127.0.0.1" };
+  const six = { source: "fd00::1", destination: "::1" };
+
+  test.each([four, six])("from a pod to $destination", (ends) => {
+    expect(reasons(bench.run("pod_egress", buildFrame(ends)))).toEqual([134]);
+  });
+
+  test.each([
+    { source: "192.0.2.1", destination: "127.0.0.1" },
+    { source: "127.0.0.1", destination: "10.0.9.1" },
+    { source: "2001:db8::1", destination: "::1" },
+    { source: "::1", destination: "fd00:9::1" },
+  ])("from outside, $source to $destination, once the node has a policy", (ends) => {
+    bench.config(false, { host: true });
+    expect(bench.run("netdev_ingress", buildFrame(ends)).result).toBe(OK);
+    bench.policy(ENDPOINT_HOST, ALLOW_ALL);
+    expect(reasons(bench.run("netdev_ingress", buildFrame(ends)))).toEqual([134]);
+  });
+
+  test.each([
+    { source: "127.0.0.1", destination: "10.0.0.1" },
+    { source: "::1", destination: "fd00::1" },
+  ])("from outside to a pod, $source", (ends) => {
+    expect(reasons(bench.run("netdev_ingress", buildFrame(ends)))).toEqual([134]);
+  });
+});

@@ -76,6 +76,7 @@ class Addon : public Napi::Addon<Addon>
 		RegisterMemory(env, exports, &memory_);
 		RegisterMap(env, exports);
 		RegisterProgram(env, exports);
+		RegisterRoutes(env, exports);
 		RegisterSystem(env, exports);
 	}
 

@@ -38,6 +38,7 @@ void RegisterRing(Napi::Env env, Napi::Object exports, Napi::FunctionReference *
 void RegisterMemory(Napi::Env env, Napi::Object exports, Napi::FunctionReference *keep);
 void RegisterMap(Napi::Env env, Napi::Object exports);
 void RegisterProgram(Napi::Env env, Napi::Object exports);
+void RegisterRoutes(Napi::Env env, Napi::Object exports);
 void RegisterSystem(Napi::Env env, Napi::Object exports);
 
 } // namespace imker
