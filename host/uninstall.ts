@@ -5,7 +5,8 @@
  */
 import { existsSync, rmSync } from "node:fs";
 import { createDatapath, createPodNetwork } from "./datapath/index.ts";
-import type { EndpointRecord } from "./endpoint/types.ts";
+import { ENDPOINTS_BEGUN } from "./endpoint/endpoints.ts";
+import type { EndpointRecord, PodTraces } from "./endpoint/types.ts";
 import { AGENT_DEFAULTS, databaseFile } from "./options.ts";
 import { removePrefilter } from "./prefilter/pins.ts";
 import { endProcess, findProcesses } from "./process-list.ts";
@@ -77,11 +78,17 @@ function removeEndpoints(stateDir: string): string[] {
   const store = new SqliteStore(databaseFile(stateDir));
   const network = createPodNetwork();
   try {
-    return store.list("endpoints/").map((row) => {
+    const begun = store.list(ENDPOINTS_BEGUN).map((row) => {
+      const traces = JSON.parse(row.value) as PodTraces;
+      network.remove(traces);
+      return `half an endpoint (interface ${traces.ifname})`;
+    });
+    const whole = store.list("endpoints/").map((row) => {
       const record = JSON.parse(row.value) as EndpointRecord;
       network.remove(record);
       return `endpoint ${record.namespace}/${record.name} (interface ${record.ifname})`;
     });
+    return [...begun, ...whole];
   } finally {
     store.close();
   }

@@ -2,9 +2,12 @@
  * What must never happen when processes die: a denied flow allowed once, an allowed one held up,
  * bytes that nobody parsed. Real kernel, real sockets, requests every 10 ms throughout.
  */
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
+import { existsSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Endpoint } from "../host/endpoint/types.ts";
+import { databaseFile } from "../host/options.ts";
+import { SqliteStore } from "../host/store/sqlite.ts";
 import { allowPolicy, pause, Rig } from "./rig.ts";
 
 describe("agent and proxy die and come back", () => {
@@ -70,6 +73,24 @@ describe("agent and proxy die and come back", () => {
     expect(ok.longestGapMs).toBeLessThan(1000);
     expect((await rig.status()).proxy?.pid).not.toBe(proxy?.pid);
     expect(await connection.ended()).toBe(true);
+  });
+
+  it("agent killed while it makes a pod: the next one removes what there is of it", async () => {
+    const { agent } = await rig.status();
+    const { nodeNetns, runDir } = rig.stage;
+    const half = { ifname: "imk77", netns: "/run/netns/imk-half", ownsNetns: true };
+    await rig.killAgent("SIGKILL");
+    const store = new SqliteStore(databaseFile(`${runDir}/state`));
+    store.put("endpoints-begun/77", JSON.stringify(half));
+    store.close();
+    execFileSync("ip", ["netns", "add", "imk-half"]);
+    const link = ["link", "add", half.ifname, "type", "veth", "peer", "name", "eth0"];
+    execFileSync("nsenter", [`--net=${nodeNetns}`, "ip", ...link, "netns", "imk-half"]);
+    await rig.startAgent();
+    expect((await rig.status()).agent.pid).not.toBe(agent.pid);
+    expect(existsSync(half.netns)).toBe(false);
+    const links = execFileSync("nsenter", [`--net=${nodeNetns}`, "ip", "-o", "link"]);
+    expect(String(links)).not.toContain(half.ifname);
   });
 
   it("proxy upgrade: connections of the old one go on, new ones use the new one", async () => {

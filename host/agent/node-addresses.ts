@@ -1,8 +1,8 @@
 /**
  * The node's own addresses: in the ipcache they are the identity `host`. They are what the kernel
  * delivers to the node, which is more than its interfaces show: also addresses on `lo` or on a link
- * without carrier, broadcast and anycast addresses, whole prefixes. They come and go while the agent
- * runs, so it looks again now and then.
+ * without carrier, broadcast and anycast addresses, whole prefixes. They come and go while the
+ * agent runs, so it looks again now and then.
  */
 import { networkInterfaces } from "node:os";
 import { IDENTITY } from "../identity/reserved.ts";

@@ -340,8 +340,9 @@ describe.each(families)("IPv$family", ({ at, node: nodeAddress, outside, family 
   test("never takes a socket of the node for one of the proxy", async () => {
     await startRelay();
     const raw = await peers.client.open(nodeAddress, PORT);
-    const redirect = { direction: "egress", identity: HOST, protocol: TCP, redirect: true } as const;
-    await node.datapath("setPolicy", 1, [entry({ ...redirect, port: PORT })]);
+    await node.datapath("setPolicy", 1, [
+      entry({ identity: HOST, direction: "egress", protocol: TCP, port: PORT, redirect: true }),
+    ]);
     await node.call("test", "forgetCt");
     expect(await peers.client.exchange(raw.id, "ping", 300)).toBe("ECONNRESET");
   });

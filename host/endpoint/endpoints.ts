@@ -19,12 +19,18 @@ import {
   type EndpointRecord,
   type EndpointSpec,
   type IdentitySource,
+  type PodLink,
   type PodNetwork,
+  type PodTraces,
 } from "./types.ts";
 
 /** The one above is the node itself. */
 const ENDPOINT_ID_MAX = 65_534;
+/** Keys of endpoints whose network is being made; the values are PodTraces. */
+export const ENDPOINTS_BEGUN = "endpoints-begun/";
 const PROTOCOL_NUMBER = { TCP: 6, UDP: 17, SCTP: 132 } as const;
+
+const beginning = (id: number): string => `${ENDPOINTS_BEGUN}${id}`;
 
 export interface EndpointsDeps {
   log: Logger;
@@ -67,6 +73,7 @@ export class Endpoints {
    * Takes up what the last agent left: rows are written again, endpoints without link forgotten.
    */
   async restore(): Promise<void> {
+    this.#removeHalfMade();
     for (const row of this.#deps.store.list("endpoints/")) {
       const record = JSON.parse(row.value) as EndpointRecord;
       const ifindex = this.#deps.network.find(record.ifname);
@@ -102,13 +109,7 @@ export class Endpoints {
       undo.push(() => this.#deps.identities.release(identity.id));
       const ipv4 = this.#take(this.#deps.ipv4, spec.ipv4, undo);
       const ipv6 = this.#take(this.#deps.ipv6, spec.ipv6, undo);
-      const link = this.#deps.network.create({
-        id,
-        name: spec.name,
-        netns: spec.netns,
-        ipv4,
-        ipv6,
-      });
+      const link = this.#makeLink(id, spec, { ipv4, ipv6 });
       const record: EndpointRecord = {
         id,
         name: spec.name,
@@ -124,6 +125,7 @@ export class Endpoints {
       undo.push(() => this.#deps.network.remove(record));
       this.#deps.store.put(`endpoints/${id}`, JSON.stringify(record));
       undo.push(() => this.#deps.store.delete(`endpoints/${id}`));
+      this.#deps.store.delete(beginning(id));
       await this.#install(record);
       await this.#deps.identities.release(identity.id); // #install holds its own reference.
       return this.#show(this.#entry(id));
@@ -264,6 +266,30 @@ export class Endpoints {
     const results = await Promise.allSettled(ids.map((id) => this.relabel(id, {}, enforce)));
     const failed = results.find((one) => one.status === "rejected");
     if (failed !== undefined) throw failed.reason;
+  }
+
+  /** Kept by the store until the endpoint is: what is made half, the next agent removes. */
+  #makeLink(id: number, spec: EndpointSpec, addresses: { ipv4: string; ipv6: string }): PodLink {
+    const { store, network } = this.#deps;
+    const pod = { id, name: spec.name, netns: spec.netns, ...addresses };
+    try {
+      return network.create(pod, (traces) => store.put(beginning(id), JSON.stringify(traces)));
+    } catch (error) {
+      store.delete(beginning(id));
+      throw error;
+    }
+  }
+
+  #removeHalfMade(): void {
+    const { store, network } = this.#deps;
+    for (const { key, value } of store.list(ENDPOINTS_BEGUN)) {
+      const id = key.slice(ENDPOINTS_BEGUN.length);
+      if (store.get(`endpoints/${id}`) === undefined) {
+        this.#log.warn({ endpoint: id }, "its making was cut off; what there is of it is removed");
+        network.remove(JSON.parse(value) as PodTraces);
+      }
+      store.delete(key);
+    }
   }
 
   async #install(record: EndpointRecord): Promise<void> {

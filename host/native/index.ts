@@ -121,7 +121,7 @@ export interface Native {
   fileSystemType(path: string): number;
   interfaceIndex(name: string): number;
   interfaceIsUp(name: string): boolean;
-  /** Routes of this network namespace's local table; `family` and `type` are the kernel's numbers. */
+  /** Of this network namespace's local table; `family` and `type` are the kernel's numbers. */
   localRoutes(family: number): [type: number, prefix: string][];
   possibleCpus(): number;
   /** Of the process that connected a unix socket, given the accepted end. */
