@@ -11,6 +11,7 @@ import { type AdminParts, createAdminApp } from "./admin/app.ts";
 import { AuditLog } from "./admin/audit-log.ts";
 import { Tokens } from "./admin/tokens.ts";
 import { ApiCertificate } from "./agent/api-certificate.ts";
+import { Attachments } from "./agent/attachments.ts";
 import { createBackend } from "./agent/backend.ts";
 import { checkOptions } from "./agent/check-options.ts";
 import { Cluster } from "./agent/cluster.ts";
@@ -64,6 +65,7 @@ import type { Store } from "./store/store.ts";
 
 export const AGENT_VERSION = "0.1.0";
 const NODE_ADDRESSES_MS = 5_000;
+const ATTACHMENTS_MS = 2_000;
 const CERTIFICATE_MS = 10_000;
 const CLOSE_GRACE_MS = 200;
 
@@ -201,7 +203,12 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
   // Rows of other nodes and their pods stay when nobody can say now whose they are.
   if (isCurrent && isFollowed) ipcache.prune();
   datapath.commit();
-  for (const device of options.devices) datapath.attachNetdev(device);
+  const attachments = new Attachments({
+    ...{ log, kernel: datapath, prefilter, devices: options.devices },
+    pods: () => endpoints.records(),
+  });
+  attachments.start();
+  life.every(ATTACHMENTS_MS, async () => attachments.refresh());
   plugins.start();
 
   const connections = life.own(
@@ -213,7 +220,7 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
     ...{ version: AGENT_VERSION, node: options.node, startedAt, stop },
     ...{ endpoints, host, policies, enforcer, identities, planner, datapath, proxy, prefilter },
     ...{ pump, observer, folder, cluster, plugins, audit, connections },
-    ...{ certificate: base.certificate, leased: identity.leased },
+    ...{ certificate: base.certificate, leased: identity.leased, attachments },
   });
   await serveAdmin(base, store, { backend, audit, plugins: plugins.backend });
   writePidFile(base);

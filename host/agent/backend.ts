@@ -33,6 +33,7 @@ import type { Prefilter } from "../prefilter/prefilter.ts";
 import type { ProxySupervisor } from "../proxy/supervisor.ts";
 import type { LeasedKeys } from "../store/leased-keys.ts";
 import type { ApiCertificate } from "./api-certificate.ts";
+import type { Attachments } from "./attachments.ts";
 import type { Cluster } from "./cluster.ts";
 import type { CtCollector } from "./ct-collector.ts";
 import type { EventPump } from "./event-pump.ts";
@@ -64,6 +65,7 @@ export interface BackendDeps {
   /** Undefined: the API is not served over TCP. */
   certificate: ApiCertificate | undefined;
   leased: Pick<LeasedKeys, "trouble">;
+  attachments: Pick<Attachments, "troubles">;
   stop: () => void;
 }
 
@@ -210,6 +212,7 @@ async function status(deps: BackendDeps, askProxy: AskProxy): Promise<AgentStatu
         deps.certificate?.trouble,
         deps.leased.trouble,
       ].filter((text) => text !== undefined),
+      ...deps.attachments.troubles,
       ...deps.prefilter.troubles,
       ...policies.conflicts,
       // Several policies may have a part in the same.

@@ -65,6 +65,7 @@ export { ENDPOINT_HOST } from "./layout.ts";
 const ANY = 0;
 const POD_ID_MAX = ENDPOINT_HOST - 1;
 
+const POD_PROGRAMS = ["pod_egress", "pod_ingress"] as const;
 const NETDEV_PROGRAMS = ["netdev_ingress", "netdev_egress"] as const;
 
 /* The object that uses every map comes first: it makes them, the others borrow. */
@@ -181,7 +182,7 @@ export class KernelDatapath implements Datapath {
     this.#links.sweep();
     const programs = this.#programs();
     const { ifindex, ifname } = endpoint;
-    for (const program of ["pod_egress", "pod_ingress"] as const)
+    for (const program of POD_PROGRAMS)
       this.#links.attach({ ifname, program }, ifindex, programs[program]);
     if (!this.#native.interfaceIsUp(ifname)) openHostSide(endpoint);
   }
@@ -211,13 +212,29 @@ export class KernelDatapath implements Datapath {
     return true;
   }
 
-  attachNetdev(ifname: string): void {
+  attachNetdev(ifname: string): boolean {
     const ifindex = this.#native.interfaceIndex(ifname);
     if (ifindex === 0)
       throw new DatapathError("no-interface", `Cannot attach to ${ifname}: no such interface`);
     const programs = this.#programs();
-    for (const program of NETDEV_PROGRAMS)
+    return NETDEV_PROGRAMS.map((program) =>
+      this.#links.attach({ ifname, program }, ifindex, programs[program]),
+    ).includes(true);
+  }
+
+  netdevs(): string[] {
+    return this.#links.interfacesOf(NETDEV_PROGRAMS);
+  }
+
+  /** True: its programs were missing. A pod whose interface is gone is let be. */
+  reattachEndpoint({ ifname }: Pick<DatapathEndpoint, "ifname">): boolean {
+    const missing = POD_PROGRAMS.filter((program) => !this.#links.has({ ifname, program }));
+    const ifindex = missing.length === 0 ? 0 : this.#native.interfaceIndex(ifname);
+    if (ifindex === 0) return false;
+    const programs = this.#programs();
+    for (const program of missing)
       this.#links.attach({ ifname, program }, ifindex, programs[program]);
+    return true;
   }
 
   detachNetdev(ifname: string): boolean {
