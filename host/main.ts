@@ -187,7 +187,7 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
   policies.restore();
   // No policy is for the node then; an agent with the option may have left one, and tracked for it.
   if (host === undefined) datapath.setHostPolicy(undefined);
-  await proxy.start();
+  await proxy.start(datapath.hasNewProxyMaps);
   let isCurrent = true;
   try {
     await policies.refresh();

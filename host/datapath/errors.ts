@@ -7,6 +7,7 @@ const LOG_LINES_MAX = 6;
 export type DatapathErrorCode =
   | "no-privilege"
   | "no-bpffs"
+  | "in-use"
   | "load-failed"
   | "abi-mismatch"
   | "not-started"

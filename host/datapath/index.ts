@@ -3,7 +3,7 @@
  * attaching, and the rows of all maps but those of the proxy. Keeps no copy of what the kernel
  * holds: after a restart everything is read back from the pins.
  */
-import { existsSync, rmSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { PodNetwork } from "../endpoint/types.ts";
 import { type BpfObject, isNativeError, loadNative, type Native } from "../native/index.ts";
@@ -65,6 +65,7 @@ export { ENDPOINT_HOST } from "./layout.ts";
 const ANY = 0;
 const POD_ID_MAX = ENDPOINT_HOST - 1;
 
+const PROXY_MAPS: readonly MapName[] = ["handoff", "listeners", "proxy_config"];
 const POD_PROGRAMS = ["pod_egress", "pod_ingress"] as const;
 const NETDEV_PROGRAMS = ["netdev_ingress", "netdev_egress"] as const;
 
@@ -104,6 +105,8 @@ export class KernelDatapath implements Datapath {
   readonly #links: Links;
   readonly #objects = new Map<string, BpfObject>();
   #ring: EventRing | undefined;
+  #lock: number | undefined;
+  #made: readonly MapName[] = [];
 
   constructor(native: Native, options: CreateDatapathOptions) {
     this.#native = native;
@@ -119,6 +122,7 @@ export class KernelDatapath implements Datapath {
         `Cannot start: ${this.#options.bpffs} is on no BPF file system; mount -t bpf bpf ` +
           "/sys/fs/bpf (under 'ip netns exec', which hides it, use 'nsenter --net=' instead)",
       );
+    this.#takeLock();
     this.#maps.adopt();
     for (const name of OBJECTS) this.#load(name);
     const settings = this.#maps.fd("config");
@@ -130,6 +134,11 @@ export class KernelDatapath implements Datapath {
     installRouting();
     this.#links.attachNetns(this.#programs().proxy_lookup);
     this.#ring = new EventRing(this.#native, this.#maps.fd("events"));
+  }
+
+  /** A proxy from before `start` waits at maps that no program asks any more. */
+  get hasNewProxyMaps(): boolean {
+    return PROXY_MAPS.some((name) => this.#made.includes(name));
   }
 
   commit(): void {
@@ -337,6 +346,8 @@ export class KernelDatapath implements Datapath {
   close(): void {
     this.#ring?.close();
     this.#ring = undefined;
+    if (this.#lock !== undefined) this.#native.closeFd(this.#lock);
+    this.#lock = undefined;
     this.#maps.close();
     for (const object of this.#objects.values()) object.close();
     this.#objects.clear();
@@ -353,6 +364,18 @@ export class KernelDatapath implements Datapath {
     return [...links, ...maps, ...routes];
   }
 
+  /** Two agents would undo each other's rows; the kernel gives the lock back when one dies. */
+  #takeLock(): void {
+    const { bpffs } = this.#options;
+    mkdirSync(bpffs, { recursive: true });
+    this.#lock = this.#native.lockFolder(bpffs);
+    if (this.#lock !== undefined) return;
+    throw new DatapathError(
+      "in-use",
+      `Cannot start: another agent uses ${bpffs}; stop it, or choose another --bpffs`,
+    );
+  }
+
   #load(name: string): void {
     const path = join(this.#objectFolder(), name);
     if (!existsSync(path) || !statSync(path).isFile())
@@ -365,7 +388,7 @@ export class KernelDatapath implements Datapath {
     } catch (error) {
       throw isNativeError(error) ? loadError(path, error) : error;
     }
-    if (name === OBJECTS[0]) this.#maps.pin(object);
+    if (name === OBJECTS[0]) this.#made = this.#maps.pin(object);
   }
 
   #objectFolder(): string {

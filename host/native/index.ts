@@ -119,6 +119,8 @@ export interface Native {
   probeMapType(type: number): boolean;
   probeHelper(programType: number, helper: number): boolean;
   fileSystemType(path: string): number;
+  /** Held until the descriptor is closed; undefined: another process holds it. */
+  lockFolder(path: string): number | undefined;
   interfaceIndex(name: string): number;
   interfaceIsUp(name: string): boolean;
   /** Of this network namespace's local table; `family` and `type` are the kernel's numbers. */
