@@ -3,7 +3,7 @@
  * bytes that nobody parsed. Real kernel, real sockets, requests every 10 ms throughout.
  */
 import { execFileSync, spawn, spawnSync } from "node:child_process";
-import { existsSync, readdirSync, unlinkSync } from "node:fs";
+import { existsSync, readdirSync, renameSync, rmSync, unlinkSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Endpoint } from "../host/endpoint/types.ts";
@@ -116,6 +116,21 @@ describe("agent and proxy die and come back", () => {
     expect(await rig.curl(friend, web, "/ok")).toBe("200");
     expect(await rig.curl(friend, web, "/secret")).toBe("403");
     expect(await rig.curl(stranger, web, "/ok")).toBe("no answer");
+  });
+
+  it("the database lost: no agent guesses; what is enforced stays", async () => {
+    const stateDir = `${rig.stage.runDir}/state`;
+    await rig.killAgent("SIGTERM");
+    renameSync(stateDir, `${stateDir}-kept`);
+    await expect(rig.startAgent()).rejects.toThrow(
+      /enforces for endpoints that the database does not know: 1 \(.*\), 2 .*--state-dir/,
+    );
+    expect(await rig.curl(friend, web, "/ok")).toBe("200");
+    expect(await rig.curl(stranger, web, "/ok")).toBe("no answer");
+    rmSync(stateDir, { recursive: true });
+    renameSync(`${stateDir}-kept`, stateDir);
+    await rig.startAgent();
+    expect(await rig.curl(friend, web, "/secret")).toBe("403");
   });
 
   it("proxy upgrade: connections of the old one go on, new ones use the new one", async () => {

@@ -235,6 +235,11 @@ export class KernelDatapath implements Datapath {
     return this.#links.interfacesOf(NETDEV_PROGRAMS);
   }
 
+  /** Names of interfaces of pods that have a program. Needs no `start()`. */
+  podInterfaces(): string[] {
+    return this.#links.interfacesOf(POD_PROGRAMS);
+  }
+
   /** True: its programs were missing. A pod whose interface is gone is let be. */
   reattachEndpoint({ ifname }: Pick<DatapathEndpoint, "ifname">): boolean {
     const missing = POD_PROGRAMS.filter((program) => !this.#links.has({ ifname, program }));

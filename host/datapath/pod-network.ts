@@ -51,6 +51,12 @@ export class VethNetwork implements PodNetwork {
     const netns = spec.netns ?? `${NETNS_FOLDER}/${this.#namespaceName(spec)}`;
     const ifname = `${this.#prefix}${spec.id}`;
     const link = { netns, ifname, podMac: randomMac(), hostMac: randomMac() };
+    // What is undone below must be what was made here.
+    if (this.find(ifname) !== undefined)
+      throw new DatapathError(
+        "in-use",
+        `Cannot make interface ${ifname}: there is one; remove it with 'ip link del ${ifname}'`,
+      );
     begin({ ifname, netns, ownsNetns: made });
     if (made) run(["ip", "netns", "add", basename(netns)]);
     try {

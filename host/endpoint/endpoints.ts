@@ -19,6 +19,7 @@ import {
   type EndpointRecord,
   type EndpointSpec,
   type IdentitySource,
+  LostStateError,
   type PodLink,
   type PodNetwork,
   type PodTraces,
@@ -26,6 +27,7 @@ import {
 
 /** The one above is the node itself. */
 const ENDPOINT_ID_MAX = 65_534;
+const STRANGERS_SHOWN_MAX = 5;
 /** Keys of endpoints whose network is being made; the values are PodTraces. */
 export const ENDPOINTS_BEGUN = "endpoints-begun/";
 const PROTOCOL_NUMBER = { TCP: 6, UDP: 17, SCTP: 132 } as const;
@@ -35,7 +37,7 @@ const beginning = (id: number): string => `${ENDPOINTS_BEGUN}${id}`;
 export interface EndpointsDeps {
   log: Logger;
   store: Store;
-  datapath: Pick<Datapath, "upsertEndpoint" | "deleteEndpoint" | "setAudit">;
+  datapath: Pick<Datapath, "upsertEndpoint" | "deleteEndpoint" | "listEndpoints" | "setAudit">;
   ipcache: Ipcache;
   network: PodNetwork;
   identities: IdentitySource;
@@ -71,8 +73,10 @@ export class Endpoints {
 
   /**
    * Takes up what the last agent left: rows are written again, endpoints without link forgotten.
+   * @throws LostStateError, and then no endpoint was touched.
    */
   async restore(): Promise<void> {
+    this.#refuseStrangers();
     this.#removeHalfMade();
     for (const row of this.#deps.store.list("endpoints/")) {
       const record = JSON.parse(row.value) as EndpointRecord;
@@ -126,6 +130,7 @@ export class Endpoints {
       this.#deps.store.put(`endpoints/${id}`, JSON.stringify(record));
       undo.push(() => this.#deps.store.delete(`endpoints/${id}`));
       this.#deps.store.delete(beginning(id));
+      undo.push(() => this.#removeRows(record));
       await this.#install(record);
       await this.#deps.identities.release(identity.id); // #install holds its own reference.
       return this.#show(this.#entry(id));
@@ -179,14 +184,7 @@ export class Endpoints {
     const entry = this.#entry(id);
     const shown = this.#show(entry);
     const { record } = entry;
-    this.#entries.delete(id);
-    for (const address of [record.ipv4, record.ipv6]) {
-      this.#byAddress.delete(address);
-      await this.#deps.addresses?.withdraw(address);
-    }
-    this.#deps.ipcache.delete("local", `${record.ipv4}/32`);
-    this.#deps.ipcache.delete("local", `${record.ipv6}/128`);
-    this.#deps.datapath.deleteEndpoint(id);
+    await this.#removeRows(record);
     this.#deps.network.remove(record);
     this.#deps.ipv4.release(record.ipv4);
     this.#deps.ipv6.release(record.ipv6);
@@ -280,6 +278,25 @@ export class Endpoints {
     }
   }
 
+  /**
+   * Without their record nobody can say what policy those pods have, and their numbers would be
+   * given to others. They stay as they are enforced until somebody decides.
+   */
+  #refuseStrangers(): void {
+    const { store, datapath } = this.#deps;
+    const strangers = datapath
+      .listEndpoints()
+      .filter(({ id }) => store.get(`endpoints/${id}`) === undefined)
+      .map(({ id, ipv4, ipv6 }) => `${id} (${ipv4 ?? ipv6})`);
+    if (strangers.length === 0) return;
+    const more = strangers.length > STRANGERS_SHOWN_MAX ? ", …" : "";
+    throw new LostStateError(
+      "Cannot run the agent: the kernel enforces for endpoints that the database does not know: " +
+        `${strangers.slice(0, STRANGERS_SHOWN_MAX).join(", ")}${more}; give it the --state-dir ` +
+        "that belongs to its --bpffs, or begin anew with 'imker uninstall'",
+    );
+  }
+
   #removeHalfMade(): void {
     const { store, network } = this.#deps;
     for (const { key, value } of store.list(ENDPOINTS_BEGUN)) {
@@ -329,6 +346,18 @@ export class Endpoints {
       this.#byAddress.set(address, record);
       await addresses?.publish({ address, identity, namespace, pod });
     }
+  }
+
+  async #removeRows({ id, ipv4, ipv6 }: EndpointRecord): Promise<void> {
+    const { datapath, ipcache, addresses } = this.#deps;
+    this.#entries.delete(id);
+    for (const address of [ipv4, ipv6]) {
+      this.#byAddress.delete(address);
+      await addresses?.withdraw(address);
+    }
+    ipcache.delete("local", `${ipv4}/32`);
+    ipcache.delete("local", `${ipv6}/128`);
+    datapath.deleteEndpoint(id);
   }
 
   async #switchIdentity(

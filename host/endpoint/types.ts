@@ -122,6 +122,11 @@ export class EndpointError extends Error {
   }
 }
 
+/** The kernel enforces for endpoints that the store does not know. */
+export class LostStateError extends Error {
+  override readonly name = "LostStateError";
+}
+
 /** As many as Kubernetes objects have at most in practice; each makes every label set longer. */
 const LABELS_MAX = 128;
 

@@ -22,6 +22,11 @@ export function openDatabase(file: string): DatabaseSync {
   return database;
 }
 
+/** The database cannot be used as it is; `message` names the file. */
+export class StoreError extends Error {
+  override readonly name = "StoreError";
+}
+
 export class SqliteStore implements Store {
   readonly #database: DatabaseSync;
   readonly #get: StatementSync;
@@ -31,13 +36,12 @@ export class SqliteStore implements Store {
   readonly #put: StatementSync;
   readonly #delete: StatementSync;
 
-  /** @param file Path of the database, or ":memory:". Folders are made; the file is 0600. */
+  /**
+   * @param file Path of the database, or ":memory:". Folders are made; the file is 0600.
+   * @throws StoreError when the file is damaged or cannot be written.
+   */
   constructor(file: string) {
-    this.#database = openDatabase(file);
-    this.#database.exec(`
-      CREATE TABLE IF NOT EXISTS rows (
-        key TEXT PRIMARY KEY, value TEXT NOT NULL, version INTEGER NOT NULL
-      ) WITHOUT ROWID;`);
+    this.#database = openSound(file);
     const prepare = (sql: string): StatementSync => this.#database.prepare(sql);
     this.#get = prepare("SELECT key, value, version FROM rows WHERE key = ?");
     this.#list = prepare(
@@ -93,5 +97,27 @@ export class SqliteStore implements Store {
 
   close(): void {
     this.#database.close();
+  }
+}
+
+/** Damage is found here, not by whoever reads the damaged page first. */
+function openSound(file: string): DatabaseSync {
+  try {
+    const database = openDatabase(file);
+    database.exec(`
+      CREATE TABLE IF NOT EXISTS rows (
+        key TEXT PRIMARY KEY, value TEXT NOT NULL, version INTEGER NOT NULL
+      ) WITHOUT ROWID;`);
+    const found = Object.values(database.prepare("PRAGMA quick_check(1)").get() ?? {});
+    if (found[0] === "ok") return database;
+    database.close();
+    throw new Error(String(found[0]).replaceAll("\n", " "));
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new StoreError(
+      `Cannot use the database ${file}: ${reason}; put a copy of it in its place, or begin anew ` +
+        "with 'imker uninstall'",
+      { cause },
+    );
   }
 }
