@@ -8,6 +8,7 @@ export type DatapathErrorCode =
   | "no-privilege"
   | "no-bpffs"
   | "in-use"
+  | "map-full"
   | "load-failed"
   | "abi-mismatch"
   | "not-started"

@@ -62,7 +62,6 @@ export { dropReason, dropReasonNumbers } from "./drop-reason.ts";
 export { DatapathError } from "./errors.ts";
 export { ENDPOINT_HOST } from "./layout.ts";
 
-const ANY = 0;
 const POD_ID_MAX = ENDPOINT_HOST - 1;
 
 const PROXY_MAPS: readonly MapName[] = ["handoff", "listeners", "proxy_config"];
@@ -155,8 +154,7 @@ export class KernelDatapath implements Datapath {
   }
 
   upsertIpcache(prefix: string, identity: number): void {
-    const fd = this.#maps.fd("ipcache");
-    this.#native.mapUpdate(fd, encodeIpcacheKey(prefix), encodeIpcacheValue(identity), ANY);
+    this.#maps.put("ipcache", encodeIpcacheKey(prefix), encodeIpcacheValue(identity));
     this.bumpEpoch();
   }
 

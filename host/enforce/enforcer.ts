@@ -7,6 +7,7 @@
  */
 import type { Logger } from "pino";
 import type { Recording } from "../../runtime/contract/control.ts";
+import { IDENTITY } from "../identity/reserved.ts";
 import { MapWriter } from "./map-writer.ts";
 import type { RuleSets } from "./rule-sets.ts";
 import type { Enforcement, KernelSide, Overflow, Plan, PrefixSide, ProxySide } from "./types.ts";
@@ -29,7 +30,7 @@ export class Enforcer {
   readonly #deps: EnforcerDeps;
   readonly #log: Logger;
   readonly #maps: MapWriter;
-  #prefixes: ReadonlyMap<string, number> = new Map();
+  readonly #prefixes = new Map<string, number>();
   /** What the proxy has; unknown until it was told once. */
   #ruleSets: ReadonlySet<number> | undefined;
   /** A change of plugins that the proxy has not confirmed. */
@@ -140,15 +141,18 @@ export class Enforcer {
     let changed = false;
     for (const [prefix, identity] of prefixes) {
       if (this.#prefixes.get(prefix) === identity) continue;
+      // A write that fails leaves a claim, for the next plan to make good or to take back.
+      this.#prefixes.set(prefix, IDENTITY.unknown);
       ipcache.upsert("generated", prefix, identity);
+      this.#prefixes.set(prefix, identity);
       changed = true;
     }
     for (const prefix of this.#prefixes.keys()) {
       if (prefixes.has(prefix)) continue;
       ipcache.delete("generated", prefix);
+      this.#prefixes.delete(prefix);
       changed = true;
     }
-    this.#prefixes = new Map(prefixes);
     if (changed) kernel.bumpEpoch();
   }
 

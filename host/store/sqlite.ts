@@ -22,12 +22,13 @@ export function openDatabase(file: string): DatabaseSync {
   return database;
 }
 
-/** The database cannot be used as it is; `message` names the file. */
+/** The database cannot be read or written; `message` names the file. */
 export class StoreError extends Error {
   override readonly name = "StoreError";
 }
 
 export class SqliteStore implements Store {
+  readonly #file: string;
   readonly #database: DatabaseSync;
   readonly #get: StatementSync;
   readonly #list: StatementSync;
@@ -41,6 +42,7 @@ export class SqliteStore implements Store {
    * @throws StoreError when the file is damaged or cannot be written.
    */
   constructor(file: string) {
+    this.#file = file;
     this.#database = openSound(file);
     const prepare = (sql: string): StatementSync => this.#database.prepare(sql);
     this.#get = prepare("SELECT key, value, version FROM rows WHERE key = ?");
@@ -70,29 +72,42 @@ export class SqliteStore implements Store {
   }
 
   compareAndSwap(key: string, expected: number, value: string): number | undefined {
-    const result =
-      expected === 0 ? this.#insert.run(key, value) : this.#update.run(value, key, expected);
+    const result = this.#written(() =>
+      expected === 0 ? this.#insert.run(key, value) : this.#update.run(value, key, expected),
+    );
     return result.changes === 1 ? expected + 1 : undefined;
   }
 
   put(key: string, value: string): void {
-    this.#put.run(key, value);
+    this.#written(() => this.#put.run(key, value));
   }
 
   putAll(rows: readonly Pick<StoreRow, "key" | "value">[]): void {
     if (rows.length === 0) return;
-    this.#database.exec("BEGIN IMMEDIATE");
-    try {
-      for (const { key, value } of rows) this.put(key, value);
-      this.#database.exec("COMMIT");
-    } catch (error) {
-      this.#database.exec("ROLLBACK");
-      throw error;
-    }
+    this.#written(() => {
+      this.#database.exec("BEGIN IMMEDIATE");
+      try {
+        for (const { key, value } of rows) this.#put.run(key, value);
+        this.#database.exec("COMMIT");
+      } finally {
+        // A full disk has rolled it back already.
+        if (this.#database.isTransaction) this.#database.exec("ROLLBACK");
+      }
+    });
   }
 
   delete(key: string): void {
-    this.#delete.run(key);
+    this.#written(() => this.#delete.run(key));
+  }
+
+  /** @throws StoreError, as all that writes: the disk is full, mostly. Nothing is written then. */
+  #written<T>(write: () => T): T {
+    try {
+      return write();
+    } catch (cause) {
+      const reason = cause instanceof Error ? cause.message : String(cause);
+      throw new StoreError(`Cannot write to the database ${this.#file}: ${reason}`, { cause });
+    }
   }
 
   close(): void {
