@@ -104,6 +104,21 @@ describe.each(families)("$name", (family) => {
     }
   });
 
+  test("an ICMP error of a pod about its own connection, before and after its rule went", () => {
+    const talk = { protocol: PROTOCOL.udp, sourcePort: 7, destinationPort: 8 };
+    const quoted = { ...talk, source: world, destination: a, payload: new Uint8Array(8) };
+    const error = buildFrame({
+      ...{ source: a, destination: world, protocol: icmp, type: unreachable },
+      payload: buildPacket(quoted),
+    });
+    bench.policy(1, [entry({ protocol: PROTOCOL.udp })]);
+    bench.run("netdev_ingress", buildFrame({ source: world, destination: a, ...talk }));
+    expect(bench.run("pod_egress", error).result).toBe(OK);
+    bench.policy(1, []);
+    bench.config(false);
+    expect(reasons(bench.run("pod_egress", error))).toEqual([133]);
+  });
+
   test("an echo reply is an answer as long as the request is allowed", () => {
     const ping = { protocol: icmp, sourcePort: 9 };
     const rule = entry({ direction: "egress", protocol: icmp, port: echo << 8 });
