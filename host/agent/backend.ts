@@ -211,6 +211,7 @@ async function status(deps: BackendDeps, askProxy: AskProxy): Promise<AgentStatu
         deps.audit.trouble,
         deps.certificate?.trouble,
         deps.leased.trouble,
+        deps.connections.trouble,
       ].filter((text) => text !== undefined),
       ...deps.attachments.troubles,
       ...deps.prefilter.troubles,

@@ -10,6 +10,7 @@ import type { ProgramBench, Run } from "./testdata/program-bench.ts";
 import {
   A,
   B,
+  CT_PROXIED,
   families,
   icmpOf,
   OK,
@@ -189,6 +190,26 @@ describe("a pod's ways to the node that are no address of it", () => {
     expect(reasons(bench.run("pod_egress", buildFrame(spec)))).toEqual([133]);
   });
 });
+
+describe.each(families)(
+  "$name, a process of the node with the address of a pod",
+  ({ a, world }) => {
+    const spec = { source: a, destination: world, sourcePort: 80, destinationPort: 4000 };
+    const out = (fields: Partial<FrameSpec> = {}): Run =>
+      bench.run("netdev_egress", buildFrame({ ...spec, ...fields }));
+
+    test("is judged as the node; the stack's answers for the proxy are not", () => {
+      bench.policy(ENDPOINT_HOST, []);
+      bench.config(false, { host: true });
+      expect(reasons(out())).toEqual([133]);
+      expect(reasons(out({ protocol: PROTOCOL.udp }))).toEqual([133]);
+      const opening = { source: world, destination: a, sourcePort: 4000, destinationPort: 80 };
+      bench.run("netdev_ingress", buildFrame(opening));
+      pods.setFlags(CT_PROXIED);
+      expect(out({ flags: FLAG.rst }).result).toBe(OK);
+    });
+  },
+);
 
 describe("loopback addresses on a wire", () => {
   const four = { source: "10.0.0.1", destination: "127.0.0.1" };
