@@ -186,7 +186,7 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
   plugins.view.onChange(() => policies.pluginsChanged());
   policies.restore();
   // No policy is for the node then; an agent with the option may have left one, and tracked for it.
-  if (host === undefined) datapath.setHostPolicy(undefined);
+  if (host === undefined) datapath.removePolicy(ENDPOINT_HOST);
   await proxy.start(datapath.hasNewProxyMaps);
   let isCurrent = true;
   try {

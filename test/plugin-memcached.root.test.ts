@@ -3,18 +3,12 @@
  * server through a whole agent. What a policy allows and denies, what the client sees of a denial,
  * that values larger than any buffer pass, and what flows say.
  */
-import { type ChildProcess, spawn } from "node:child_process";
-import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Endpoint } from "../host/endpoint/types.ts";
-import { endProcess } from "../host/process-list.ts";
-import { ROOT } from "../runtime/testkit/built-plugin.ts";
-import { Vendor } from "./plugin-node.ts";
-import { pause, Rig } from "./rig.ts";
+import { PluginRig } from "./plugin-rig.ts";
+import { pause } from "./rig.ts";
 
-const PLUGIN = join(ROOT, "examples/plugins/memcached");
 const BUILD_MS = 180_000;
-const CLIENT_TIMEOUT_SECONDS = 20;
 const DENIED = "CLIENT_ERROR denied by network policy";
 
 const POLICY = `
@@ -45,65 +39,27 @@ const CLIENT = `
   socket.on("error", (error) => process.stdout.write(error.code));
   socket.on("close", () => process.stdin.destroy());`;
 
-const vendor = new Vendor();
-const processes: ChildProcess[] = [];
-let rig: Rig;
+let node: PluginRig;
 let cache: Endpoint;
 let shop: Endpoint;
 
-/** Starts a program in a pod's namespace; it ends with the test. */
-function run(pod: Endpoint, argv: string[]): ChildProcess & { text: string } {
-  const child = spawn("nsenter", [`--net=${pod.netns}`, ...argv], {
-    stdio: ["pipe", "pipe", "pipe"],
-  });
-  processes.push(child);
-  const running = Object.assign(child, { text: "" });
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.on("data", (bytes: Buffer) => {
-      running.text += bytes.toString("latin1");
-    });
-  }
-  return running;
-}
-
 /** A client's whole connection: what it got for these lines, line by line. */
 async function session(...lines: string[]): Promise<string[]> {
-  const node = [process.execPath, "-e", CLIENT, cache.ipv4];
-  const child = run(shop, ["timeout", String(CLIENT_TIMEOUT_SECONDS), ...node]);
-  child.stdin?.end([...lines, "quit", ""].join("\r\n"));
-  await new Promise((resolve) => child.once("close", resolve));
-  return child.text.split("\r\n").slice(0, -1);
+  const client = [process.execPath, "-e", CLIENT, cache.ipv4];
+  const printed = await node.ask(shop, client, [...lines, "quit", ""].join("\r\n"));
+  return printed.split("\r\n").slice(0, -1);
 }
 
-interface SeenFlow {
-  verdict: string;
-  Summary: string;
-  extensions?: { name: string };
-}
-
-/** The last flows of the plugin. */
 async function flows(): Promise<string[]> {
-  await pause(500);
-  const found: string[] = [];
-  for await (const line of rig.client.lines("/v1/flows?last=1000")) {
-    const { flow } = JSON.parse(line) as { flow?: SeenFlow };
-    if (flow?.extensions?.name === "memcached") found.push(`${flow.verdict} ${flow.Summary}`);
-  }
-  return found;
+  return (await node.flows()).map(({ verdict, Summary }) => `${verdict} ${Summary}`);
 }
 
 beforeAll(async () => {
-  // Before there is an agent: it ends connections that idle while a build keeps us busy.
-  const file = await vendor.package(PLUGIN, "0.1.0");
-  rig = await Rig.start("imker-t-memcached");
-  cache = await rig.pod("cache");
-  shop = await rig.pod("shop");
-  run(cache, ["memcached", "-u", "nobody", "-l", "0.0.0.0", "-m", "64"]);
-  const key = { name: "vendor", publicKey: vendor.publicKey, plugins: ["memcached"] };
-  await rig.client.call("POST", "/v1/keys", key);
-  await rig.client.upload("/v1/plugins", file, "application/wasm");
-  await rig.client.call("PUT", "/v1/plugins/memcached/activation", { version: "0.1.0" });
-  expect(await rig.apply(POLICY)).toMatchObject({ errors: [], warnings: [] });
+  node = await PluginRig.start("memcached");
+  cache = await node.rig.pod("cache");
+  shop = await node.rig.pod("shop");
+  node.run(cache, ["memcached", "-u", "nobody", "-l", "0.0.0.0", "-m", "64"]);
+  expect(await node.rig.apply(POLICY)).toMatchObject({ errors: [], warnings: [] });
   // The server listens a moment after it started.
   for (let attempt = 0; attempt < 50; attempt++) {
     if ((await session("version"))[0]?.startsWith("VERSION")) return;
@@ -112,13 +68,7 @@ beforeAll(async () => {
   throw new Error("Cannot reach memcached: no answer to 'version'");
 }, BUILD_MS);
 
-afterAll(async () => {
-  for (const { pid, exitCode } of processes) {
-    if (pid !== undefined && exitCode === null) await endProcess(pid);
-  }
-  await rig?.close();
-  vendor.close();
-});
+afterAll(() => node?.close());
 
 describe("memcached through an interpreted plugin", () => {
   it("answers what is allowed, denies the rest, and the connection goes on", async () => {

@@ -2,20 +2,16 @@
  * The Redis plugin with Debian's server and client, through a whole agent: what a policy allows and
  * denies, what the client sees of a denial, that its connection goes on, and what flows say.
  */
-import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Endpoint } from "../host/endpoint/types.ts";
 import { endProcess } from "../host/process-list.ts";
-import { ROOT } from "../runtime/testkit/built-plugin.ts";
-import { Vendor } from "./plugin-node.ts";
-import { pause, Rig } from "./rig.ts";
+import { PluginRig } from "./plugin-rig.ts";
+import { pause } from "./rig.ts";
 
-const PLUGIN = join(ROOT, "examples/plugins/redis");
 const BUILD_MS = 120_000;
-const CLIENT_TIMEOUT_SECONDS = 20;
 const NOPERM = "NOPERM denied by network policy";
 const PASSWORD = "lovelace1815";
 
@@ -39,28 +35,11 @@ spec:
               - { command: "SUBSCRIBE|PUBLISH", channel: "news:.*" }
 `;
 
-const vendor = new Vendor();
+const ENV = { REDISCLI_AUTH: PASSWORD };
 const folder = mkdtempSync(join(tmpdir(), "imker-redis-"));
-const processes: ChildProcess[] = [];
-let rig: Rig;
+let node: PluginRig;
 let cache: Endpoint;
 let shop: Endpoint;
-
-/** Starts a program in a pod's namespace; it ends with the test. */
-function run(pod: Endpoint, program: string, args: string[]): ChildProcess & { text: string } {
-  const child = spawn("nsenter", [`--net=${pod.netns}`, program, ...args], {
-    env: { PATH: process.env.PATH, REDISCLI_AUTH: PASSWORD },
-    stdio: ["pipe", "pipe", "pipe"],
-  });
-  processes.push(child);
-  const running = Object.assign(child, { text: "" });
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.on("data", (bytes: Buffer) => {
-      running.text += bytes.toString("latin1");
-    });
-  }
-  return running;
-}
 
 async function until(ask: () => boolean | Promise<boolean>): Promise<void> {
   const deadline = performance.now() + 10_000;
@@ -72,58 +51,29 @@ async function until(ask: () => boolean | Promise<boolean>): Promise<void> {
 
 /** redis-cli with these arguments and this standard input, on one connection; what it printed. */
 async function cli(args: string[], input: string): Promise<string[]> {
-  const client = ["redis-cli", "-h", cache.ipv4, ...args];
-  const child = run(shop, "timeout", [String(CLIENT_TIMEOUT_SECONDS), ...client]);
-  child.stdin?.end(input);
-  await new Promise((resolve) => child.once("close", resolve));
-  return child.text.split("\n").filter((line) => line !== "");
-}
-
-interface SeenFlow {
-  verdict: string;
-  Summary: string;
-  extensions?: { name: string; version: string; fields: Record<string, string> };
-}
-
-/** The last flows of the plugin. */
-async function flows(): Promise<SeenFlow[]> {
-  await pause(500);
-  const found: SeenFlow[] = [];
-  for await (const line of rig.client.lines("/v1/flows?last=1000")) {
-    const { flow } = JSON.parse(line) as { flow?: SeenFlow };
-    if (flow?.extensions?.name === "redis") found.push(flow);
-  }
-  return found;
+  const printed = await node.ask(shop, ["redis-cli", "-h", cache.ipv4, ...args], input, ENV);
+  return printed.split("\n").filter((line) => line !== "");
 }
 
 beforeAll(async () => {
-  rig = await Rig.start("imker-t-redis");
-  cache = await rig.pod("cache");
-  shop = await rig.pod("shop");
+  node = await PluginRig.start("redis");
+  cache = await node.rig.pod("cache");
+  shop = await node.rig.pod("shop");
   const server = ["--bind", "0.0.0.0", "--save", "", "--dir", folder, "--maxmemory", "200mb"];
-  const redis = run(cache, "redis-server", [...server, "--requirepass", PASSWORD]);
+  const redis = node.run(cache, ["redis-server", ...server, "--requirepass", PASSWORD]);
   await until(() => redis.text.includes("Ready to accept connections"));
-  const key = { name: "vendor", publicKey: vendor.publicKey, plugins: ["redis"] };
-  await rig.client.call("POST", "/v1/keys", key);
-  const file = await vendor.package(PLUGIN, "0.1.0");
-  await rig.client.upload("/v1/plugins", file, "application/wasm");
-  await rig.client.call("PUT", "/v1/plugins/redis/activation", { version: "0.1.0" });
-  expect(await rig.apply(POLICY)).toMatchObject({ errors: [], warnings: [] });
+  expect(await node.rig.apply(POLICY)).toMatchObject({ errors: [], warnings: [] });
 }, BUILD_MS);
 
 afterAll(async () => {
-  for (const { pid, exitCode } of processes) {
-    if (pid !== undefined && exitCode === null) await endProcess(pid);
-  }
-  await rig?.close();
-  vendor.close();
+  await node?.close();
   rmSync(folder, { recursive: true, force: true });
 });
 
 describe("flows of Redis", () => {
   it("name plugin, command, key and verdict, and no secret", async () => {
     await cli([], "SET user:1 ada\nGET user:1\nMGET user:1 user:2\nDEL user:1\nINCR user:1");
-    const seen = await flows();
+    const seen = await node.flows();
     const words = seen.slice(-9).map(({ verdict, Summary }) => `${verdict} ${Summary}`);
     expect(words).toEqual([
       "FORWARDED redis SET user:1",
@@ -136,7 +86,7 @@ describe("flows of Redis", () => {
       "FORWARDED redis INCR user:1",
       "FORWARDED redis error ERR",
     ]);
-    const [auth] = seen.filter(({ extensions }) => extensions?.fields.command === "AUTH");
+    const [auth] = seen.filter(({ extensions }) => extensions?.fields?.command === "AUTH");
     expect(auth).toMatchObject({ extensions: { name: "redis", version: "0.1.0" } });
     expect(JSON.stringify(seen)).not.toContain(PASSWORD);
   });
@@ -185,7 +135,7 @@ describe("redis-cli through the Redis plugin", () => {
 
   it.each(["-2", "-3"])("subscribes to what is allowed, RESP%s", async (version) => {
     const client = ["redis-cli", version, "-h", cache.ipv4, "SUBSCRIBE", "news:1"];
-    const subscriber = run(shop, "timeout", [String(CLIENT_TIMEOUT_SECONDS), ...client]);
+    const subscriber = node.run(shop, client, ENV);
     await until(() => subscriber.text.includes("subscribe"));
     const [reached, denied] = await cli([], "PUBLISH news:1 hello\nPUBLISH other no");
     expect(Number(reached)).toBeGreaterThan(0);
@@ -217,9 +167,8 @@ describe("redis-cli through the Redis plugin", () => {
     const size = ["-n", "20000", "-P", "32", "-c", "8", "-q", "-r", "100"];
     const command = ["SET", "user:__rand_int__", "1"];
     const client = ["redis-benchmark", "-h", cache.ipv4, "-a", PASSWORD, ...size, ...command];
-    const child = run(shop, "timeout", [String(CLIENT_TIMEOUT_SECONDS), ...client]);
-    await new Promise((resolve) => child.once("close", resolve));
-    expect(child.text).toContain("requests per second");
-    expect(child.text).not.toMatch(/error|NOPERM/i);
+    const printed = await node.ask(shop, client);
+    expect(printed).toContain("requests per second");
+    expect(printed).not.toMatch(/error|NOPERM/i);
   });
 });

@@ -13,9 +13,9 @@ import {
 } from "../../host/datapath/abi.ts";
 import { LAYOUT } from "../../host/datapath/layout.ts";
 import { readPerCpuRows } from "../../host/datapath/maps.ts";
-import { writePolicy } from "../../host/datapath/policy-map.ts";
 import { CT_TIMEOUTS } from "../../host/datapath/settings.ts";
 import { buildFrame, FLAG } from "../../host/datapath/testdata/frame.ts";
+import { writePolicy } from "../../host/datapath/testdata/policy.ts";
 import type { PolicyMapEntry } from "../../host/datapath/types.ts";
 import type { BpfObject, Native, RingBuffer } from "../../host/native/index.ts";
 import { RunError } from "../errors.ts";

@@ -16,7 +16,7 @@ import type { Identity, PolicySubject } from "../../host/policy/types.ts";
 import { SqliteStore } from "../../host/store/sqlite.ts";
 import { RunError } from "../errors.ts";
 import type { KernelMaps } from "./kernel-maps.ts";
-import { labelsOf, namespaceOf, type WorldSize } from "./world.ts";
+import { labelsOf, namespaceOf, podOf, type WorldSize } from "./world.ts";
 
 /** A plugin that takes every rule: what rules compile to is no matter of this benchmark. */
 const PLUGINS: RulePlugins = {
@@ -30,7 +30,7 @@ interface Parts {
   store: SqliteStore;
   identities: IdentityAllocator;
   kernel: KernelMaps;
-  subjects: readonly PolicySubject[];
+  subjects: PolicySubject[];
   /** Ends what the identities are kept with. */
   close: () => void;
 }
@@ -70,8 +70,8 @@ export class ControlPlane {
     for (let pod = 0; pod < size.identities; pod++)
       all.push(await identities.acquire(labelsOf(pod)));
     const subjects = Array.from({ length: size.endpoints }, (_, index): PolicySubject => {
-      const pod = Math.floor((index * size.identities) / size.endpoints) + (index % 20);
-      const identity = all[pod % all.length];
+      const pod = podOf(index, size);
+      const identity = all[pod];
       if (!identity) throw new RunError("Cannot place the endpoints: there are no identities");
       return { endpoint: index + 1, identity, namespace: namespaceOf(pod), namedPorts: [] };
     });
@@ -94,6 +94,16 @@ export class ControlPlane {
     const { id } = await this.#identities.acquire(labelsOf(pod));
     await this.#policies.refresh();
     return id;
+  }
+
+  /** The endpoint's pod gets other labels; the identity that it had stays for others. */
+  async relabel(index: number, pod: number): Promise<void> {
+    const { subjects } = this.#parts;
+    const subject = subjects[index];
+    if (!subject) throw new RunError(`Cannot relabel: there is no endpoint ${index}`);
+    const identity = await this.#identities.acquire(labelsOf(pod));
+    subjects[index] = { ...subject, identity };
+    await this.#policies.refresh();
   }
 
   /** It is gone for the policies at once; its number would be free only later. */

@@ -13,9 +13,11 @@ import {
   clusterwideText,
   everybodyText,
   namespaceOf,
+  podOf,
   policyText,
   type Random,
   seeded,
+  siblingOf,
   type WorldSize,
 } from "./world.ts";
 
@@ -70,7 +72,7 @@ interface SmallChanges {
 
 type SmallResult = Pick<Measured, "smallChangesMs" | "smallEntriesMax" | "largerChanges">;
 
-/** Policies and identities that come, change and go, each until it is in the kernel. */
+/** Policies, identities and labels of pods that come, change and go, each until it is in force. */
 async function smallChanges(
   plane: ControlPlane,
   kernel: KernelMaps,
@@ -96,6 +98,11 @@ async function smallChanges(
     async () => {
       const id = added.pop();
       if (id !== undefined) await plane.removeIdentity(id);
+    },
+    async () => {
+      const endpoint = random(size.endpoints);
+      const pod = podOf(endpoint, size);
+      await plane.relabel(endpoint, siblingOf(pod) + size.identities * (1 + random(9)));
     },
   ];
   const time = async <T>(change: () => Promise<T>): Promise<T> => {

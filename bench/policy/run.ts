@@ -36,9 +36,15 @@ export async function runPolicy(
   const { identities, policies, endpoints, changes } = counts;
   const size: WorldSize = { identities, policies, endpoints };
   const script = join(root, "bench", "policy", "measure.ts");
-  const argv = [process.execPath, ...AGENT_FLAGS, script, JSON.stringify(size), String(changes)];
-  const measured = JSON.parse(run(argv, { cwd: root })) as Measured;
+  const measure = (of: WorldSize): Measured => {
+    const argv = [process.execPath, ...AGENT_FLAGS, script, JSON.stringify(of), String(changes)];
+    return JSON.parse(run(argv, { cwd: root })) as Measured;
+  };
+  const measured = measure(size);
   report(measured, progress);
+  signal.throwIfAborted();
+  progress("the same where no two endpoints have the same rules:");
+  report(measure({ ...size, ownRules: true }), progress);
   signal.throwIfAborted();
   const { alternations, answers, wrong, details } = await alternate(counts.alternations, signal);
   progress(`${alternations} alternations: ${answers} answers, wrong ${JSON.stringify(details)}`);
@@ -53,15 +59,20 @@ export async function runPolicy(
 
 function report(measured: Measured, progress: (line: string) => void): void {
   const { smallChangesMs, smallEntriesMax, largerChanges } = measured;
-  progress(`first computation: ${measured.firstEntries} entries`);
+  const ms = (share: number): string => percentile(smallChangesMs, share).toFixed(1);
   progress(
-    `${smallChangesMs.length} small changes, up to ${smallEntriesMax} entries: median ` +
-      `${percentile(smallChangesMs, 0.5).toFixed(1)} ms, longest ` +
-      `${percentile(smallChangesMs, 1).toFixed(1)} ms; ${largerChanges} were larger`,
+    `first computation: ${measured.firstEntries} entries in ` +
+      `${measured.firstComputationS.toFixed(1)} s`,
   );
   progress(
-    `large changes: ${measured.largeEntries} entries; memory after them ` +
-      `${measured.memoryAfterLargeMb.toFixed(0)} MB`,
+    `${smallChangesMs.length} small changes, up to ${smallEntriesMax} entries: median ` +
+      `${ms(0.5)} ms, 99th percentile ${ms(0.99)} ms, longest ${ms(1)} ms; ` +
+      `${largerChanges} were larger`,
+  );
+  progress(
+    `large changes: ${measured.largeEntries} entries, ` +
+      `${measured.largeEntriesPerS.toFixed(0)} a second; memory ` +
+      `${measured.memoryMb.toFixed(0)} MB, after them ${measured.memoryAfterLargeMb.toFixed(0)} MB`,
   );
 }
 

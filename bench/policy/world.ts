@@ -10,6 +10,8 @@ export interface WorldSize {
   identities: number;
   policies: number;
   endpoints: number;
+  /** Every endpoint is of another tier or namespace, so no two have the same rules. */
+  ownRules?: boolean;
 }
 
 const NAMESPACES = 20;
@@ -32,6 +34,18 @@ export function seeded(seed: number): Random {
 
 export function namespaceOf(pod: number): string {
   return `team-${pod % NAMESPACES}`;
+}
+
+/** The pod that an endpoint is of: of one tier, so those of a namespace have the same rules. */
+export function podOf(endpoint: number, { identities, endpoints, ownRules }: WorldSize): number {
+  if (ownRules) return endpoint % identities;
+  const spread = Math.floor((endpoint * identities) / endpoints);
+  return (spread + (endpoint % NAMESPACES)) % identities;
+}
+
+/** Another pod of the same namespace, app and tier. */
+export function siblingOf(pod: number): number {
+  return pod + NAMESPACES * APPS_PER_NAMESPACE;
 }
 
 /** Labels of pod number `pod`; each number gives an identity of its own. */

@@ -37,7 +37,7 @@ export function addPrefilterRoutes(
       ...{ role: "viewer", summary: "The prefixes whose packets are dropped" },
       answers: { 200: { kind: "bytes", description: "One a line, in order", mediaType: TEXT } },
     },
-    (_input, reply) => reply(200, [...prefilter.text()].join("")),
+    async (_input, reply) => reply(200, await prefilter.text()),
   );
   addChanges(app, registry, prefilter);
 }
@@ -52,7 +52,7 @@ function addChanges(app: Hono<Admin>, registry: RouteRegistry, prefilter: Prefil
       body: prefixesRequest,
       answers: { 200: changed },
     },
-    ({ body }, reply) => reply(200, prefilter.add(body.prefixes)),
+    async ({ body }, reply) => reply(200, await prefilter.add(body.prefixes)),
   );
   route(
     app,
@@ -65,7 +65,7 @@ function addChanges(app: Hono<Admin>, registry: RouteRegistry, prefilter: Prefil
       body: prefixesRequest,
       answers: { 200: changed },
     },
-    ({ body }, reply) => reply(200, prefilter.delete(body.prefixes)),
+    async ({ body }, reply) => reply(200, await prefilter.delete(body.prefixes)),
   );
   route(
     app,

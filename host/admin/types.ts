@@ -89,12 +89,12 @@ export interface AgentStatus {
 
 export interface PrefilterBackend {
   status(): PrefilterStatus;
-  add(prefixes: readonly string[]): PrefilterChange;
-  delete(prefixes: readonly string[]): PrefilterChange;
+  add(prefixes: readonly string[]): Promise<PrefilterChange>;
+  delete(prefixes: readonly string[]): Promise<PrefilterChange>;
   /** Replaces the list by a text of one prefix a line. */
   load(text: string): Promise<PrefilterChange>;
-  /** The list as such a text, in pieces. */
-  text(): Iterable<string>;
+  /** The list as such a text. */
+  text(): Promise<string>;
 }
 
 /** What of an endpoint can be changed while it lives. */

@@ -28,8 +28,10 @@ import { parsePorts } from "../policy/explain/port.ts";
 import { traceConnection } from "../policy/explain/trace.ts";
 import type { TraceEnd, TraceView } from "../policy/explain/types.ts";
 import { cidrPrefixesOf } from "../policy/index.ts";
+import { finishInTurns } from "../policy/piecework.ts";
 import type { EventPump } from "./event-pump.ts";
 import { seenFlow } from "./seen-flow.ts";
+import { WaitingLine } from "./waiting-line.ts";
 
 export interface PolicyExplainDeps {
   policies: Pick<PolicyService, "preview" | "revision">;
@@ -41,18 +43,15 @@ export interface PolicyExplainDeps {
   observer: Pick<Observer, "getFlows">;
 }
 
+/** The agent does other work after so long. */
+const DIFF_TURN_MS = 8;
+const DIFFS_WAITING_MAX = 4;
+
 export function createExplainBackend(deps: PolicyExplainDeps): ExplainBackend {
+  const diffs = new WaitingLine(DIFFS_WAITING_MAX);
   return {
     trace: (request) => explained(deps, request, (preview) => trace(deps, request, preview)),
-    diff: async (change) => {
-      const flows = await recentFlows(deps);
-      return explained(deps, change, ({ before, after, mode }): DiffView => {
-        const subjects = deps.endpoints.subjects();
-        const identities = deps.identities.list();
-        const entriesMax = POLICY_ENTRIES_MAX;
-        return diffPolicies({ before, after, mode, subjects, identities, entriesMax }, flows);
-      });
-    },
+    diff: (change) => diffs.run(() => diff(deps, change)),
     endpoint: (reference) => endpointPolicy(deps, reference),
   };
 }
@@ -65,6 +64,19 @@ function explained<T>(
   const preview = policies.preview(change);
   const { errors, warnings } = preview;
   return errors.length > 0 ? { errors, warnings } : { errors: [], warnings, view: view(preview) };
+}
+
+async function diff(deps: PolicyExplainDeps, change: PolicyChange): Promise<Explained<DiffView>> {
+  const flows = await recentFlows(deps);
+  const compared = explained(deps, change, ({ before, after, mode }) => {
+    const subjects = deps.endpoints.subjects();
+    const identities = deps.identities.list();
+    const entriesMax = POLICY_ENTRIES_MAX;
+    return diffPolicies({ before, after, mode, subjects, identities, entriesMax }, flows);
+  });
+  const { warnings, view } = compared;
+  if (view === undefined) return { errors: compared.errors, warnings };
+  return { errors: [], warnings, view: await finishInTurns(view, DIFF_TURN_MS) };
 }
 
 function trace(

@@ -26,7 +26,7 @@ import { ENDPOINT_HOST, LAYOUT } from "./layout.ts";
 import { Links, type ProgramName } from "./links.ts";
 import { type MapName, PinnedMaps, readPerCpuRows, readRows } from "./maps.ts";
 import { openHostSide, VethNetwork } from "./pod-network.ts";
-import { findPolicy, readPolicy, writePolicy } from "./policy-map.ts";
+import { findPolicy, readPolicy } from "./policy-map.ts";
 import type { PolicyChange, PolicyRows } from "./policy-rows.ts";
 import {
   changePolicy,
@@ -253,17 +253,7 @@ export class KernelDatapath implements Datapath {
     return NETDEV_PROGRAMS.map((program) => this.#links.detach({ ifname, program })).includes(true);
   }
 
-  /** Tracking comes before the policy, and goes after it. */
-  setHostPolicy(entries: readonly PolicyMapEntry[] | undefined): void {
-    const settings = this.#maps.fd("config");
-    if (entries === undefined) {
-      this.removePolicy(ENDPOINT_HOST);
-      return;
-    }
-    changeSettings(this.#native, settings, { host: true });
-    this.setPolicy(ENDPOINT_HOST, entries);
-  }
-
+  /** Of the node: its connections are no longer tracked either, unless they are to be. */
   removePolicy(endpoint: number): void {
     this.#native.mapDelete(this.#maps.fd("policies"), encodeNumber(endpoint));
     const host = this.#options.hostFirewall ?? false;
@@ -271,15 +261,11 @@ export class KernelDatapath implements Datapath {
     changeSettings(this.#native, this.#maps.fd("config"), change);
   }
 
-  setPolicy(endpoint: number, entries: readonly PolicyMapEntry[]): void {
-    writePolicy(this.#native, this.#maps.fd("policies"), endpoint, entries);
-    this.bumpEpoch();
-  }
-
   fillPolicy(rows: PolicyRows): Promise<FilledPolicy> {
     return fillPolicy(this.#native, rows);
   }
 
+  /** Tracking comes before the node's policy. */
   async placePolicies(placements: readonly PolicyPlacement[]): Promise<void> {
     const settings = this.#maps.fd("config");
     const polices = placements.some(({ endpoint }) => endpoint === ENDPOINT_HOST);

@@ -1,39 +1,16 @@
-/** One endpoint's policy: made whole, put in place in one step, read back. */
+/** One endpoint's policy map: an empty one, and what one in force holds. */
 import type { Native } from "../native/index.ts";
-import {
-  decodeMatch,
-  decodeNumber,
-  decodePolicy,
-  encodeNumber,
-  encodePolicyKey,
-  encodePolicyValue,
-} from "./abi.ts";
+import { decodeMatch, decodeNumber, decodePolicy, encodeNumber, encodePolicyKey } from "./abi.ts";
 import { LAYOUT } from "./layout.ts";
 import { readRows } from "./maps.ts";
 import type { PolicyMapEntry, PolicyQuestion } from "./types.ts";
 
 const MAP_LPM_TRIE = 11;
 const BPF_F_NO_PREALLOC = 1;
-const ANY = 0;
 const PROTOCOL_BITS = 8;
 const PORT_BITS = 16;
 /** POLICY_ENTRIES of bpf/lib/policy.h; Cilium's bound. */
 export const POLICY_ENTRIES_MAX = 16_384;
-
-/** Replaces the policy of `endpoint` in the outer map `policies`: packets see all of it or none. */
-export function writePolicy(
-  native: Native,
-  policies: number,
-  endpoint: number,
-  entries: readonly PolicyMapEntry[],
-): void {
-  const inner = makePolicyMap(native, entries);
-  try {
-    native.mapUpdate(policies, encodeNumber(endpoint), encodeNumber(inner), ANY);
-  } finally {
-    native.closeFd(inner);
-  }
-}
 
 /** An empty map that is going to hold so many rows; the caller closes it. */
 export function createPolicyMap(native: Native, rows: number): number {
@@ -50,19 +27,6 @@ export function createPolicyMap(native: Native, rows: number): number {
     POLICY_ENTRIES_MAX,
     BPF_F_NO_PREALLOC,
   );
-}
-
-function makePolicyMap(native: Native, entries: readonly PolicyMapEntry[]): number {
-  const inner = createPolicyMap(native, entries.length);
-  const { policy_key: key, policy_value: value } = LAYOUT;
-  const keys = new Uint8Array(key.size * entries.length);
-  const values = new Uint8Array(value.size * entries.length);
-  entries.forEach((entry, index) => {
-    encodePolicyKey(keys.subarray(index * key.size, (index + 1) * key.size), entry);
-    encodePolicyValue(values.subarray(index * value.size, (index + 1) * value.size), entry);
-  });
-  if (entries.length > 0) native.mapUpdateBatch(inner, keys, values, entries.length);
-  return inner;
 }
 
 /**

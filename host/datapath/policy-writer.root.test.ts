@@ -2,9 +2,10 @@
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type BpfObject, loadNative } from "../native/index.ts";
-import { POLICY_ENTRIES_MAX, readPolicy, writePolicy } from "./policy-map.ts";
-import { type PolicyRows, RowPacker, RowTemplate } from "./policy-rows.ts";
+import { POLICY_ENTRIES_MAX, readPolicy } from "./policy-map.ts";
+import { RowPacker, RowTemplate } from "./policy-rows.ts";
 import { changePolicy, fillPolicy, placePolicies } from "./policy-writer.ts";
+import { packPolicy } from "./testdata/policy.ts";
 import type { PolicyMapEntry } from "./types.ts";
 
 const native = loadNative();
@@ -25,12 +26,6 @@ const entry = (identity: number, changes: Partial<PolicyMapEntry> = {}): PolicyM
   ...changes,
 });
 
-function pack(entries: readonly PolicyMapEntry[]): PolicyRows {
-  const packer = new RowPacker(entries.length);
-  for (const one of entries) packer.addAll(one.identity, new RowTemplate([one]));
-  return packer.rows();
-}
-
 const identities = (endpoint: number): number[] =>
   readPolicy(native, policies, endpoint)
     .map(({ identity }) => identity)
@@ -40,7 +35,7 @@ test("maps are filled and put in place together", async () => {
   const all = Array.from({ length: POLICY_ENTRIES_MAX }, (_, index) => entry(256 + index));
   const placements = await Promise.all(
     [[], [entry(7)], all].map(async (entries, index) => {
-      return { endpoint: 10 + index, filled: await fillPolicy(native, pack(entries)) };
+      return { endpoint: 10 + index, filled: await fillPolicy(native, packPolicy(entries)) };
     }),
   );
   expect(identities(12)).toEqual([]);
@@ -69,19 +64,20 @@ test("a template's rows read back as its entries, for each identity", async () =
 });
 
 test.each([1, 1_000])("%d rows are changed in place, upserts before deletes", async (many) => {
-  writePolicy(native, policies, 30, [entry(1), entry(2)]);
+  const filled = await fillPolicy(native, packPolicy([entry(1), entry(2)]));
+  await placePolicies(native, policies, [{ endpoint: 30, filled }]);
   const added = Array.from({ length: many }, (_, index) => entry(100 + index));
-  const upserts = pack([entry(2, { cookie: 9 }), ...added]);
+  const upserts = packPolicy([entry(2, { cookie: 9 }), ...added]);
   // What is not there any more is no error, and does not keep the rest.
-  await changePolicy(native, policies, 30, { upserts, deletes: pack([entry(5), entry(1)]) });
+  await changePolicy(native, policies, 30, { upserts, deletes: packPolicy([entry(5), entry(1)]) });
   expect(identities(30)).toEqual([2, ...added.map(({ identity }) => identity)]);
   const changed = readPolicy(native, policies, 30).find(({ identity }) => identity === 2);
   expect(changed?.cookie).toBe(9);
 });
 
 test("refuses what cannot be", async () => {
-  const nothing = pack([]);
-  const change = { upserts: pack([entry(1)]), deletes: nothing };
+  const nothing = packPolicy([]);
+  const change = { upserts: packPolicy([entry(1)]), deletes: nothing };
   await expect(changePolicy(native, policies, 99, change)).rejects.toThrow(
     "Cannot change policy: endpoint 99 has none",
   );
@@ -89,8 +85,8 @@ test("refuses what cannot be", async () => {
   await expect(fillPolicy(native, rows)).rejects.toThrow("16385 entries, the map holds 16384");
   const full = Array.from({ length: POLICY_ENTRIES_MAX }, (_, index) => entry(256 + index));
   await placePolicies(native, policies, [
-    { endpoint: 40, filled: await fillPolicy(native, pack(full)) },
+    { endpoint: 40, filled: await fillPolicy(native, packPolicy(full)) },
   ]);
-  const more = { upserts: pack([entry(1)]), deletes: nothing };
+  const more = { upserts: packPolicy([entry(1)]), deletes: nothing };
   await expect(changePolicy(native, policies, 40, more)).rejects.toMatchObject({ code: "ENOSPC" });
 });

@@ -2,8 +2,8 @@
  * Writes policy maps in bulk: filled in another thread, many put in place at once, or changed in
  * place. What an entry looks like is policy-rows.ts, one whole map policy-map.ts.
  */
-import type { Native } from "../native/index.ts";
-import { decodeNumber, encodeNumber } from "./abi.ts";
+import { type InnerChange, isNativeError, type Native } from "../native/index.ts";
+import { encodeNumber } from "./abi.ts";
 import { DatapathError } from "./errors.ts";
 import { createPolicyMap } from "./policy-map.ts";
 import type { PolicyChange, PolicyRows } from "./policy-rows.ts";
@@ -66,16 +66,17 @@ export async function changePolicy(
   endpoint: number,
   { upserts, deletes }: PolicyChange,
 ): Promise<void> {
-  const id = new Uint8Array(4);
-  if (!native.mapLookup(policies, encodeNumber(endpoint), id))
-    throw new DatapathError("no-policy", `Cannot change policy: endpoint ${endpoint} has none`);
-  const inner = native.mapById(decodeNumber(id));
+  const change: InnerChange = [
+    ...([policies, encodeNumber(endpoint)] as const),
+    ...([upserts.keys, upserts.values, upserts.count] as const),
+    ...([deletes.keys, deletes.count] as const),
+  ];
   try {
-    const { keys, values, count } = upserts;
-    if (count > ROWS_AT_ONCE_MAX) await native.mapFill(inner, keys, values, count);
-    else if (count > 0) native.mapUpdateBatch(inner, keys, values, count);
-    if (deletes.count > 0) native.mapDeleteBatch(inner, deletes.keys, deletes.count);
-  } finally {
-    native.closeFd(inner);
+    if (upserts.count + deletes.count > ROWS_AT_ONCE_MAX) {
+      await native.innerMapChangeLater(...change);
+    } else native.innerMapChange(...change);
+  } catch (error) {
+    if (!isNativeError(error, "ENOENT")) throw error;
+    throw new DatapathError("no-policy", `Cannot change policy: endpoint ${endpoint} has none`);
   }
 }

@@ -42,9 +42,9 @@ afterAll(async () => {
 });
 
 async function writePolicies(): Promise<void> {
-  await node.datapath("setPolicy", 1, ALLOW_ALL);
-  await node.datapath("setPolicy", 2, [entry({ identity: CLIENT, protocol: TCP, port: PORT })]);
-  await node.datapath("setPolicy", 3, ALLOW_ALL);
+  await node.policy(1, ALLOW_ALL);
+  await node.policy(2, [entry({ identity: CLIENT, protocol: TCP, port: PORT })]);
+  await node.policy(3, ALLOW_ALL);
 }
 
 /** What an agent does after it has read its own store. */

@@ -62,7 +62,7 @@ afterAll(async () => {
 });
 
 beforeEach(async () => {
-  for (const id of [1, 2]) await node.datapath("setPolicy", id, ALLOW_ALL);
+  for (const id of [1, 2]) await node.policy(id, ALLOW_ALL);
   await node.events();
 });
 
@@ -86,19 +86,19 @@ describe.each(families)("IPv$family", ({ at, icmp, echo, node: nodeAddress }) =>
     entry({ protocol: icmp, port: echo << 8, ...fields });
 
   test("8 KiB of UDP pass by identity and port, and so does the answer", async () => {
-    await node.datapath("setPolicy", 1, [{ ...udpOf(SERVER), direction: "egress" }]);
-    await node.datapath("setPolicy", 2, [udpOf(CLIENT)]);
+    await node.policy(1, [{ ...udpOf(SERVER), direction: "egress" }]);
+    await node.policy(2, [udpOf(CLIENT)]);
     const answer = await peers.client.udp(server[at], PORT, LARGE);
     expect(answer).toBe(`hello ${client[at]} ${LARGE}`);
     expect(await dropsOf()).toEqual([]);
-    await node.datapath("setPolicy", 2, [udpOf(77)]);
+    await node.policy(2, [udpOf(77)]);
     expect(await peers.client.udp(server[at], PORT, LARGE, { denied: true })).toBe("timeout");
     expect(await dropsOf()).toEqual([133]);
   });
 
   test("8 KiB of UDP from outside and to the outside", async () => {
-    await node.datapath("setPolicy", 1, [{ ...udpOf(WORLD), direction: "egress" }]);
-    await node.datapath("setPolicy", 2, [udpOf(WORLD)]);
+    await node.policy(1, [{ ...udpOf(WORLD), direction: "egress" }]);
+    await node.policy(2, [udpOf(WORLD)]);
     const out = await peers.client.udp(outside[at], PORT, LARGE);
     expect(out).toBe(`hello ${client[at]} ${LARGE}`);
     const back = await peers.outside.udp(server[at], PORT, LARGE);
@@ -107,8 +107,8 @@ describe.each(families)("IPv$family", ({ at, icmp, echo, node: nodeAddress }) =>
   });
 
   test("large echo requests pass by their type", async () => {
-    await node.datapath("setPolicy", 1, [echoOf({ direction: "egress" })]);
-    await node.datapath("setPolicy", 2, [echoOf({ identity: CLIENT })]);
+    await node.policy(1, [echoOf({ direction: "egress" })]);
+    await node.policy(2, [echoOf({ identity: CLIENT })]);
     expect(ping(client.netns, server[at], LARGE_PING)).toBe(2);
     expect(await dropsOf()).toEqual([]);
     // Nobody may ask the client.
@@ -117,7 +117,7 @@ describe.each(families)("IPv$family", ({ at, icmp, echo, node: nodeAddress }) =>
   });
 
   test("large echo requests between a pod and its node", async () => {
-    await node.datapath("setPolicy", 1, [echoOf({ identity: 1, direction: "egress" })]);
+    await node.policy(1, [echoOf({ identity: 1, direction: "egress" })]);
     expect(ping(client.netns, nodeAddress, LARGE_PING)).toBe(2);
     expect(ping(node.netns, client[at], LARGE_PING)).toBe(2);
     expect(await dropsOf()).toEqual([]);
@@ -141,26 +141,26 @@ describe.each(families)("IPv$family", ({ at, icmp, echo, node: nodeAddress }) =>
       const again = (more = {}): Promise<string> =>
         peers.client.udp(server[at], PORT, "x", { ...sameOne, ...more });
       expect(await again()).toBe(`hello ${client[at]} x`);
-      await node.datapath("setPolicy", endpoint, policy);
+      await node.policy(endpoint, policy);
       expect(await again({ denied: true })).toBe("timeout");
       expect(await told()).toEqual([`${direction} ${verdict}`]);
-      await node.datapath("setPolicy", endpoint, ALLOW_ALL);
+      await node.policy(endpoint, ALLOW_ALL);
       expect(await again()).toBe(`hello ${client[at]} x`);
     });
 
     test("TCP", async () => {
       const rule = entry({ direction, protocol: TCP, port: PORT });
-      await node.datapath("setPolicy", endpoint, [rule]);
+      await node.policy(endpoint, [rule]);
       const { id } = await peers.client.open(server[at], PORT);
       expect(await peers.client.exchange(id, "before")).toBe("before");
-      await node.datapath("setPolicy", endpoint, [entry({ ...rule, port: PORT + 1 })]);
+      await node.policy(endpoint, [entry({ ...rule, port: PORT + 1 })]);
       expect(await peers.client.exchange(id, "after", 300)).toBe("timeout");
       expect(await told()).toEqual([`${direction} -133`]);
       await peers.client.close(id, "reset");
     });
 
     test("echo", async () => {
-      await node.datapath("setPolicy", endpoint, [echoOf({ direction })]);
+      await node.policy(endpoint, [echoOf({ direction })]);
       const command = [`--net=${client.netns}`, "ping", "-c4", "-i0.3", "-W1", server[at]];
       const running = spawn("nsenter", command, { stdio: ["ignore", "pipe", "ignore"] });
       let said = "";
@@ -169,7 +169,7 @@ describe.each(families)("IPv$family", ({ at, icmp, echo, node: nodeAddress }) =>
       });
       const ended = new Promise((resolve) => running.once("close", resolve));
       await sleep(450);
-      await node.datapath("setPolicy", endpoint, []);
+      await node.policy(endpoint, []);
       await ended;
       expect(said).toMatch(/4 packets transmitted, 2 received/);
       expect(await told()).toEqual([`${direction} -133`]);

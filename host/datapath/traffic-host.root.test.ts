@@ -59,12 +59,12 @@ afterAll(async () => {
 });
 
 beforeEach(async () => {
-  await node.datapath("setPolicy", 1, ALLOW_ALL);
+  await node.policy(1, ALLOW_ALL);
   await node.events();
 });
 
 afterEach(async () => {
-  await node.call("test", "clearHostPolicy");
+  await node.datapath("removePolicy", ENDPOINT_HOST);
 });
 
 const drops = async (): Promise<unknown[]> => {
@@ -85,7 +85,7 @@ describe.each(families)("IPv$family", ({ at, icmp, echo, node: address, inside }
   });
 
   test("from outside: SSH and echo only", async () => {
-    await node.datapath("setHostPolicy", [sshOnly, echoOnly, egressAll]);
+    await node.policy(ENDPOINT_HOST, [sshOnly, echoOnly, egressAll]);
     const { id, greeting } = await peers.outside.open(address, SSH);
     expect(greeting).toMatch(`hello ${outside[at]} `);
     expect(await peers.outside.exchange(id, "ls")).toBe("ls");
@@ -98,14 +98,14 @@ describe.each(families)("IPv$family", ({ at, icmp, echo, node: address, inside }
   });
 
   test("to the outside: answers need no rule, connections do", async () => {
-    await node.datapath("setHostPolicy", [
+    await node.policy(ENDPOINT_HOST, [
       entry({ direction: "egress", protocol: TCP, port: WEB }),
       sshOnly,
     ]);
     const { id, greeting } = await peers.host.open(outside[at], WEB);
     expect(greeting).toMatch("hello");
     expect(await peers.host.exchange(id, "GET")).toBe("GET");
-    await node.datapath("setHostPolicy", [sshOnly]);
+    await node.policy(ENDPOINT_HOST, [sshOnly]);
     expect(await peers.host.exchange(id, "GET", 300)).toBe("timeout");
     await peers.host.close(id, "reset");
     expect((await peers.host.open(outside[at], WEB, denied)).greeting).toBe("timeout");
@@ -116,7 +116,7 @@ describe.each(families)("IPv$family", ({ at, icmp, echo, node: address, inside }
   });
 
   test("a rule that denies", async () => {
-    await node.datapath("setHostPolicy", [
+    await node.policy(ENDPOINT_HOST, [
       ...ALLOW_ALL,
       entry({ identity: WORLD, protocol: TCP, port: WEB, deny: true }),
     ]);
@@ -126,14 +126,14 @@ describe.each(families)("IPv$family", ({ at, icmp, echo, node: address, inside }
   });
 
   test("pods and the node need each other's leave", async () => {
-    await node.datapath("setHostPolicy", [
+    await node.policy(ENDPOINT_HOST, [
       entry({ identity: POD, protocol: TCP, port: WEB }),
       entry({ identity: POD, direction: "egress", protocol: TCP, port: WEB }),
     ]);
     expect((await peers.pod.open(inside, WEB)).greeting).toMatch("hello");
     expect((await peers.host.open(pod[at], WEB)).greeting).toMatch("hello");
     expect((await peers.pod.open(inside, SSH, denied)).greeting).toBe("timeout");
-    await node.datapath("setHostPolicy", []);
+    await node.policy(ENDPOINT_HOST, []);
     expect((await peers.host.open(pod[at], WEB, denied)).greeting).toBe("timeout");
     expect(await drops()).toEqual([`${ENDPOINT_HOST} ingress 133`, `${ENDPOINT_HOST} egress 133`]);
   });
@@ -143,25 +143,25 @@ describe.each(families)("IPv$family", ({ at, icmp, echo, node: address, inside }
     const port = at === "ipv4" ? 9994 : 9996;
     await peers.host.listen("udp", at === "ipv4" ? "0.0.0.0" : "::", port);
     expect(await peers.pod.udp(all, port, "x")).toMatch(`hello ${pod[at]}`);
-    await node.datapath("setHostPolicy", [egressAll]);
+    await node.policy(ENDPOINT_HOST, [egressAll]);
     expect(await peers.pod.udp(all, port, "x", denied)).toBe("timeout");
     expect(await drops()).toEqual([`${ENDPOINT_HOST} ingress 133`]);
   });
 
   test("pods have their own policy only, whatever the node's", async () => {
-    await node.datapath("setHostPolicy", []);
+    await node.policy(ENDPOINT_HOST, []);
     expect((await peers.outside.open(pod[at], WEB)).greeting).toMatch("hello");
     expect((await peers.pod.open(outside[at], WEB)).greeting).toMatch("hello");
   });
 
   test("the node may speak to itself", async () => {
-    await node.datapath("setHostPolicy", []);
+    await node.policy(ENDPOINT_HOST, []);
     for (const to of [address, inside])
       expect((await peers.host.open(to, WEB)).greeting).toMatch("hello");
   });
 
   test("off the interface, off the policy", async () => {
-    await node.datapath("setHostPolicy", []);
+    await node.policy(ENDPOINT_HOST, []);
     expect(await node.datapath("detachNetdev", UPLINK)).toBe(true);
     expect((await peers.outside.open(address, WEB)).greeting).toMatch("hello");
     await node.datapath("attachNetdev", UPLINK);
@@ -169,14 +169,14 @@ describe.each(families)("IPv$family", ({ at, icmp, echo, node: address, inside }
   });
 
   test("neighbours are found under a policy that allows nothing", async () => {
-    await node.datapath("setHostPolicy", [sshOnly]);
+    await node.policy(ENDPOINT_HOST, [sshOnly]);
     sh(`ip -n ${NODE} neigh flush dev ${UPLINK}; ip -n ${NODE}-outside neigh flush dev eth0`);
     expect((await peers.outside.open(address, SSH)).greeting).toMatch("hello");
   });
 });
 
 test("outlives its agent", async () => {
-  await node.datapath("setHostPolicy", [sshOnly]);
+  await node.policy(ENDPOINT_HOST, [sshOnly]);
   await node.kill();
   const web = (): Promise<string> =>
     peers.outside.open(families[0].node, WEB, denied).then(({ greeting }) => greeting);

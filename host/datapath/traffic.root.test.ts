@@ -70,7 +70,7 @@ afterAll(async () => {
 });
 
 beforeEach(async () => {
-  for (const id of [1, 2, 3]) await node.datapath("setPolicy", id, ALLOW_ALL);
+  for (const id of [1, 2, 3]) await node.policy(id, ALLOW_ALL);
   await node.events();
 });
 
@@ -100,7 +100,7 @@ describe.each(families)("IPv$family", ({ at, node: nodeAddress, outside, family 
   });
 
   test("allows by identity and port, and tells both verdicts", async () => {
-    await node.datapath("setPolicy", 2, [allowClient]);
+    await node.policy(2, [allowClient]);
     const { id, greeting } = await peers.client.open(server[at], PORT);
     expect(greeting).toMatch(`hello ${client[at]} `);
     expect(await peers.client.exchange(id, "ping")).toBe("ping");
@@ -113,7 +113,7 @@ describe.each(families)("IPv$family", ({ at, node: nodeAddress, outside, family 
   });
 
   test("drops what no rule allows, with reason 133", async () => {
-    await node.datapath("setPolicy", 2, [allowClient]);
+    await node.policy(2, [allowClient]);
     expect((await peers.client.open(server[at], PORT + 1, { denied: true })).greeting).toBe(
       "timeout",
     );
@@ -122,69 +122,69 @@ describe.each(families)("IPv$family", ({ at, node: nodeAddress, outside, family 
   });
 
   test("drops what a rule denies, with reason 181, whatever else allows it", async () => {
-    await node.datapath("setPolicy", 2, [allowClient, entry({ deny: true })]);
+    await node.policy(2, [allowClient, entry({ deny: true })]);
     expect((await peers.client.open(server[at], PORT, { denied: true })).greeting).toBe("timeout");
     expect(new Set(await dropsOf())).toEqual(new Set([181]));
   });
 
   test("lets answers through a default deny, and nothing else", async () => {
-    await node.datapath("setPolicy", 1, [egressAll]);
-    await node.datapath("setPolicy", 2, [allowClient]);
+    await node.policy(1, [egressAll]);
+    await node.policy(2, [allowClient]);
     expect((await peers.client.open(server[at], PORT)).greeting).toMatch("hello");
     expect((await peers.server.open(client[at], PORT, { denied: true })).greeting).toBe("timeout");
   });
 
   test("polices UDP, answers included", async () => {
-    await node.datapath("setPolicy", 1, [egressAll]);
-    await node.datapath("setPolicy", 2, [entry({ identity: CLIENT, protocol: UDP, port: PORT })]);
+    await node.policy(1, [egressAll]);
+    await node.policy(2, [entry({ identity: CLIENT, protocol: UDP, port: PORT })]);
     expect(await peers.client.udp(server[at], PORT, "x")).toMatch(`hello ${client[at]} x`);
     expect(await peers.other.udp(server[at], PORT, "x", { denied: true })).toBe("timeout");
   });
 
   test("lets an ICMP error through to the sender of the packet it is about", async () => {
-    await node.datapath("setPolicy", 1, [egressAll]);
+    await node.policy(1, [egressAll]);
     const ping = `nsenter --net=${client.netns} ping -c1 -W1 -t1 ${outside}`;
     expect(sh(`${ping} || true`)).toMatch(/Time to live exceeded|Time exceeded/);
   });
 
   test("cuts a live connection when its rule goes", async () => {
-    await node.datapath("setPolicy", 2, [allowClient]);
+    await node.policy(2, [allowClient]);
     const { id } = await peers.client.open(server[at], PORT);
     expect(await peers.client.exchange(id, "before")).toBe("before");
-    await node.datapath("setPolicy", 2, []);
+    await node.policy(2, []);
     expect(await peers.client.exchange(id, "after", 400)).toBe("timeout");
     expect(new Set(await dropsOf())).toEqual(new Set([133]));
-    await node.datapath("setPolicy", 2, [allowClient]);
+    await node.policy(2, [allowClient]);
     expect(await peers.client.exchange(id, "")).toBe("");
   });
 
   test("lets the node reach its pods unless a rule denies it", async () => {
-    await node.datapath("setPolicy", 2, [redirectClient]);
+    await node.policy(2, [redirectClient]);
     expect((await peers.host.open(server[at], PORT)).greeting).toMatch("hello");
-    await node.datapath("setPolicy", 2, [entry({ identity: HOST, deny: true })]);
+    await node.policy(2, [entry({ identity: HOST, deny: true })]);
     expect((await peers.host.open(server[at], PORT, { denied: true })).greeting).toBe("timeout");
   });
 
   test("polices what a pod sends to the node", async () => {
-    await node.datapath("setPolicy", 1, [
+    await node.policy(1, [
       entry({ identity: HOST, direction: "egress", protocol: TCP, port: PORT }),
     ]);
     expect((await peers.client.open(nodeAddress, PORT)).greeting).toMatch("hello");
-    await node.datapath("setPolicy", 1, []);
+    await node.policy(1, []);
     expect((await peers.client.open(nodeAddress, PORT, { denied: true })).greeting).toBe("timeout");
   });
 
   test("polices what comes from outside", async () => {
-    await node.datapath("setPolicy", 2, [entry({ identity: 2, protocol: TCP, port: PORT })]);
+    await node.policy(2, [entry({ identity: 2, protocol: TCP, port: PORT })]);
     expect((await peers.outside.open(server[at], PORT)).greeting).toMatch(`hello ${outside} `);
-    await node.datapath("setPolicy", 2, [allowClient]);
+    await node.policy(2, [allowClient]);
     expect((await peers.outside.open(server[at], PORT, { denied: true })).greeting).toBe("timeout");
     expect(new Set(await dropsOf())).toEqual(new Set([133]));
   });
 
   test("hands over with both addresses kept and both identities told", async () => {
     const { accepted } = await startRelay();
-    await node.datapath("setPolicy", 2, [redirectClient]);
+    await node.policy(2, [redirectClient]);
     const { id, greeting } = await peers.client.open(server[at], PORT, { localPort: 40_001 });
     expect(greeting).toBe(`hello ${client[at]} 40001`);
     expect(await peers.client.exchange(id, "through the proxy")).toBe("through the proxy");
@@ -213,7 +213,7 @@ describe.each(families)("IPv$family", ({ at, node: nodeAddress, outside, family 
   test("hands over handshakes with SYN cookies, and a megabyte each way", async () => {
     sh(`nsenter --net=${node.netns} sysctl -qw net.ipv4.tcp_syncookies=2`);
     await startRelay();
-    await node.datapath("setPolicy", 2, [redirectClient]);
+    await node.policy(2, [redirectClient]);
     const { id, greeting } = await peers.client.open(server[at], PORT);
     sh(`nsenter --net=${node.netns} sysctl -qw net.ipv4.tcp_syncookies=1`);
     expect(greeting).toMatch(`hello ${client[at]} `);
@@ -223,17 +223,17 @@ describe.each(families)("IPv$family", ({ at, node: nodeAddress, outside, family 
 
   test("hands over once when both ends ask for it", async () => {
     const { accepted } = await startRelay();
-    await node.datapath("setPolicy", 1, [
+    await node.policy(1, [
       entry({ direction: "egress", protocol: TCP, port: PORT, redirect: true, ruleSet: 66 }),
     ]);
-    await node.datapath("setPolicy", 2, [redirectClient]);
+    await node.policy(2, [redirectClient]);
     expect((await peers.client.open(server[at], PORT)).greeting).toMatch("hello");
     expect(accepted).toMatchObject([{ egressRules: 66, ingressRules: 77 }]);
   });
 
   test("finds the proxy again when it took a port of its own", async () => {
     await startRelay({ RELAY_OWN_PORT: "1" });
-    await node.datapath("setPolicy", 2, [redirectClient]);
+    await node.policy(2, [redirectClient]);
     const { id, greeting } = await peers.client.open(server[at], PORT, { localPort: 40_002 });
     expect(greeting).toMatch(`hello ${client[at]} `);
     expect(greeting).not.toMatch(/ 40002$/);
@@ -242,7 +242,7 @@ describe.each(families)("IPv$family", ({ at, node: nodeAddress, outside, family 
 
   test.each(["fin", "reset"] as const)("serves a client port reused after %s", async (how) => {
     await startRelay();
-    await node.datapath("setPolicy", 2, [redirectClient]);
+    await node.policy(2, [redirectClient]);
     for (let round = 0; round < 3; round++) {
       const { id, greeting } = await peers.client.open(server[at], PORT, { localPort: 40_003 });
       expect(greeting).toMatch(`hello ${client[at]} `);
@@ -254,7 +254,7 @@ describe.each(families)("IPv$family", ({ at, node: nodeAddress, outside, family 
 
   test("serves a client port reused at once after the server ended the connection", async () => {
     await startRelay();
-    await node.datapath("setPolicy", 2, [
+    await node.policy(2, [
       entry({ identity: CLIENT, protocol: TCP, port: BRIEF_PORT, redirect: true }),
     ]);
     for (let round = 0; round < 3; round++) {
@@ -267,16 +267,16 @@ describe.each(families)("IPv$family", ({ at, node: nodeAddress, outside, family 
   });
 
   test("drops new connections while no proxy listens, with reason 220", async () => {
-    await node.datapath("setPolicy", 2, [redirectClient]);
+    await node.policy(2, [redirectClient]);
     expect((await peers.client.open(server[at], PORT, { denied: true })).greeting).toBe("timeout");
     expect(new Set(await dropsOf())).toEqual(new Set([220]));
   });
 
   test("ends a proxied connection with its proxy, never passing it raw", async () => {
     const first = await startRelay();
-    await node.datapath("setPolicy", 2, [redirectClient]);
+    await node.policy(2, [redirectClient]);
     const { id } = await peers.client.open(server[at], PORT);
-    await node.datapath("setPolicy", 2, [allowClient]);
+    await node.policy(2, [allowClient]);
     expect(await peers.client.exchange(id, "still proxied")).toBe("still proxied");
     await first.kill();
     expect(await peers.client.exchange(id, "gone")).toMatch(/ECONNRESET|EPIPE|closed/);
@@ -284,8 +284,8 @@ describe.each(families)("IPv$family", ({ at, node: nodeAddress, outside, family 
 
   test("knows a proxied connection again whose entry was evicted", async () => {
     await startRelay();
-    await node.datapath("setPolicy", 1, [egressAll]);
-    await node.datapath("setPolicy", 2, [redirectClient]);
+    await node.policy(1, [egressAll]);
+    await node.policy(2, [redirectClient]);
     const { id } = await peers.client.open(server[at], PORT, { localPort: 40_005 });
     for (const text of ["first", "second"]) {
       await node.call("test", "forgetCt");
@@ -294,7 +294,7 @@ describe.each(families)("IPv$family", ({ at, node: nodeAddress, outside, family 
     const row = (await node.datapath("listCt")).find(({ sourcePort }) => sourcePort === 40_005);
     expect(row).toMatchObject({ proxied: true, source: client[at], destination: server[at] });
     // Not even a policy that would let it pass raw now makes it raw.
-    await node.datapath("setPolicy", 2, ALLOW_ALL);
+    await node.policy(2, ALLOW_ALL);
     await node.call("test", "forgetCt");
     expect(await peers.client.exchange(id, "third")).toBe("third");
     expect(
@@ -303,9 +303,9 @@ describe.each(families)("IPv$family", ({ at, node: nodeAddress, outside, family 
   });
 
   test("resets a raw connection when policy now wants the proxy", async () => {
-    await node.datapath("setPolicy", 2, [allowClient]);
+    await node.policy(2, [allowClient]);
     const { id } = await peers.client.open(server[at], PORT);
-    await node.datapath("setPolicy", 2, [redirectClient]);
+    await node.policy(2, [redirectClient]);
     await node.events();
     expect(await peers.client.exchange(id, "x")).toBe("ECONNRESET");
     const events = await node.events();
@@ -314,9 +314,9 @@ describe.each(families)("IPv$family", ({ at, node: nodeAddress, outside, family 
   });
 
   test("what only watches ends and refuses no connection", async () => {
-    await node.datapath("setPolicy", 2, [allowClient]);
+    await node.policy(2, [allowClient]);
     const before = await peers.client.open(server[at], PORT);
-    await node.datapath("setPolicy", 2, [{ ...redirectClient, watch: true }]);
+    await node.policy(2, [{ ...redirectClient, watch: true }]);
     const unseen = await peers.client.open(server[at], PORT);
     const { accepted } = await startRelay();
     const seen = await peers.client.open(server[at], PORT);
@@ -328,7 +328,7 @@ describe.each(families)("IPv$family", ({ at, node: nodeAddress, outside, family 
 
   test("hands over what a pod sends to the node itself", async () => {
     const { accepted } = await startRelay();
-    await node.datapath("setPolicy", 1, [
+    await node.policy(1, [
       entry({ identity: HOST, direction: "egress", protocol: TCP, port: PORT, redirect: true }),
     ]);
     const { id, greeting } = await peers.client.open(nodeAddress, PORT);
@@ -340,7 +340,7 @@ describe.each(families)("IPv$family", ({ at, node: nodeAddress, outside, family 
   test("never takes a socket of the node for one of the proxy", async () => {
     await startRelay();
     const raw = await peers.client.open(nodeAddress, PORT);
-    await node.datapath("setPolicy", 1, [
+    await node.policy(1, [
       entry({ identity: HOST, direction: "egress", protocol: TCP, port: PORT, redirect: true }),
     ]);
     await node.call("test", "forgetCt");
@@ -350,8 +350,8 @@ describe.each(families)("IPv$family", ({ at, node: nodeAddress, outside, family 
   test("hands over what a pod sends outside and what comes from there", async () => {
     const { accepted } = await startRelay();
     const out = entry({ direction: "egress", protocol: TCP, port: PORT, redirect: true });
-    await node.datapath("setPolicy", 1, [out]);
-    await node.datapath("setPolicy", 2, [
+    await node.policy(1, [out]);
+    await node.policy(2, [
       egressAll,
       entry({ identity: 2, protocol: TCP, port: PORT, redirect: true }),
     ]);

@@ -148,17 +148,17 @@ export interface Datapath {
   /** Takes them off again; false: they were not there. */
   detachNetdev(ifname: string): boolean;
   /**
-   * The policy of the node itself, for its processes and the pods that share its network, on
-   * attached interfaces and towards its own pods. Undefined: it has none, and nothing is refused.
+   * Takes the endpoint's map away: a pod is closed then, the node (ENDPOINT_HOST) is open. The
+   * node's policy is for its processes and the pods that share its network, on attached interfaces
+   * and towards its own pods.
    */
-  setHostPolicy(entries: readonly PolicyMapEntry[] | undefined): void;
-  /** Takes the endpoint's map away: a pod is closed then, the node is open. */
   removePolicy(endpoint: number): void;
-  /** Replaces the endpoint's whole policy map at once. */
-  setPolicy(endpoint: number, entries: readonly PolicyMapEntry[]): void;
-  /** The same in two steps, for many maps at once; the rows must be left alone meanwhile. */
+  /** A whole map, to be put in place; the rows must be left alone meanwhile. */
   fillPolicy(rows: PolicyRows): Promise<FilledPolicy>;
-  /** No epoch is raised, unless the node's own connections were not tracked before. */
+  /**
+   * Each replaces the whole map in force at once. No epoch is raised, unless the node's own
+   * connections were not tracked before.
+   */
   placePolicies(placements: readonly PolicyPlacement[]): Promise<void>;
   /** Row by row in the map in force; no epoch is raised. Throws when it has none or is full. */
   changePolicy(endpoint: number, change: PolicyChange): Promise<void>;

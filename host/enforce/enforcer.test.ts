@@ -14,7 +14,7 @@ function contentOf(name: string): PolicyContent {
   const [, count = "1"] = name.split("*");
   const known = contents.get(name);
   const content = known ?? {
-    ...{ count: Number(count), version: 1 },
+    ...{ count: Number(count), version: contents.size + 1 },
     ...{ pack: () => NO_ROWS, changeFrom: () => undefined, settle: () => {} },
   };
   contents.set(name, content);

@@ -31,6 +31,8 @@ export class Enforcer {
   readonly #log: Logger;
   readonly #maps: MapWriter;
   readonly #prefixes = new Map<string, number>();
+  /** The last that were all written: most changes leave them as they are. */
+  #prefixesInForce: ReadonlyMap<string, number> | undefined;
   /** What the proxy has; unknown until it was told once. */
   #ruleSets: ReadonlySet<number> | undefined;
   /** A change of plugins that the proxy has not confirmed. */
@@ -137,6 +139,7 @@ export class Enforcer {
 
   /** Maps know the new identities before an address gets one, and lose them only afterwards. */
   #switchPrefixes(prefixes: ReadonlyMap<string, number>): void {
+    if (prefixes === this.#prefixesInForce) return;
     const { kernel, ipcache } = this.#deps;
     let changed = false;
     for (const [prefix, identity] of prefixes) {
@@ -153,6 +156,7 @@ export class Enforcer {
       this.#prefixes.delete(prefix);
       changed = true;
     }
+    this.#prefixesInForce = prefixes;
     if (changed) kernel.bumpEpoch();
   }
 

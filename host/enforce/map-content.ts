@@ -9,51 +9,27 @@
  * both change in one direction, the map is replaced as a whole (docs/decisions/0013).
  */
 import { POLICY_ENTRIES_MAX } from "../datapath/policy-map.ts";
-import {
-  type PolicyChange,
-  type PolicyRows,
-  RowPacker,
-  RowTemplate,
-} from "../datapath/policy-rows.ts";
+import { type PolicyChange, type PolicyRows, RowPacker } from "../datapath/policy-rows.ts";
 import type { EntrySet } from "../policy/resolve/entries.ts";
-import { portKeyParts } from "../policy/resolve/port-key.ts";
 import { DIRECTIONS, type Direction } from "../policy/rule.ts";
 import type { SubjectPolicy } from "../policy/subject-policy.ts";
-import type { L7Use, OutcomeNumbers } from "./entry-numbers.ts";
-import { mapEntry } from "./map-entry.ts";
+import type { L7Use } from "./entry-numbers.ts";
+import type { RowsDifference, RowTemplates } from "./row-templates.ts";
+import { TreeOrder } from "./tree-order.ts";
 
-/** Rows of one identity, by their numbers in the template. */
-interface Difference {
-  /** Narrow before broad. */
-  upserts: readonly number[];
-  /** Of the old template; broad before narrow. */
-  deletes: readonly number[];
-}
-
-/** With the rows that the numbers are of. */
-interface RowsDifference extends Difference {
-  before: RowTemplate;
-  now: RowTemplate;
-}
+/** Policies' versions stay below. */
+const VERSIONS = 2 ** 32;
 
 export class MapContent {
   readonly #policy: SubjectPolicy;
-  readonly #numbers: OutcomeNumbers;
-  #templates = new WeakMap<EntrySet, RowTemplate>();
-  #known = new WeakMap<EntrySet, WeakMap<EntrySet, RowsDifference>>();
+  readonly #templates: RowTemplates;
   #uses: { version: number; list: readonly L7Use[] } = { version: -1, list: [] };
-  #generation: number;
-  /** Rises with what is to be written. */
-  #version = 0;
-  #policyVersion = -1;
-  /** Of the rows that `change` starts from. */
-  #settled = -1;
+  #prepared = -1;
   #change: { version: number; change: PolicyChange | undefined } | undefined;
 
-  constructor(policy: SubjectPolicy, numbers: OutcomeNumbers) {
+  constructor(policy: SubjectPolicy, templates: RowTemplates) {
     this.#policy = policy;
-    this.#numbers = numbers;
-    this.#generation = numbers.generation;
+    this.#templates = templates;
   }
 
   /** How many rows there are; more than the map holds cannot be written. */
@@ -61,33 +37,26 @@ export class MapContent {
     return this.#policy.rows;
   }
 
+  /** Equal only for equal rows, also of other contents. */
   get version(): number {
-    return this.#version;
+    return this.#templates.generation * VERSIONS + this.#policy.version;
   }
 
   /** L7 rules of its entries. */
   uses(): readonly L7Use[] {
     const { version } = this.#policy;
-    if (this.#uses.version !== version) this.#uses = { version, list: usesOf(this.#policy) };
+    if (this.#uses.version !== version) this.#uses = { version, list: this.#collectUses() };
     return this.#uses.list;
   }
 
   /** After a plan gave its numbers: gives every row one. They are to be flushed before a write. */
   prepare(): void {
-    if (this.#generation !== this.#numbers.generation) {
-      this.#generation = this.#numbers.generation;
-      // What was written has other numbers than what is made now.
-      this.#templates = new WeakMap();
-      this.#known = new WeakMap();
-      this.#settled = -1;
-      this.#version++;
-    }
-    if (this.#policyVersion === this.#policy.version) return;
-    this.#policyVersion = this.#policy.version;
-    this.#version++;
+    const { version } = this;
+    if (this.#prepared === version) return;
+    this.#prepared = version;
     for (const direction of DIRECTIONS) {
       for (const entries of this.#policy.distinctEntrySets(direction)) {
-        this.#template(entries, direction);
+        this.#templates.of(entries, direction);
       }
     }
   }
@@ -96,12 +65,11 @@ export class MapContent {
   pack(buffer: RowPacker): PolicyRows {
     buffer.reset();
     for (const direction of DIRECTIONS) {
-      const identities = [...this.#policy.identities(direction)];
-      for (const swapped of swappedAndSorted(identities, identities.length)) {
-        const identity = swapBytes(swapped);
-        const entries = this.#policy.entrySet(direction, identity);
-        buffer.addAll(identity, this.#template(entries, direction));
-      }
+      const order = new TreeOrder<EntrySet>(this.#policy.peers(direction));
+      this.#policy.eachEntrySet(direction, (entries, identity) => order.add(identity, entries));
+      order.sort().each((identity, entries) => {
+        buffer.addAll(identity, this.#templates.of(entries, direction));
+      });
     }
     return buffer.rows();
   }
@@ -111,9 +79,10 @@ export class MapContent {
    * will do. No rows: there is nothing to do.
    */
   changeFrom(version: number): PolicyChange | undefined {
-    if (version !== this.#settled) return undefined;
-    if (this.#change?.version !== this.#version) {
-      this.#change = { version: this.#version, change: this.#makeChange() };
+    const now = this.version;
+    if (version !== now - this.#policy.version + this.#policy.settled) return undefined;
+    if (this.#change?.version !== now) {
+      this.#change = { version: now, change: this.#makeChange() };
     }
     return this.#change.change;
   }
@@ -121,29 +90,31 @@ export class MapContent {
   /** All who have rows of this content have these: changes start from them. */
   settle(): void {
     this.#policy.settle();
-    this.#settled = this.#version;
     this.#change = undefined;
   }
 
   #makeChange(): PolicyChange | undefined {
     let upserted = 0;
     let deleted = 0;
+    const changes: TreeOrder<RowsDifference>[] = [];
     for (const direction of DIRECTIONS) {
+      const change = this.#changesOf(direction);
       const touches = { any: false, own: false };
-      this.#eachChange(direction, (identity, { upserts, deletes }) => {
+      change.each((identity, { upserts, deletes }) => {
         upserted += upserts.length;
         deleted += deletes.length;
         if (upserts.length + deletes.length > 0) touches[identity === 0 ? "any" : "own"] = true;
       });
       if (touches.any && touches.own) return undefined;
+      changes.push(change);
     }
     // Both are there for a moment; and what changes more than the map holds is faster made anew.
     if (this.count + deleted > POLICY_ENTRIES_MAX) return undefined;
     if (upserted + deleted > this.count) return undefined;
     const upserts = new RowPacker(upserted);
     const deletes = new RowPacker(deleted);
-    for (const direction of DIRECTIONS) {
-      this.#eachChange(direction, (identity, difference) => {
+    for (const change of changes) {
+      change.each((identity, difference) => {
         for (const row of difference.upserts) upserts.add(identity, difference.now, row);
         for (const row of difference.deletes) deletes.add(identity, difference.before, row);
       });
@@ -151,104 +122,37 @@ export class MapContent {
     return { upserts: upserts.rows(), deletes: deletes.rows() };
   }
 
-  /** In the tree's order. Neighbours mostly change alike, so the last difference is tried first. */
-  #eachChange(
-    direction: Direction,
-    visit: (identity: number, difference: RowsDifference) => void,
-  ): void {
-    const changed = this.#policy.before(direction);
-    let before: EntrySet | undefined;
-    let now: EntrySet | undefined;
-    let difference: RowsDifference | undefined;
-    for (const swapped of swappedAndSorted(changed.keys(), changed.size)) {
-      const identity = swapBytes(swapped);
-      const old = changed.get(identity);
-      const wanted = this.#policy.entrySet(direction, identity);
-      if (old === undefined || old === wanted) continue;
-      if (difference === undefined || old !== before || wanted !== now) {
-        [before, now] = [old, wanted];
-        difference = this.#difference(old, wanted, direction);
+  #changesOf(direction: Direction): TreeOrder<RowsDifference> {
+    const order = new TreeOrder<RowsDifference>(this.#policy.changed(direction));
+    // Neighbours mostly change alike.
+    let last: { before: EntrySet; now: EntrySet; difference: RowsDifference } | undefined;
+    this.#policy.eachChanged(direction, (before, now, identity) => {
+      if (before === now) return;
+      if (last?.before !== before || last.now !== now) {
+        const difference = this.#templates.difference(before, now, direction);
+        last = { before, now, difference };
       }
-      visit(identity, difference);
-    }
-  }
-
-  #difference(before: EntrySet, now: EntrySet, direction: Direction): RowsDifference {
-    const known = this.#known.get(before)?.get(now);
-    if (known) return known;
-    const templates = {
-      before: this.#template(before, direction),
-      now: this.#template(now, direction),
-    };
-    const made = { ...templates, ...differenceOf(templates.before, templates.now) };
-    const byNow = this.#known.get(before) ?? new WeakMap<EntrySet, RowsDifference>();
-    this.#known.set(before, byNow.set(now, made));
-    return made;
-  }
-
-  #template(entries: EntrySet, direction: Direction): RowTemplate {
-    let template = this.#templates.get(entries);
-    if (!template) {
-      template = this.#makeTemplate(entries, direction);
-      this.#templates.set(entries, template);
-    }
-    return template;
-  }
-
-  #makeTemplate(entries: EntrySet, direction: Direction): RowTemplate {
-    const rows = [...entries].map(([key, outcome]) => {
-      const { protocol, port, prefix: portPrefix } = portKeyParts(key);
-      const { verdict, precedence, l7, origins } = outcome;
-      const place = { identity: 0, direction, protocol, port, portPrefix };
-      const deny = verdict === "deny";
-      const entry = { ...place, precedence, deny, origins, ...(l7 ? { l7 } : {}) };
-      return mapEntry(entry, this.#numbers.of(outcome));
+      order.add(identity, last.difference);
     });
-    return new RowTemplate(rows);
+    return order.sort();
   }
-}
 
-/** Each rule set with each list of policies once for each set of entries. */
-function usesOf(policy: SubjectPolicy): L7Use[] {
-  const uses: L7Use[] = [];
-  for (const direction of DIRECTIONS) {
-    for (const entries of policy.distinctEntrySets(direction)) {
-      for (const { l7, l7Key: key, origins } of entries.values()) {
-        if (l7) uses.push({ l7, key, origins });
+  /** Each rule set with each list of policies once. */
+  #collectUses(): L7Use[] {
+    const uses = new Map<string, L7Use[]>();
+    for (const direction of DIRECTIONS) {
+      for (const entries of this.#policy.distinctEntrySets(direction)) {
+        for (const use of this.#templates.usesOf(entries)) {
+          const known = uses.get(use.key);
+          if (known === undefined) uses.set(use.key, [use]);
+          else if (!known.some(({ origins }) => sameOrigins(origins, use.origins))) known.push(use);
+        }
       }
     }
+    return [...uses.values()].flat();
   }
-  return uses;
 }
 
-/** Rows of a template are broad before narrow. */
-function differenceOf(before: RowTemplate, now: RowTemplate): Difference {
-  const old = new Map<string, string>();
-  for (let row = 0; row < before.count; row++) old.set(before.keyAt(row), before.valueAt(row));
-  const wanted = new Set<string>();
-  const upserts: number[] = [];
-  for (let row = 0; row < now.count; row++) {
-    const key = now.keyAt(row);
-    wanted.add(key);
-    if (old.get(key) !== now.valueAt(row)) upserts.push(row);
-  }
-  const deletes: number[] = [];
-  for (let row = 0; row < before.count; row++) {
-    if (!wanted.has(before.keyAt(row))) deletes.push(row);
-  }
-  return { upserts: upserts.reverse(), deletes };
-}
-
-/** The tree branches by bytes as they lie in memory: neighbours share their way down. */
-function swappedAndSorted(identities: Iterable<number>, count: number): Uint32Array {
-  const swapped = new Uint32Array(count);
-  let at = 0;
-  for (const identity of identities) swapped[at++] = swapBytes(identity);
-  return swapped.sort();
-}
-
-function swapBytes(value: number): number {
-  const swapped =
-    (value << 24) | ((value & 0xff00) << 8) | ((value >>> 8) & 0xff00) | (value >>> 24);
-  return swapped >>> 0;
+function sameOrigins(a: L7Use["origins"], b: L7Use["origins"]): boolean {
+  return a.length === b.length && a.every((origin, index) => origin === b[index]);
 }

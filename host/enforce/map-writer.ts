@@ -16,7 +16,7 @@ export interface MapWriterOptions {
 }
 
 interface Held {
-  content: PolicyContent;
+  /** Of a content. */
   version: number;
   ruleSets: ReadonlySet<number>;
 }
@@ -33,9 +33,12 @@ type MapKernel = Pick<KernelSide, "fillPolicy" | "placePolicies" | "changePolicy
 /** A map that is to be replaced as a whole. */
 interface Replacement {
   endpoint: number;
-  /** Undefined: an empty one. */
-  held: Held | undefined;
+  /** Undefined: by an empty one. */
+  by: { content: PolicyContent; held: Held } | undefined;
 }
+
+/** Maps that are filled with the same rows one after the other; more are shared out. */
+const FILLS_MAX = 8;
 
 export class MapWriter {
   readonly #kernel: MapKernel;
@@ -80,17 +83,20 @@ export class MapWriter {
    */
   async write(plan: readonly EndpointPlan[], changed: number[]): Promise<void> {
     const replacements: Replacement[] = [];
+    const contents = byContent(plan, ({ content }) => content);
+    const left = new Map([...contents].map(([content, all]) => [content, all.length]));
     try {
-      await together(plan, () => async (one) => {
+      await together([...contents.values()].flat(), () => async (one) => {
         const replacement = await this.#adapt(one, changed);
         if (replacement) replacements.push(replacement);
+        else if (countDown(left, one.content) === 0) one.content.settle();
       });
       for (let from = 0; from < replacements.length; from += PLACEMENTS_MAX) {
         await this.#replace(replacements.slice(from, from + PLACEMENTS_MAX), changed);
       }
     } finally {
       // Maps that were not reached have a version from which no change starts any more.
-      for (const content of new Set(plan.map((one) => one.content))) content.settle();
+      for (const content of contents.keys()) content.settle();
     }
   }
 
@@ -121,17 +127,19 @@ export class MapWriter {
     const { version, count } = content;
     if (count > POLICY_ENTRIES_MAX) return this.#overflow(endpoint, count);
     this.#overflows.delete(endpoint);
-    const wanted = { content, version, ruleSets };
+    const wanted = { version, ruleSets };
     const held = this.#held.get(endpoint);
-    if (held?.content !== content || this.#locked.has(endpoint)) return { endpoint, held: wanted };
-    if (held.version === version) return undefined;
-    const change = content.changeFrom(held.version);
-    if (!change) return { endpoint, held: wanted };
-    if (change.upserts.count + change.deletes.count > 0) {
-      // If this fails nobody knows what the map holds: the next try replaces it.
-      this.#held.delete(endpoint);
-      changed.push(endpoint);
-      await this.#kernel.changePolicy(endpoint, change);
+    const whole = { endpoint, by: { content, held: wanted } };
+    if (held === undefined || this.#locked.has(endpoint)) return whole;
+    if (held.version !== version) {
+      const change = content.changeFrom(held.version);
+      if (!change) return whole;
+      if (change.upserts.count + change.deletes.count > 0) {
+        // If this fails nobody knows what the map holds: the next try replaces it.
+        this.#held.delete(endpoint);
+        changed.push(endpoint);
+        await this.#kernel.changePolicy(endpoint, change);
+      }
     }
     this.#held.set(endpoint, wanted);
     return undefined;
@@ -140,21 +148,24 @@ export class MapWriter {
   /** Those that could be filled are put in place, also when this throws. */
   async #replace(replacements: readonly Replacement[], changed: number[]): Promise<void> {
     const placements: (PolicyPlacement & Replacement)[] = [];
+    const runs = [...byContent(replacements, ({ by }) => by?.content).values()].flatMap(inRuns);
     try {
-      await together(replacements, () => {
+      await together(runs, () => {
         const buffer = new RowPacker(POLICY_ENTRIES_MAX);
-        return async (one) => {
-          const rows = one.held?.content.pack(buffer) ?? NO_ROWS;
-          placements.push({ ...one, filled: await this.#kernel.fillPolicy(rows) });
+        return async (run) => {
+          const rows = run[0]?.by?.content.pack(buffer) ?? NO_ROWS;
+          for (const one of run) {
+            placements.push({ ...one, filled: await this.#kernel.fillPolicy(rows) });
+          }
         };
       });
     } finally {
       if (placements.length > 0) await this.#kernel.placePolicies(placements);
-      for (const { endpoint, held } of placements) {
+      for (const { endpoint, by } of placements) {
         changed.push(endpoint);
         this.#unpoliced.delete(endpoint);
-        if (held) {
-          this.#held.set(endpoint, held);
+        if (by) {
+          this.#held.set(endpoint, by.held);
           this.#locked.delete(endpoint);
         } else this.#locked.add(endpoint);
       }
@@ -166,8 +177,36 @@ export class MapWriter {
     const isLockedDown = this.#options.lockdownOnOverflow && endpoint !== ENDPOINT_HOST;
     const entriesMax = POLICY_ENTRIES_MAX;
     this.#overflows.set(endpoint, { endpoint, entries, entriesMax, isLockedDown });
-    return isLockedDown && !this.#locked.has(endpoint) ? { endpoint, held: undefined } : undefined;
+    return isLockedDown && !this.#locked.has(endpoint) ? { endpoint, by: undefined } : undefined;
   }
+}
+
+/** In the order in which each content comes first. */
+function byContent<T, C extends PolicyContent | undefined>(
+  items: readonly T[],
+  contentOf: (item: T) => C,
+): Map<C, T[]> {
+  const all = new Map<C, T[]>();
+  for (const item of items) {
+    const content = contentOf(item);
+    const list = all.get(content);
+    if (list) list.push(item);
+    else all.set(content, [item]);
+  }
+  return all;
+}
+
+function inRuns<T>(items: readonly T[]): T[][] {
+  const count = Math.ceil(items.length / FILLS_MAX);
+  return Array.from({ length: count }, (_, run) =>
+    items.slice(run * FILLS_MAX, (run + 1) * FILLS_MAX),
+  );
+}
+
+function countDown<K>(counts: Map<K, number>, key: K): number {
+  const count = (counts.get(key) ?? 0) - 1;
+  counts.set(key, count);
+  return count;
 }
 
 /** Each item once, by a few workers at a time. After the first failure no other item is begun. */

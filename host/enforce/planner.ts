@@ -7,6 +7,7 @@ import type { PolicyOrigin } from "../policy/types.ts";
 import type { Store } from "../store/store.ts";
 import { OutcomeNumbers } from "./entry-numbers.ts";
 import { MapContent } from "./map-content.ts";
+import { RowTemplates } from "./row-templates.ts";
 import { NO_RULE_SET, type RuleSets } from "./rule-sets.ts";
 import type { EndpointPlan, OriginLookup, Plan } from "./types.ts";
 
@@ -21,10 +22,12 @@ export interface PlanInput {
 
 export class Planner implements OriginLookup {
   readonly #numbers: OutcomeNumbers;
+  readonly #templates: RowTemplates;
   #contents: ReadonlyMap<SubjectPolicy, MapContent> = new Map();
 
   constructor(store: Store, ruleSets: RuleSets) {
     this.#numbers = new OutcomeNumbers(store, ruleSets);
+    this.#templates = new RowTemplates(this.#numbers);
   }
 
   /** Whether the plugins take the rules; throws what their `compile` throws. */
@@ -35,6 +38,7 @@ export class Planner implements OriginLookup {
   /** The same, and the plan. */
   plan(input: PlanInput): Plan {
     const { contents, ruleSets } = this.#number(input);
+    this.#templates.renew();
     for (const content of contents.values()) content.prepare();
     this.#numbers.flush();
     this.#contents = contents;
@@ -60,7 +64,7 @@ export class Planner implements OriginLookup {
     const contents = new Map<SubjectPolicy, MapContent>();
     for (const { policy } of endpoints) {
       if (contents.has(policy)) continue;
-      contents.set(policy, this.#contents.get(policy) ?? new MapContent(policy, this.#numbers));
+      contents.set(policy, this.#contents.get(policy) ?? new MapContent(policy, this.#templates));
     }
     const uses = [...contents.values()].flatMap((content) => content.uses());
     return { contents, ruleSets: this.#numbers.plan(uses) };

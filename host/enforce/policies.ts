@@ -1,61 +1,52 @@
 /**
- * The policies of this node: accepts documents, keeps them in the store, and sees that kernel and
- * proxy enforce them. A change is first computed as a whole without touching anything; only if that
- * succeeds does it become the wanted state. Everything that enforces runs one after the other.
+ * The policies of this node, for those who change, read and explain them. A change is read
+ * (policy-reader.ts), judged (change-judge.ts), then wanted (wanted-policies.ts), then brought into
+ * force (policy-driver.ts); all changes and runs one after the other.
  */
 import type { Logger } from "pino";
-import type { PolicyChange, PolicyKey } from "../admin/explain-types.ts";
+import type { PolicyChange } from "../admin/explain-types.ts";
 import { ProblemError } from "../admin/problem.ts";
 import type { AppliedPolicy, ApplyResult, PolicyFile, PolicyView } from "../admin/types.ts";
 import { policyKeyText } from "../policy/document.ts";
 import {
-  type ApplyFeatures,
-  documentKey,
   type PluginStates,
   type PolicyCondition,
-  type PolicyConflictError,
   type PolicyDocument,
-  type PolicyFileDeps,
   type PolicyProblem,
-  PolicyRepository,
-  type PolicySources,
+  type PolicyRepository,
   policyConditions,
-  type StoredPolicy,
 } from "../policy/index.ts";
 import type { Rule } from "../policy/rule.ts";
 import type { EnforcementMode } from "../policy/subject-policy.ts";
 import type { L7Rules } from "../policy/types.ts";
-import type { Store } from "../store/store.ts";
-import type { Enforcer } from "./enforcer.ts";
 import {
-  type CutConnection,
-  cutText,
-  LockoutGuard,
-  type NodeConnections,
-} from "./lockout-guard.ts";
-import type { OpenConnection } from "./open-connection.ts";
+  type ApplyOptions,
+  ChangeJudge,
+  type ChangeOptions,
+  type Judgement,
+} from "./change-judge.ts";
+import type { Enforcer } from "./enforcer.ts";
+import { cutText, type NodeConnections } from "./lockout-guard.ts";
 import { overflowConditions } from "./overflow-condition.ts";
-import { type Pending, PendingChange } from "./pending-change.ts";
-import { type Conflict, PolicyPlanning, type PolicyPlanningDeps } from "./policy-planning.ts";
+import type { Pending } from "./pending-change.ts";
+import { PolicyDriver } from "./policy-driver.ts";
+import { PolicyPlanning, type PolicyPlanningDeps } from "./policy-planning.ts";
 import { problemOf, type ReadPolicies, readPolicyFiles } from "./policy-reader.ts";
-import { PolicyStore } from "./policy-store.ts";
 import type { RuleSets } from "./rule-sets.ts";
-import { subjectName } from "./types.ts";
+import { SerialTasks } from "./serial-tasks.ts";
+import { named, WantedPolicies, type WantedPoliciesDeps } from "./wanted-policies.ts";
 
-export interface PolicyServiceDeps extends PolicyPlanningDeps {
+export type { ApplyOptions, ChangeOptions } from "./change-judge.ts";
+
+/** `sourcesChanged` is to be called when the `sources` change. */
+export interface PolicyServiceDeps
+  extends PolicyPlanningDeps,
+    Omit<WantedPoliciesDeps, "onOverdue"> {
   log: Logger;
-  store: Store;
   enforcer: Enforcer;
   ruleSets: RuleSets;
-  parsing: PolicyFileDeps;
-  features: ApplyFeatures;
-  /** What policies refer to; `sourcesChanged` when it changes. */
-  sources: PolicySources;
-  cluster: string;
   /** Connections into the node that a change should not cut; absent: nobody looks. */
   connections?: NodeConnections;
-  /** Milliseconds since 1970. */
-  nowMs: () => number;
 }
 
 /** A change that is looked at before it is made. */
@@ -70,76 +61,44 @@ export interface PolicyPreview {
   warnings: PolicyProblem[];
 }
 
-export interface ChangeOptions {
-  /** Settle when kernel and proxy enforce it. */
-  wait: boolean;
-  /** Also when it cuts open connections into the node. */
-  force?: boolean;
-  /** The connection by which the caller came, if he knows. */
-  callers?: OpenConnection | undefined;
+interface Accepted extends Judgement {
+  confirmBy?: string | undefined;
 }
-
-export interface ApplyOptions extends ChangeOptions {
-  /** Undone after so long unless it is confirmed. */
-  confirmTimeoutMs?: number | undefined;
-}
-
-/** Accepted if there is no error, and nothing is cut that must not be. */
-interface Accepted {
-  errors: PolicyProblem[];
-  cuts: CutConnection[];
-  confirmBy?: string;
-}
-
-/** Waits this long before it tries again what could not be put in force. */
-const RETRY_MS = 1_000;
 
 export class PolicyService {
   readonly #deps: PolicyServiceDeps;
-  readonly #log: Logger;
-  readonly #planning: PolicyPlanning;
-  readonly #store: PolicyStore;
-  readonly #pending: PendingChange;
-  readonly #guard: LockoutGuard | undefined;
-  #repository: PolicyRepository;
-  #conflicts: readonly string[] = [];
-  #tail: Promise<unknown> = Promise.resolve();
-  #retry: NodeJS.Timeout | undefined;
+  readonly #tasks: SerialTasks;
+  readonly #wanted: WantedPolicies;
+  readonly #judge: ChangeJudge;
+  readonly #driver: PolicyDriver;
 
   constructor(deps: PolicyServiceDeps) {
+    const log = deps.log.child({ part: "policy" });
+    const planning = new PolicyPlanning(deps);
     this.#deps = deps;
-    this.#log = deps.log.child({ part: "policy" });
-    this.#planning = new PolicyPlanning(deps);
-    this.#store = new PolicyStore(deps);
-    const { store, nowMs, connections } = deps;
-    this.#pending = new PendingChange({
-      ...{ log: this.#log, store, nowMs },
-      undo: (pending) => this.#undoUnlessEnded(pending),
+    this.#tasks = new SerialTasks(log);
+    this.#judge = new ChangeJudge(planning, deps.connections);
+    this.#wanted = new WantedPolicies({
+      ...{ ...deps, log },
+      onOverdue: (pending) => this.#undoUnlessEnded(pending),
     });
-    this.#guard =
-      connections &&
-      new LockoutGuard({
-        ...connections,
-        judge: (repository) => this.#planning.judgeNode(repository),
-      });
-    this.#repository = new PolicyRepository({
-      cluster: deps.cluster,
-      features: deps.features,
-      sources: deps.sources,
+    this.#driver = new PolicyDriver({
+      wanted: () => this.#wanted.repository,
+      ...{ planning, enforcer: deps.enforcer, ruleSets: deps.ruleSets, tasks: this.#tasks },
     });
   }
 
   get revision(): number {
-    return this.#repository.revision;
+    return this.#wanted.repository.revision;
   }
 
   /** Endpoints whose policies contradict each other, and how; they keep the map they had. */
   get conflicts(): readonly string[] {
-    return this.#conflicts;
+    return this.#driver.conflicts;
   }
 
   get size(): number {
-    return this.#repository.list().length;
+    return this.#wanted.repository.size;
   }
 
   /**
@@ -147,27 +106,21 @@ export class PolicyService {
    * when one of them is refused: an agent must not enforce less by forgetting what it cannot read.
    */
   restore(): void {
-    this.#store.restoreInto(this.#repository);
-    this.#pending.restore();
-    if (this.#pending.isDue) this.#undo();
+    this.#wanted.restore();
   }
 
   list(): Omit<PolicyView, "conditions">[] {
-    return this.#repository.list().map(({ document, revision }) => ({
-      ...named(document),
-      revision,
-      source: document.source.file,
-      object: document.object,
-    }));
+    return this.#wanted.list();
   }
 
   /** What of the accepted policies is not in force as written. */
   conditions(plugins: PluginStates): PolicyCondition[] {
     const { enforcer, subjects } = this.#deps;
+    const { repository } = this.#wanted;
     return [
-      ...policyConditions(this.#repository, plugins),
-      ...overflowConditions(this.#repository, subjects(), enforcer.overflows),
-      ...this.#pendingConditions(),
+      ...policyConditions(repository, plugins),
+      ...overflowConditions(repository, subjects(), enforcer.overflows),
+      ...this.#wanted.conditions(),
     ];
   }
 
@@ -177,12 +130,12 @@ export class PolicyService {
    */
   preview({ files, deletes }: PolicyChange): PolicyPreview {
     const { documents, errors, warnings } = this.#read(files, true);
-    const candidate = this.#repository.clone();
-    for (const key of deletes) candidate.delete(this.#find(key).document);
+    const { repository } = this.#wanted;
+    const candidate = repository.clone();
+    for (const key of deletes) candidate.delete(this.#wanted.find(key).document);
     if (documents.length > 0) candidate.upsertAll(documents);
     return {
-      before: [...this.#repository.rules()],
-      after: [...candidate.rules()],
+      ...{ before: repository.rules(), after: candidate.rules() },
       mode: this.#deps.enforcement ?? "default",
       cluster: this.#deps.cluster,
       ...{ errors, warnings },
@@ -206,36 +159,26 @@ export class PolicyService {
     const change = (candidate: PolicyRepository): void => {
       candidate.upsertAll(documents);
     };
-    const accepted = await this.#serial(() => this.#accept(change, documents, options));
+    const accepted = await this.#tasks.run(() => this.#accept(change, documents, options));
     const { confirmBy, cuts } = accepted;
-    if (accepted.errors.length > 0 || (cuts.length > 0 && !isCarefree(options))) {
+    if (!accepted.isAcceptable) {
       return { applied: [], errors: [...errors, ...accepted.errors], warnings, cuts };
     }
     const [document] = documents;
     if (document && cuts.length > 0) {
       warnings.push(problemOf(document, `this cuts ${cutText(cuts)}`));
     }
-    await this.#enforceOrRetry(options.wait);
+    await this.#driver.enforceOrRetry(options.wait);
     const applied = documents.map((document) => ({
       ...named(document),
-      revision: this.#repository.get(document)?.revision ?? 0,
+      revision: this.#wanted.repository.get(document)?.revision ?? 0,
     }));
     return { applied, errors, warnings, ...(confirmBy === undefined ? {} : { confirmBy }) };
   }
 
   /** Keeps what was applied with a confirm timeout. @throws ProblemError 409 if nothing waits. */
   async confirm(): Promise<AppliedPolicy[]> {
-    return this.#serial(async () => {
-      const pending = this.#pending.current;
-      if (pending === undefined) {
-        throw new ProblemError(
-          409,
-          "Cannot confirm: no change waits for it; if one did, it was undone in time",
-        );
-      }
-      this.#pending.end();
-      return pending.policies.map((one) => ({ ...named(one), revision: one.revision }));
-    });
+    return this.#tasks.run(async () => this.#wanted.confirm());
   }
 
   async delete(
@@ -244,28 +187,28 @@ export class PolicyService {
     name: string,
     options: ChangeOptions,
   ): Promise<AppliedPolicy> {
-    const stored = this.#find({ kind, namespace, name });
+    const { document } = this.#wanted.find({ kind, namespace, name });
     const change = (candidate: PolicyRepository): void => {
-      candidate.delete(stored.document);
+      candidate.delete(document);
     };
-    const { cuts } = await this.#serial(() => this.#accept(change, [], options));
-    if (cuts.length > 0) {
+    const { cuts, isAcceptable } = await this.#tasks.run(() => this.#accept(change, [], options));
+    if (!isAcceptable) {
       const reason = `it would cut ${cutText(cuts)}; force it (--force)`;
-      throw new ProblemError(409, `Cannot delete ${policyKeyText(stored.document)}: ${reason}`);
+      throw new ProblemError(409, `Cannot delete ${policyKeyText(document)}: ${reason}`);
     }
-    await this.#enforceOrRetry(options.wait);
-    return { ...named(stored.document), revision: this.revision };
+    await this.#driver.enforceOrRetry(options.wait);
+    return { ...named(document), revision: this.revision };
   }
 
   /** Endpoints, identities or the proxy changed: compute and enforce again. */
   async refresh(): Promise<void> {
-    await this.#enforceSoon();
+    await this.#driver.enforce();
   }
 
   /** Groups or services that policies refer to have changed. */
   async sourcesChanged(): Promise<void> {
-    const changed = await this.#serial(async () => this.#repository.sourcesChanged());
-    if (changed) await this.#enforceSoon();
+    const changed = await this.#tasks.run(async () => this.#wanted.sourcesChanged());
+    if (changed) await this.#driver.enforce();
   }
 
   /**
@@ -273,24 +216,7 @@ export class PolicyService {
    * are written only when rules that no version could serve now have one.
    */
   async pluginsChanged(): Promise<void> {
-    if (this.#deps.ruleSets.hasNewcomers) return this.#enforceSoon();
-    clearTimeout(this.#retry);
-    try {
-      await this.#serial(() => this.#deps.enforcer.updatePlugins());
-    } catch (error) {
-      this.#retryLater();
-      throw error;
-    }
-  }
-
-  #find({ kind, namespace, name }: PolicyKey): StoredPolicy {
-    const stored = this.#repository.list().find(({ document }) => {
-      return document.kind === kind && document.namespace === namespace && document.name === name;
-    });
-    if (stored === undefined) {
-      throw new ProblemError(404, `Cannot find ${kind} ${namespace}/${name}`);
-    }
-    return stored;
+    await this.#driver.pluginsChanged();
   }
 
   #read(files: PolicyFile[], forApply: boolean): ReadPolicies {
@@ -299,149 +225,25 @@ export class PolicyService {
     return readPolicyFiles(files, { parsing, features, forApply, checkRules });
   }
 
-  /** Computes with the change; only if that works does it become the wanted state. */
+  /** Only what is judged acceptable becomes the wanted state. */
   async #accept(
     change: (candidate: PolicyRepository) => void,
-    documents: PolicyDocument[],
+    documents: readonly PolicyDocument[],
     options: ApplyOptions,
   ): Promise<Accepted> {
-    if (options.confirmTimeoutMs !== undefined) this.#pending.demandNone();
-    const candidate = this.#repository.clone();
-    change(candidate);
-    let conflicts: Conflict[];
-    try {
-      conflicts = await this.#planning.check(candidate);
-    } catch (error) {
-      if (documents.length === 0) throw error;
-      return refused(documents.map((document) => problemOf(document, error)));
-    }
-    // Those that are there already, between other policies, are not this change's.
-    const errors = conflicts.flatMap(({ error }) =>
-      documents
-        .filter((document) => isParty(document, error))
-        .map((document) => problemOf(document, error)),
-    );
-    if (errors.length > 0) return refused(distinct(errors));
-    const cuts = await this.#cutBy(candidate, documents, options);
-    if (cuts.length > 0 && !isCarefree(options)) return { errors: [], cuts };
-    const { confirmTimeoutMs } = options;
-    const pending =
-      confirmTimeoutMs === undefined
-        ? undefined
-        : {
-            deadlineMs: this.#deps.nowMs() + confirmTimeoutMs,
-            policies: this.#store.changesOf(documents, candidate.revision),
-          };
-    this.#store.write(this.#repository, candidate, pending);
-    this.#repository = candidate;
-    if (pending === undefined) return { errors: [], cuts };
-    this.#pending.begin(pending);
-    return { errors: [], cuts, confirmBy: this.#pending.deadline() };
-  }
-
-  async #cutBy(
-    candidate: PolicyRepository,
-    documents: PolicyDocument[],
-    { callers, force }: ApplyOptions,
-  ): Promise<CutConnection[]> {
-    // Nobody would be told of it.
-    if (this.#guard === undefined || (force && documents.length === 0)) return [];
-    return this.#guard.cutBy(candidate, this.#repository, callers);
+    const { confirmTimeoutMs: timeoutMs } = options;
+    if (timeoutMs !== undefined) this.#wanted.demandNothingPending();
+    const before = this.#wanted.repository;
+    const after = before.clone();
+    change(after);
+    const judgement = await this.#judge.judge({ before, after, documents }, options);
+    if (!judgement.isAcceptable) return judgement;
+    const confirmation = timeoutMs === undefined ? undefined : { documents, timeoutMs };
+    return { ...judgement, confirmBy: this.#wanted.replace(after, confirmation) };
   }
 
   async #undoUnlessEnded(pending: Pending): Promise<void> {
-    await this.#serial(async () => {
-      if (this.#pending.current === pending) this.#undo();
-    });
-    await this.#enforceOrRetry(false);
+    await this.#tasks.run(async () => this.#wanted.undoUnlessEnded(pending));
+    await this.#driver.enforceOrRetry(false);
   }
-
-  /** What was in force before was accepted then: nothing may keep it from coming back. */
-  #undo(): void {
-    const candidate = this.#repository.clone();
-    const undone = this.#store.undo(this.#pending.current?.policies ?? [], candidate);
-    this.#store.write(this.#repository, candidate);
-    this.#repository = candidate;
-    this.#pending.end();
-    for (const one of undone) {
-      this.#log.warn(named(one), "nobody confirmed this policy in time; it is as it was before");
-    }
-  }
-
-  #pendingConditions(): PolicyCondition[] {
-    const policies = this.#pending.current?.policies ?? [];
-    const end = `is undone at ${this.#pending.deadline()} unless it is confirmed`;
-    return policies.map(({ kind, namespace, name }) => {
-      const policy = { kind, namespace, name };
-      return { policy, type: "ConfirmationPending", message: `${policyKeyText(policy)}: ${end}` };
-    });
-  }
-
-  async #enforceOrRetry(wait: boolean): Promise<void> {
-    const enforced = this.#enforceSoon();
-    if (wait) await enforced;
-    else enforced.catch(() => {}); // Logged by the enforcer, shown by status, tried again.
-  }
-
-  #enforceSoon(): Promise<void> {
-    clearTimeout(this.#retry);
-    return this.#serial(async () => {
-      try {
-        const conflicts = await this.#planning.run(this.#repository, (plan) =>
-          this.#deps.enforcer.enforce(plan, this.#repository.revision),
-        );
-        this.#conflicts = conflicts.map(
-          ({ subject, error }) => `${subjectName(subject)}: ${error.message}`,
-        );
-      } catch (cause) {
-        this.#retryLater();
-        const reason = cause instanceof Error ? cause.message : String(cause);
-        throw new ProblemError(
-          503,
-          `The policies are accepted but not in force: ${reason}; what was in force stays, ` +
-            "and it is tried again",
-          { cause },
-        );
-      }
-    });
-  }
-
-  #retryLater(): void {
-    this.#retry = setTimeout(() => void this.refresh().catch(() => {}), RETRY_MS);
-    this.#retry.unref();
-  }
-
-  #serial<T>(task: () => Promise<T>): Promise<T> {
-    const result = this.#tail.then(task);
-    this.#tail = result.catch((error: unknown) => {
-      this.#log.debug({ error }, "a policy change failed");
-    });
-    return result;
-  }
-}
-
-function refused(errors: PolicyProblem[]): Accepted {
-  return { errors, cuts: [] };
-}
-
-/** The caller takes the risk, or it ends by itself. */
-function isCarefree({ force, confirmTimeoutMs }: ApplyOptions): boolean {
-  return force === true || confirmTimeoutMs !== undefined;
-}
-
-function isParty(document: PolicyDocument, { policies }: PolicyConflictError): boolean {
-  return policies.some((one) => documentKey(one) === documentKey(document));
-}
-
-/** Many endpoints may have the same conflict. */
-function distinct(problems: PolicyProblem[]): PolicyProblem[] {
-  return [...new Map(problems.map((one) => [JSON.stringify(one), one])).values()];
-}
-
-function named(document: { kind: string; namespace: string; name: string }): {
-  kind: string;
-  namespace: string;
-  name: string;
-} {
-  return { kind: document.kind, namespace: document.namespace, name: document.name };
 }

@@ -18,8 +18,9 @@ import {
 } from "./pending-change.ts";
 
 const REVISION = "policy-revision";
+const FOLDER = "policies/";
 const keyOf = (document: Parameters<typeof documentKey>[0]): string =>
-  `policies/${documentKey(document)}`;
+  FOLDER + documentKey(document);
 
 export interface PolicyStoreDeps {
   store: Store;
@@ -40,26 +41,26 @@ export class PolicyStore {
 
   /** Throws when a policy is refused: an agent must not enforce less by forgetting it. */
   restoreInto(repository: PolicyRepository): void {
-    const rows = this.#store.list("policies/").map(rowOf);
+    const rows = this.#store.list(FOLDER).map(rowOf);
     for (const row of rows.sort((a, b) => a.revision - b.revision)) {
       for (const document of this.#read(row)) repository.restore(document, row.revision);
     }
     repository.startAt(Number(this.#store.get(REVISION)?.value ?? 0));
   }
 
-  /** `before` is what the store has. */
-  write(before: PolicyRepository, after: PolicyRepository, pending?: Pending): void {
-    const rows = [{ key: REVISION, value: String(after.revision) }];
+  /** What `changed` has come to since it was copied from what the store has. */
+  write(changed: PolicyRepository, pending?: Pending): void {
+    const { stored, deleted } = changed.changes();
+    const rows = [{ key: REVISION, value: String(changed.revision) }];
     if (pending !== undefined) rows.push(PendingChange.row(pending));
-    for (const { document, revision } of after.list()) {
-      if (before.get(document)?.revision === revision) continue;
+    for (const { document, revision } of stored) {
       const row: PolicyRow = { object: document.object, file: document.source.file, revision };
       rows.push({ key: keyOf(document), value: JSON.stringify(row) });
     }
-    this.#store.putAll(rows);
-    for (const { document } of before.list()) {
-      if (after.get(document) === undefined) this.#store.delete(keyOf(document));
-    }
+    this.#store.putAll(
+      rows,
+      deleted.map((key) => FOLDER + key),
+    );
   }
 
   /** The documents, which are to get this revision, with what the store has instead of each. */

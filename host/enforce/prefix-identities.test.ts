@@ -31,10 +31,10 @@ test("holds what is in force, gives back what is not", async () => {
     },
     release: async (id) => count(ids[id] ?? "", -1),
   });
-  const [a, b] = [rule("10.0.0.0/8"), rule("10.1.0.0/16")];
+  const [a, c, b] = [rule("10.0.0.0/8"), rule("10.0.0.0/8"), rule("10.1.0.0/16")];
   const held = () => [...users].filter(([, times]) => times > 0).map(([prefix]) => prefix);
 
-  await prefixes.during([a, a], async (identities) => {
+  await prefixes.during([a, c], async (identities) => {
     expect([...identities]).toEqual([["10.0.0.0/8", 0]]);
     return true;
   });

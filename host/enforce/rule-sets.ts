@@ -33,6 +33,7 @@ export class RuleSets {
   readonly #numbers: Numbering;
   readonly #patterns: Numbering;
   readonly #entries = new Map<number, Entry>();
+  readonly #names = new WeakMap<PolicyOrigin, string>();
   /** References without a version, whose rules got NO_RULE_SET. */
   readonly #unserved = new Set<string>();
 
@@ -65,7 +66,7 @@ export class RuleSets {
   /** These policies have the rule set too. */
   addPolicies(number: number, origins: readonly PolicyOrigin[]): void {
     const entry = this.#entries.get(number);
-    for (const { namespace, name } of origins) entry?.policies.add(policyName(namespace, name));
+    for (const origin of origins) entry?.policies.add(this.#nameOf(origin));
   }
 
   /** Whether the version that serves takes the rules; throws what its `compile` throws. */
@@ -175,6 +176,16 @@ export class RuleSets {
     });
   }
 
+  #nameOf(origin: PolicyOrigin): string {
+    let known = this.#names.get(origin);
+    if (known === undefined) {
+      const { namespace, name } = origin;
+      known = namespace === "" ? name : `${namespace}/${name}`;
+      this.#names.set(origin, known);
+    }
+    return known;
+  }
+
   #compile(l7: L7Rules, digest: string): RuleForm {
     return this.#plugins.compile(digest, l7.rules, (source) => this.#patterns.numberOf(source));
   }
@@ -184,8 +195,4 @@ function referenceOf({ plugin, version }: L7Rules): string {
   return formatPluginReference(
     version === undefined ? { name: plugin } : { name: plugin, version },
   );
-}
-
-function policyName(namespace: string, name: string): string {
-  return namespace === "" ? name : `${namespace}/${name}`;
 }

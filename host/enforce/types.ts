@@ -29,7 +29,7 @@ export interface PrefixSide {
 export interface PolicyContent {
   /** Rows. */
   readonly count: number;
-  /** Equal versions, equal rows. */
+  /** Equal only for equal rows, also of other contents. */
   readonly version: number;
   /** All rows, into a buffer for as many as a map holds; valid until it is used again. */
   pack(buffer: RowPacker): PolicyRows;
@@ -54,7 +54,7 @@ export interface Plan {
   unpoliced?: readonly number[];
   /** All that entries name. */
   ruleSets: ReadonlySet<number>;
-  /** CIDR prefixes that stand for an identity of their own. */
+  /** CIDR prefixes that stand for an identity of their own. Not changed afterwards. */
   prefixes: ReadonlyMap<string, number>;
 }
 

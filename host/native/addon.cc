@@ -75,6 +75,7 @@ class Addon : public Napi::Addon<Addon>
 		RegisterRing(env, exports, &ring_);
 		RegisterMemory(env, exports, &memory_);
 		RegisterMap(env, exports);
+		RegisterBulk(env, exports);
 		RegisterProgram(env, exports);
 		RegisterRoutes(env, exports);
 		RegisterSystem(env, exports);

@@ -61,6 +61,16 @@ export interface MapMemory {
   close(): void;
 }
 
+export type InnerChange = [
+  outer: number,
+  key: Uint8Array,
+  upsertKeys: Uint8Array,
+  upsertValues: Uint8Array,
+  upserts: number,
+  deleteKeys: Uint8Array,
+  deletes: number,
+];
+
 export interface Native {
   /** Of a map made with BPF_F_MMAPABLE. */
   MapMemory: new (
@@ -86,8 +96,14 @@ export interface Native {
   mapUpdateBatch(fd: number, keys: Uint8Array, values: Uint8Array, count: number): void;
   /** In another thread; the arrays must be left alone until it has settled. */
   mapFill(fd: number, keys: Uint8Array, values: Uint8Array, count: number): Promise<void>;
+  /**
+   * In the inner map behind `key`: first the upserts, then the deletes, of which those that are not
+   * there are passed over. ENOENT: there is no inner map.
+   */
+  innerMapChange(...change: InnerChange): void;
+  /** The same in another thread; the arrays must be left alone until it has settled. */
+  innerMapChangeLater(...change: InnerChange): Promise<void>;
   mapDelete(fd: number, key: Uint8Array): boolean;
-  mapDeleteBatch(fd: number, keys: Uint8Array, count: number): void;
   mapNextKey(fd: number, key: Uint8Array | null, next: Uint8Array): boolean;
   mapLookupBatch(
     fd: number,

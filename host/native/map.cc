@@ -54,77 +54,6 @@ void MapUpdateBatch(const Napi::CallbackInfo &info)
 		ThrowErrno(info.Env(), error, "update BPF map");
 }
 
-/* Fills a map in another thread, so that the caller can make the next one's bytes meanwhile. */
-class MapFiller : public Napi::AsyncWorker
-{
-      public:
-	MapFiller(const Napi::CallbackInfo &info)
-	    : Napi::AsyncWorker(info.Env()), deferred_(Napi::Promise::Deferred::New(info.Env())),
-	      kept_(Napi::Persistent(Napi::Object::New(info.Env()))), fd_(FdOf(info, 0)),
-	      keys_(BytesOf(info, 1)), values_(BytesOf(info, 2)), count_(NumberOf(info, 3))
-	{
-		/* The bytes live as long as the arrays do. */
-		kept_.Set("keys", info[1]);
-		kept_.Set("values", info[2]);
-	}
-
-	Napi::Promise Promise() const
-	{
-		return deferred_.Promise();
-	}
-
-	void Execute() override
-	{
-		LIBBPF_OPTS(bpf_map_batch_opts, options);
-		if (count_ > 0)
-			error_ =
-			    bpf_map_update_batch(fd_, keys_.data, values_.data, &count_, &options);
-	}
-
-	void OnOK() override
-	{
-		if (!error_)
-			return deferred_.Resolve(Env().Undefined());
-		deferred_.Reject(ErrnoError(Env(), error_, "fill BPF map").Value());
-	}
-
-      private:
-	Napi::Promise::Deferred deferred_;
-	Napi::ObjectReference kept_;
-	int fd_;
-	Bytes keys_, values_;
-	uint32_t count_;
-	int error_ = 0;
-};
-
-/* (fd, keys, values, count) → promise; the arrays must be left alone until it settles */
-Napi::Value MapFill(const Napi::CallbackInfo &info)
-{
-	auto *filler = new MapFiller(info);
-	Napi::Promise promise = filler->Promise();
-	filler->Queue();
-	return promise;
-}
-
-/* (fd, keys, count): of keys that are not there the rest is deleted all the same */
-void MapDeleteBatch(const Napi::CallbackInfo &info)
-{
-	Bytes keys = BytesOf(info, 1);
-	uint32_t total = NumberOf(info, 2), done = 0;
-	if (!total)
-		return;
-	size_t bytes = keys.length / total;
-	LIBBPF_OPTS(bpf_map_batch_opts, options);
-	while (done < total) {
-		uint32_t count = total - done;
-		int error =
-		    bpf_map_delete_batch(FdOf(info, 0), keys.data + done * bytes, &count, &options);
-		if (error && error != -ENOENT)
-			ThrowErrno(info.Env(), error, "delete from BPF map");
-		done += error ? count + 1 : count;
-	}
-}
-
 /* (fd, key) → was it there */
 Napi::Value MapDelete(const Napi::CallbackInfo &info)
 {
@@ -199,8 +128,6 @@ void RegisterMap(Napi::Env env, Napi::Object exports)
 	exports.Set("mapLookup", Napi::Function::New<MapLookup>(env));
 	exports.Set("mapUpdate", Napi::Function::New<MapUpdate>(env));
 	exports.Set("mapUpdateBatch", Napi::Function::New<MapUpdateBatch>(env));
-	exports.Set("mapFill", Napi::Function::New<MapFill>(env));
-	exports.Set("mapDeleteBatch", Napi::Function::New<MapDeleteBatch>(env));
 	exports.Set("mapDelete", Napi::Function::New<MapDelete>(env));
 	exports.Set("mapNextKey", Napi::Function::New<MapNextKey>(env));
 	exports.Set("mapLookupBatch", Napi::Function::New<MapLookupBatch>(env));

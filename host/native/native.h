@@ -37,6 +37,7 @@ void RegisterObject(Napi::Env env, Napi::Object exports, Napi::FunctionReference
 void RegisterRing(Napi::Env env, Napi::Object exports, Napi::FunctionReference *keep);
 void RegisterMemory(Napi::Env env, Napi::Object exports, Napi::FunctionReference *keep);
 void RegisterMap(Napi::Env env, Napi::Object exports);
+void RegisterBulk(Napi::Env env, Napi::Object exports);
 void RegisterProgram(Napi::Env env, Napi::Object exports);
 void RegisterRoutes(Napi::Env env, Napi::Object exports);
 void RegisterSystem(Napi::Env env, Napi::Object exports);

@@ -175,6 +175,12 @@ export function documentKey(document: Pick<PolicyDocument, "kind" | "namespace" 
   return `${document.kind}/${document.namespace}/${document.name}`;
 }
 
+/** The same without the text it came from, whose positions nobody asks for once it is accepted. */
+export function withoutText<D extends PolicyDocument>(document: D): D {
+  const locate = (): Position => ({ line: 1, column: 1 });
+  return { ...document, source: { ...document.source, locate } };
+}
+
 /** For people: `CiliumNetworkPolicy shop/web`. */
 export function policyKeyText(
   document: Pick<PolicyDocument, "kind" | "namespace" | "name">,

@@ -5,7 +5,12 @@
 import { formatPrefix, type Prefix, parseCidrLabelKey } from "../identity/cidr.ts";
 import { DEFAULT_CLUSTER, SOURCE_CIDR } from "../identity/label.ts";
 import { validateForApply } from "./apply.ts";
-import { type CidrGroupDocument, documentKey, type PolicyDocument } from "./document.ts";
+import {
+  type CidrGroupDocument,
+  documentKey,
+  type PolicyDocument,
+  withoutText,
+} from "./document.ts";
 import type { PolicyProblem } from "./problem.ts";
 import type { ApplyFeatures } from "./refusal.ts";
 import type { Rule } from "./rule.ts";
@@ -49,6 +54,9 @@ export class PolicyRepository {
   /** Applied groups by name. */
   readonly #groups = new Map<string, CidrGroup>();
   #revision = 1;
+  #rules: readonly Rule[] | undefined;
+  /** Keys of what was put or deleted since this is a copy. */
+  readonly #touched = new Set<string>();
   /** Groups and services as policies see them; of two groups of one name the applied one counts. */
   readonly sources: PolicySources = {
     cidrGroups: () => this.#cidrGroups(),
@@ -63,6 +71,11 @@ export class PolicyRepository {
 
   get revision(): number {
     return this.#revision;
+  }
+
+  /** How many policies there are. */
+  get size(): number {
+    return this.#policies.size;
   }
 
   /**
@@ -117,14 +130,21 @@ export class PolicyRepository {
   }
 
   #put(document: PolicyDocument, revision: number): void {
-    this.#policies.set(documentKey(document), { document, revision, rules: [] });
+    this.#set({ document: withoutText(document), revision, rules: [] });
     if (isGroup(document)) this.#groups.set(document.name, document.group);
   }
 
   #translate(document: PolicyDocument, revision: number): void {
     const options = { cluster: this.#cluster, revision, sources: this.sources };
     const rules = translate(document, options);
-    this.#policies.set(documentKey(document), { document, revision, rules });
+    this.#set({ document: withoutText(document), revision, rules });
+  }
+
+  #set(policy: StoredPolicy): void {
+    const key = documentKey(policy.document);
+    this.#policies.set(key, policy);
+    this.#touched.add(key);
+    this.#rules = undefined;
   }
 
   /** Of those that come to something else, with this revision or the one they had. */
@@ -149,8 +169,10 @@ export class PolicyRepository {
 
   /** False if there is none; the revision rises only if there was one. */
   delete(key: Pick<PolicyDocument, "kind" | "namespace" | "name">): boolean {
-    const deleted = this.#policies.delete(documentKey(key));
-    if (!deleted) return false;
+    const text = documentKey(key);
+    if (!this.#policies.delete(text)) return false;
+    this.#touched.add(text);
+    this.#rules = undefined;
     this.#revision++;
     if (key.kind === "CiliumCIDRGroup") {
       this.#groups.delete(key.name);
@@ -168,9 +190,21 @@ export class PolicyRepository {
     return [...this.#policies.entries()].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, p]) => p);
   }
 
-  /** Rules of all policies. */
-  *rules(): Generator<Rule> {
-    for (const policy of this.#policies.values()) yield* policy.rules;
+  /** Rules of all policies; the same array until one of these changes. */
+  rules(): readonly Rule[] {
+    this.#rules ??= [...this.#policies.values()].flatMap(({ rules }) => rules);
+    return this.#rules;
+  }
+
+  /** What a copy has that it was not made with, and keys of what it no longer has. */
+  changes(): { stored: StoredPolicy[]; deleted: string[] } {
+    const changes: { stored: StoredPolicy[]; deleted: string[] } = { stored: [], deleted: [] };
+    for (const key of this.#touched) {
+      const policy = this.#policies.get(key);
+      if (policy) changes.stored.push(policy);
+      else changes.deleted.push(key);
+    }
+    return changes;
   }
 
   /**
@@ -186,6 +220,7 @@ export class PolicyRepository {
     for (const [key, policy] of this.#policies) copy.#policies.set(key, policy);
     for (const [name, group] of this.#groups) copy.#groups.set(name, group);
     copy.#revision = this.#revision;
+    copy.#rules = this.#rules;
     return copy;
   }
 }

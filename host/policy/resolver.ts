@@ -4,12 +4,11 @@
  * about in resolve/, what a rule means in translate/.
  */
 import { PolicyRepository } from "./repository.ts";
-import { Steps } from "./resolve/steps.ts";
 import type { Rule } from "./rule.ts";
 import { selectsSubject } from "./rule-index.ts";
 import { toCandidate } from "./selector.ts";
 import { SelectorCache } from "./selector-cache.ts";
-import { type EnforcementMode, SubjectPolicy } from "./subject-policy.ts";
+import { type EnforcementMode, PolicyParts, SubjectPolicy } from "./subject-policy.ts";
 import type { Identity, PolicySubject, ResolvedPolicy } from "./types.ts";
 
 export { PolicyConflictError } from "./resolve/conflict.ts";
@@ -39,7 +38,7 @@ export function resolvePolicy(
   const candidate = toCandidate(subject.identity);
   const rules = [...(source instanceof PolicyRepository ? source.rules() : source)];
   const selecting = rules.filter((rule) => selectsSubject(rule, subject, candidate));
-  const policy = new SubjectPolicy(subject, { cache, steps: new Steps(), mode: enforcement });
-  policy.update(selecting, new Map(), { namedPortsOf });
+  const policy = new SubjectPolicy(new PolicyParts(cache, enforcement));
+  policy.update({ subject, rules: selecting, names: { namedPortsOf } }, new Map());
   return policy;
 }

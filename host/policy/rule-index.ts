@@ -3,6 +3,7 @@
  * subject once, and what did not change is not looked at again.
  */
 import type { Rule } from "./rule.ts";
+import { ruleDifference } from "./rule-difference.ts";
 import { type Candidate, selects, toCandidate } from "./selector.ts";
 import type { PolicySubject } from "./types.ts";
 
@@ -17,26 +18,48 @@ export function selectsSubject(
   return selects(rule.subject, candidate);
 }
 
-interface Selected {
+/** The rules that select a subject. */
+export interface SelectedRules {
+  /** In the order of the policies. */
+  rules: readonly Rule[];
+  /** Equal for equal rules. */
+  key: string;
+}
+
+interface Entry {
   subject: PolicySubject;
   candidate: Candidate;
   matching: Set<Rule>;
-  rules: readonly Rule[];
+  selected: SelectedRules;
 }
 
 export class RuleIndex {
-  #rules: ReadonlySet<Rule> = new Set();
-  /** By the caller's key for the subject. */
-  readonly #subjects = new Map<string, Selected>();
+  #rules: readonly Rule[] = [];
+  /** By the subject's endpoint. */
+  readonly #entries = new Map<number, Entry>();
+  readonly #numbers: RuleNumbers;
+
+  constructor(numbers = new RuleNumbers()) {
+    this.#numbers = numbers;
+  }
+
+  /** The same, to be changed apart from this. */
+  fork(): RuleIndex {
+    const copy = new RuleIndex(this.#numbers);
+    copy.#rules = this.#rules;
+    for (const [endpoint, entry] of this.#entries) {
+      copy.#entries.set(endpoint, { ...entry, matching: new Set(entry.matching) });
+    }
+    return copy;
+  }
 
   /** All rules, in the order of the policies. An unchanged rule is the object it was. */
-  replace(rules: Iterable<Rule>): void {
-    const next = new Set(rules);
-    const added = [...next].filter((rule) => !this.#rules.has(rule));
-    const removed = [...this.#rules].filter((rule) => !next.has(rule));
-    this.#rules = next;
-    if (added.length === 0 && removed.length === 0) return;
-    for (const entry of this.#subjects.values()) {
+  replace(rules: readonly Rule[]): void {
+    const { added, removed } = ruleDifference(this.#rules, rules);
+    this.#rules = rules;
+    if (added.length + removed.length === 0) return;
+    let order: ReadonlyMap<Rule, number> | undefined;
+    for (const entry of this.#entries.values()) {
       const { subject, candidate, matching } = entry;
       let changed = false;
       for (const rule of removed) if (matching.delete(rule)) changed = true;
@@ -45,27 +68,54 @@ export class RuleIndex {
         matching.add(rule);
         changed = true;
       }
-      if (changed) entry.rules = inOrder(next, matching);
+      if (!changed) continue;
+      order ??= new Map(rules.map((rule, index) => [rule, index]));
+      entry.selected = this.#select(inOrder(matching, order));
     }
   }
 
-  /** The rules that select the subject; the same array until one comes or goes. */
-  rulesFor(key: string, subject: PolicySubject): readonly Rule[] {
-    const known = this.#subjects.get(key);
-    if (known) return known.rules;
+  /** The same object until one comes or goes. */
+  rulesFor(subject: PolicySubject): SelectedRules {
+    const known = this.#entries.get(subject.endpoint);
+    if (known && isSame(known.subject, subject)) return known.selected;
     const candidate = toCandidate(subject.identity);
-    const rules = [...this.#rules].filter((rule) => selectsSubject(rule, subject, candidate));
-    this.#subjects.set(key, { subject, candidate, matching: new Set(rules), rules });
-    return rules;
+    const rules = this.#rules.filter((rule) => selectsSubject(rule, subject, candidate));
+    const selected = this.#select(rules);
+    const matching = new Set(rules);
+    this.#entries.set(subject.endpoint, { subject, candidate, matching, selected });
+    return selected;
   }
 
-  /** Forgets all other subjects. */
-  retain(keys: Pick<ReadonlySet<string>, "has">): void {
-    for (const key of this.#subjects.keys()) if (!keys.has(key)) this.#subjects.delete(key);
+  /** Forgets the subjects of all other endpoints. */
+  retain(endpoints: Pick<ReadonlySet<number>, "has">): void {
+    for (const endpoint of this.#entries.keys()) {
+      if (!endpoints.has(endpoint)) this.#entries.delete(endpoint);
+    }
+  }
+
+  #select(rules: readonly Rule[]): SelectedRules {
+    return { rules, key: rules.map((rule) => this.#numbers.of(rule)).join() };
   }
 }
 
+class RuleNumbers {
+  readonly #numbers = new WeakMap<Rule, number>();
+  #last = 0;
+
+  of(rule: Rule): number {
+    const known = this.#numbers.get(rule);
+    if (known !== undefined) return known;
+    this.#numbers.set(rule, ++this.#last);
+    return this.#last;
+  }
+}
+
+/** Whether the same rules select them. */
+function isSame(a: PolicySubject, b: PolicySubject): boolean {
+  return a.identity === b.identity && a.name === b.name && a.scope === b.scope;
+}
+
 /** What is made of the rules must not depend on which came last. */
-function inOrder(all: ReadonlySet<Rule>, matching: ReadonlySet<Rule>): Rule[] {
-  return [...all].filter((rule) => matching.has(rule));
+function inOrder(matching: ReadonlySet<Rule>, order: ReadonlyMap<Rule, number>): Rule[] {
+  return [...matching].sort((a, b) => (order.get(a) ?? 0) - (order.get(b) ?? 0));
 }

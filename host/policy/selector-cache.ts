@@ -12,6 +12,8 @@ import type { Identity } from "./types.ts";
 interface Selection {
   selector: Selector;
   identities: Set<number>;
+  /** How many hold it. */
+  uses: number;
 }
 
 export class SelectorCache {
@@ -20,6 +22,8 @@ export class SelectorCache {
   readonly #world = new Set<Candidate>();
   readonly #selections = new Map<string, Selection>();
   readonly #index = new SelectorIndex<Selection>();
+  /** Keys of those that nobody holds. */
+  readonly #idle = new Set<string>();
   /** At most one number for each identity and selection. */
   #changes = new Map<string, Set<number>>();
 
@@ -64,8 +68,9 @@ export class SelectorCache {
     for (const candidate of this.#likely(selector)) {
       if (selects(selector, candidate)) identities.add(candidate.id);
     }
-    const selection = { selector, identities };
+    const selection = { selector, identities, uses: 0 };
     this.#selections.set(selector.key, selection);
+    this.#idle.add(selector.key);
     this.#index.add(selection, this.#identitiesWith);
     return identities;
   }
@@ -80,14 +85,26 @@ export class SelectorCache {
     return changes;
   }
 
-  /** Drops selections that no policy uses any more. */
-  retain(keys: ReadonlySet<string>): void {
-    for (const [key, selection] of this.#selections) {
-      if (keys.has(key)) continue;
+  /** The selection with this key is kept until it is released as often. */
+  hold(key: string): void {
+    const selection = this.#selections.get(key);
+    if (selection && selection.uses++ === 0) this.#idle.delete(key);
+  }
+
+  release(key: string): void {
+    const selection = this.#selections.get(key);
+    if (selection && --selection.uses === 0) this.#idle.add(key);
+  }
+
+  /** Drops selections that nobody holds. */
+  dropIdle(): void {
+    for (const key of this.#idle) {
+      const selection = this.#selections.get(key);
       this.#selections.delete(key);
-      this.#index.delete(selection);
+      if (selection) this.#index.delete(selection);
       this.#changes.delete(key);
     }
+    this.#idle.clear();
   }
 
   #forget(id: number): void {

@@ -16,6 +16,7 @@ import {
 import { NodeTree, nodesFor } from "./node-tree.ts";
 import type { Prefix } from "./prefix.ts";
 import type { PrefixList } from "./prefix-list.ts";
+import { atOnce, type Work } from "./turns.ts";
 
 const MAP_TYPE_ARRAY = 2;
 const BPF_F_MMAPABLE = 1 << 10;
@@ -46,7 +47,10 @@ export interface Lists {
   6: PrefixList;
 }
 
-interface Generation {
+/** A list as the program reads it. */
+export interface Generation {
+  /** Of the outer maps. */
+  slot: number;
   memories: MapMemory[];
   /** Bytes of all its maps. */
   bytes: number;
@@ -77,18 +81,42 @@ export class Generations {
     Atomics.store(new Uint32Array(this.#settings.buffer, SETTINGS.event_interval_us, 1), 0, us);
   }
 
-  /** Puts the lists in force as a whole. For a moment the kernel holds the old ones too. */
+  /** Puts the lists in force as a whole. */
   replace(lists: Lists): void {
-    const before = Atomics.load(this.#active, 0) % GENERATIONS;
-    const slot = (before + 1) % GENERATIONS;
+    this.activate(atOnce(this.preparing(lists)));
+  }
+
+  /**
+   * Builds the lists beside those in force, in kernel memory of their own. Until it is activated
+   * nothing else may be changed or prepared.
+   */
+  *preparing(lists: Lists): Work<Generation> {
+    const slot = (this.#activeSlot + 1) % GENERATIONS;
     this.#clear(slot);
-    const made: Generation = { memories: [], bytes: 0, table: undefined, tree: undefined };
-    this.#buildIpv4(made, slot, lists[4]);
-    this.#buildIpv6(made, slot, lists[6]);
-    Atomics.store(this.#active, 0, slot);
+    const made: Generation = { slot, memories: [], bytes: 0, table: undefined, tree: undefined };
+    try {
+      yield* this.#buildingIpv4(made, lists[4]);
+      yield* this.#buildingIpv6(made, lists[6]);
+      return made;
+    } catch (error) {
+      this.drop(made);
+      throw error;
+    }
+  }
+
+  /** Puts it in force, in one step. */
+  activate(made: Generation): void {
+    const before = this.#activeSlot;
+    Atomics.store(this.#active, 0, made.slot);
     this.#clear(before);
     for (const memory of this.#current?.memories ?? []) memory.close();
     this.#current = made;
+  }
+
+  /** Gives up what was prepared. */
+  drop(made: Generation): void {
+    for (const memory of made.memories) memory.close();
+    this.#clear(made.slot);
   }
 
   /** After `prefix` was added to its list, or deleted from it. False: build the list anew. */
@@ -104,22 +132,27 @@ export class Generations {
     this.#settings.close();
   }
 
-  #buildIpv4(made: Generation, slot: number, list: PrefixList): void {
-    if (list.size === 0) return;
-    const leaves = withRoom(leavesFor(list), ROOM_LEAVES_MIN);
-    const groups = this.#make(made, slot, "groups", GROUPS, GROUP_BYTES);
-    made.table = new GroupTable(groups, this.#make(made, slot, "leaves", leaves, LEAF_BYTES));
-    if (!made.table.compile(list)) throw new Error("Cannot build the list: too few leaves");
+  get #activeSlot(): number {
+    return Atomics.load(this.#active, 0) % GENERATIONS;
   }
 
-  #buildIpv6(made: Generation, slot: number, list: PrefixList): void {
+  *#buildingIpv4(made: Generation, list: PrefixList): Work<void> {
+    if (list.size === 0) return;
+    const leaves = withRoom(leavesFor(list), ROOM_LEAVES_MIN);
+    const groups = this.#make(made, "groups", GROUPS, GROUP_BYTES);
+    made.table = new GroupTable(groups, this.#make(made, "leaves", leaves, LEAF_BYTES));
+    const fits = yield* made.table.compiling(list);
+    if (!fits) throw new Error("Cannot build the list: too few leaves");
+  }
+
+  *#buildingIpv6(made: Generation, list: PrefixList): Work<void> {
     if (list.size === 0) return;
     const nodes = withRoom(nodesFor(list.size), ROOM_NODES_MIN);
     made.tree = new NodeTree(
-      this.#make(made, slot, "nodes", nodes, NODE_BYTES),
-      this.#make(made, slot, "tails", nodes, TAIL_BYTES),
+      this.#make(made, "nodes", nodes, NODE_BYTES),
+      this.#make(made, "tails", nodes, TAIL_BYTES),
     );
-    made.tree.build(list);
+    yield* made.tree.building(list);
   }
 
   #changeIpv4({ table }: Generation, list: PrefixList, prefix: Prefix): boolean {
@@ -147,7 +180,7 @@ export class Generations {
     return true;
   }
 
-  #make(made: Generation, slot: number, name: InnerMap, entries: number, rowBytes: number) {
+  #make(made: Generation, name: InnerMap, entries: number, rowBytes: number) {
     const sized = name === "groups" ? 0 : BPF_F_INNER_MAP;
     const flags = BPF_F_MMAPABLE | sized;
     const fd = this.#native.mapCreate(MAP_TYPE_ARRAY, `pf_${name}`, 4, rowBytes, entries, flags);
@@ -155,7 +188,7 @@ export class Generations {
       const memory = new this.#native.MapMemory(fd, entries * rowBytes);
       made.memories.push(memory);
       made.bytes += entries * rowBytes;
-      this.#native.mapUpdate(this.#maps[name], rowKey(slot), rowKey(fd), ANY);
+      this.#native.mapUpdate(this.#maps[name], rowKey(made.slot), rowKey(fd), ANY);
       return memory.buffer;
     } finally {
       this.#native.closeFd(fd);

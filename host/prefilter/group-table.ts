@@ -6,12 +6,14 @@
 import { GROUP_BYTES, GROUP_PART_SHIFT, GROUPS, LEAF_BYTES } from "./layout.ts";
 import type { Prefix } from "./prefix.ts";
 import type { PrefixList } from "./prefix-list.ts";
+import type { Work } from "./turns.ts";
 
 export const GROUP_BITS = 20;
 const GROUP_ADDRESSES = 2 ** 12;
 const LEAF_PREFIX_BITS = 24;
 const LEAF_WORDS = LEAF_BYTES / 4;
 const LEAVES_IN_GROUP = 16;
+const GROUPS_PER_TURN = 1 << 14;
 const ALL = 0xffff;
 
 /** What is denied of one group. */
@@ -43,11 +45,21 @@ export class GroupTable {
     return this.#leavesUsed;
   }
 
+  /** Compiles the whole list, once. False: there is no room for its leaves. */
+  *compiling(list: PrefixList): Work<boolean> {
+    for (let from = 0; from < GROUPS; from += GROUPS_PER_TURN) {
+      if (!this.compile(list, from, from + GROUPS_PER_TURN)) return false;
+      yield;
+    }
+    this.#isBlank = false;
+    return true;
+  }
+
   /**
    * Compiles groups [from, to) of the list. False: there is no room for more leaves, the groups
    * from some one on are as they were, and a larger table must be made.
    */
-  compile(list: PrefixList, from = 0, to = GROUPS): boolean {
+  compile(list: PrefixList, from: number, to: number): boolean {
     const start: Prefix = { family: 4, words: [(from * GROUP_ADDRESSES) >>> 0], bits: 0 };
     let row = list.lowerBound(start);
     const cover = list.covering({ ...start, bits: GROUP_BITS });
@@ -64,7 +76,6 @@ export class GroupTable {
       if (this.#isBlank && parts.all === 0 && parts.part === 0) continue;
       if (!this.#store(group, parts)) return false;
     }
-    this.#isBlank = false;
     return true;
   }
 

@@ -3,21 +3,14 @@
  * `-10.0.0.0/8`). What is acknowledged is synced. Reading the journal twice does no harm, so a
  * crash between a new list and the end of its journal loses nothing.
  */
-import {
-  closeSync,
-  existsSync,
-  fsyncSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeSync,
-} from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
+import { open, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Lists } from "./generations.ts";
 import { parseDenied } from "./prefix.ts";
 import { PrefixList } from "./prefix-list.ts";
-import { readPrefixes } from "./text-list.ts";
+import { readingPrefixes } from "./text-list.ts";
+import { atOnce } from "./turns.ts";
 
 /** A longer journal is made part of the list. */
 const JOURNAL_LINES_MAX = 10_000;
@@ -35,7 +28,8 @@ export class ListFile {
 
   /** @throws PrefixError: the files are not ours any more. */
   read(): Lists {
-    const lists = readPrefixes(existsSync(this.#list) ? readFileSync(this.#list, "utf8") : "");
+    const text = existsSync(this.#list) ? readFileSync(this.#list, "utf8") : "";
+    const lists = atOnce(readingPrefixes(text));
     if (!existsSync(this.#journal)) return lists;
     // A line cut short was never acknowledged.
     const lines = readFileSync(this.#journal, "utf8").split("\n").slice(0, -1);
@@ -48,23 +42,23 @@ export class ListFile {
     return lists;
   }
 
-  /** Durable when it returns. */
-  append(lines: readonly string[]): void {
+  /** Durable when it settles. */
+  async append(lines: readonly string[]): Promise<void> {
     if (lines.length === 0) return;
-    writeSynced(this.#journal, "a", [`${lines.join("\n")}\n`]);
+    await writeSynced(this.#journal, "a", [`${lines.join("\n")}\n`]);
     this.#journalLines += lines.length;
   }
 
   /** To be called with the lists as they are after what was appended. */
-  compact(lists: Lists): void {
-    if (this.#journalLines > JOURNAL_LINES_MAX) this.replace(lists);
+  async compact(lists: Lists): Promise<void> {
+    if (this.#journalLines > JOURNAL_LINES_MAX) await this.replace(lists);
   }
 
-  /** Durable when it returns. */
-  replace(lists: Lists): void {
-    writeSynced(`${this.#list}.new`, "w", textOf(lists));
-    renameSync(`${this.#list}.new`, this.#list);
-    rmSync(this.#journal, { force: true });
+  /** Durable when it settles. The lists may not change until then. */
+  async replace(lists: Lists): Promise<void> {
+    await writeSynced(`${this.#list}.new`, "w", textOf(lists));
+    await rename(`${this.#list}.new`, this.#list);
+    await rm(this.#journal, { force: true });
     this.#journalLines = 0;
   }
 }
@@ -84,12 +78,12 @@ export function emptyLists(): Lists {
   return { 4: new PrefixList(4), 6: new PrefixList(6) };
 }
 
-function writeSynced(path: string, mode: "a" | "w", pieces: Iterable<string>): void {
-  const file = openSync(path, mode, 0o600);
+async function writeSynced(path: string, mode: "a" | "w", pieces: Iterable<string>): Promise<void> {
+  const file = await open(path, mode, 0o600);
   try {
-    for (const piece of pieces) writeSync(file, piece);
-    fsyncSync(file);
+    for (const piece of pieces) await file.write(piece);
+    await file.sync();
   } finally {
-    closeSync(file);
+    await file.close();
   }
 }

@@ -14,9 +14,11 @@ import {
 } from "./layout.ts";
 import type { Prefix } from "./prefix.ts";
 import type { PrefixList } from "./prefix-list.ts";
+import type { Work } from "./turns.ts";
 
 const NODE_WORDS32 = NODE_BYTES / 4;
 const TAIL_WORDS32 = TAIL_BYTES / 4;
+const NODES_PER_TURN = 1024;
 
 /** A key with what stands beside it: a length on the lowest level, else a node. */
 interface Entry {
@@ -54,10 +56,11 @@ export class NodeTree {
   }
 
   /** Once, on an empty tree that is large enough (`nodesFor`). */
-  build(list: PrefixList): void {
+  *building(list: PrefixList): Work<void> {
     const rows = list.outermost();
     let entries: Entry[] = [];
     for (let from = 0; from < rows.length; from += NODE_KEYS) {
+      if (entries.length % NODES_PER_TURN === 0) yield;
       const leaf = Array.from(rows.subarray(from, from + NODE_KEYS), (row) => list.at(row));
       entries.push(this.#write(leaf.map(({ words, bits }): Entry => ({ words, value: bits }))));
     }

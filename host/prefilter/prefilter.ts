@@ -1,8 +1,10 @@
 /**
  * The prefilter as the agent has it: the list, on disk and in the kernel, and where it is attached.
- * A change is durable before it is in force, and in force when it is answered. The program is on
- * the interfaces only while the list has something to drop.
+ * A change is durable before it is in force, and in force when it is answered; changes follow one
+ * another, and a long one lets others have their turn. The program is on the interfaces only while
+ * the list has something to drop.
  */
+import { setImmediate } from "node:timers/promises";
 import type { Logger } from "pino";
 import type { Native } from "../native/index.ts";
 import { type CounterRow, decodeCounters } from "./counters.ts";
@@ -11,7 +13,8 @@ import { COUNTERS } from "./layout.ts";
 import { ListFile, textOf } from "./list-file.ts";
 import { type PrefilterDevice, PrefilterPins } from "./pins.ts";
 import { formatDenied, type Prefix, PrefixError, parseDenied } from "./prefix.ts";
-import { PREFIXES_MAX, readPrefixesInTurns } from "./text-list.ts";
+import { PREFIXES_MAX, readingPrefixes } from "./text-list.ts";
+import { inTurns } from "./turns.ts";
 
 /** A change of more prefixes is made by building the list anew. */
 const CHANGES_ONE_BY_ONE_MAX = 1000;
@@ -55,6 +58,9 @@ export class Prefilter {
   readonly #generations: Generations;
   #lists: Lists;
   #devices: PrefilterDevice[] = [];
+  /** The kernel has an older list, because it could not take this one. */
+  #isBehind = false;
+  #tail: Promise<unknown> = Promise.resolve();
 
   /** Puts the stored list in force, in one step over what an earlier agent left. */
   constructor(parts: PrefilterParts) {
@@ -76,36 +82,58 @@ export class Prefilter {
   }
 
   /** @throws PrefixError, and then nothing was changed. */
-  add(texts: readonly string[]): PrefilterChange {
-    const fresh = unique(texts).filter((one) => !this.#lists[one.family].has(one));
-    if (this.#size + fresh.length > PREFIXES_MAX) {
-      throw new PrefixError(`Cannot add: the list would have more than ${PREFIXES_MAX} prefixes`);
-    }
-    this.#change(fresh, true);
-    return { added: fresh.length, deleted: 0, prefixes: this.#size };
+  async add(texts: readonly string[]): Promise<PrefilterChange> {
+    const prefixes = unique(texts);
+    return this.#serial(async () => {
+      const fresh = prefixes.filter((one) => !this.#lists[one.family].has(one));
+      if (this.#size + fresh.length > PREFIXES_MAX) {
+        throw new PrefixError(`Cannot add: the list would have more than ${PREFIXES_MAX} prefixes`);
+      }
+      await this.#change(fresh, true);
+      return { added: fresh.length, deleted: 0, prefixes: this.#size };
+    });
   }
 
   /** @throws PrefixError, and then nothing was changed. */
-  delete(texts: readonly string[]): PrefilterChange {
-    const gone = unique(texts).filter((one) => this.#lists[one.family].has(one));
-    this.#change(gone, false);
-    return { added: 0, deleted: gone.length, prefixes: this.#size };
+  async delete(texts: readonly string[]): Promise<PrefilterChange> {
+    const prefixes = unique(texts);
+    return this.#serial(async () => {
+      const gone = prefixes.filter((one) => this.#lists[one.family].has(one));
+      await this.#change(gone, false);
+      return { added: 0, deleted: gone.length, prefixes: this.#size };
+    });
   }
 
-  /** Replaces the whole list. @throws PrefixError, and then nothing was changed. */
+  /** Replaces the whole list. @throws PrefixError; after any error nothing was changed. */
   async load(text: string): Promise<PrefilterChange> {
-    const lists = await readPrefixesInTurns(text);
-    const before = this.#size;
-    this.#file.replace(lists);
-    this.#lists = lists;
-    this.#generations.replace(lists);
-    this.#attach();
-    return { added: this.#size, deleted: before, prefixes: this.#size };
+    const lists = await inTurns(readingPrefixes(text));
+    return this.#serial(async () => {
+      const before = this.#size;
+      const made = await inTurns(this.#generations.preparing(lists));
+      try {
+        await this.#file.replace(lists);
+      } catch (error) {
+        this.#generations.drop(made);
+        throw error;
+      }
+      this.#lists = lists;
+      this.#generations.activate(made);
+      this.#isBehind = false;
+      this.#attach();
+      return { added: this.#size, deleted: before, prefixes: this.#size };
+    });
   }
 
-  /** One prefix a line, in pieces. */
-  text(): Iterable<string> {
-    return textOf(this.#lists);
+  /** The list, one prefix a line. */
+  text(): Promise<string> {
+    return this.#serial(async () => {
+      const pieces: string[] = [];
+      for (const piece of textOf(this.#lists)) {
+        pieces.push(piece);
+        await setImmediate();
+      }
+      return pieces.join("");
+    });
   }
 
   /** Would a packet from this address be dropped? @throws PrefixError */
@@ -133,9 +161,13 @@ export class Prefilter {
 
   /** What keeps it from dropping what it is told to; empty when all is well. */
   get troubles(): string[] {
-    return this.#devices
-      .filter(({ detail }) => detail !== "")
-      .map(({ name, detail }) => `prefilter on ${name}: ${detail}`);
+    const behind = "prefilter: the last change is not in force; the next one tries again";
+    return [
+      ...(this.#isBehind ? [behind] : []),
+      ...this.#devices
+        .filter(({ detail }) => detail !== "")
+        .map(({ name, detail }) => `prefilter on ${name}: ${detail}`),
+    ];
   }
 
   /** The kernel goes on with the list as it is. */
@@ -148,19 +180,35 @@ export class Prefilter {
     return this.#lists[4].size + this.#lists[6].size;
   }
 
-  #change(prefixes: readonly Prefix[], added: boolean): void {
+  async #change(prefixes: readonly Prefix[], added: boolean): Promise<void> {
     const sign = added ? "+" : "-";
-    this.#file.append(prefixes.map((one) => `${sign}${formatDenied(one)}`));
-    let inPlace = prefixes.length <= CHANGES_ONE_BY_ONE_MAX;
+    await this.#file.append(prefixes.map((one) => `${sign}${formatDenied(one)}`));
+    let inPlace = prefixes.length <= CHANGES_ONE_BY_ONE_MAX && !this.#isBehind;
     for (const one of prefixes) {
       const list = this.#lists[one.family];
       if (added) list.add(one);
       else list.delete(one);
       inPlace &&= this.#generations.change(list, one, added);
     }
-    if (!inPlace) this.#generations.replace(this.#lists);
+    if (!inPlace) await this.#rebuild();
     this.#attach();
-    this.#file.compact(this.#lists);
+    await this.#file.compact(this.#lists);
+  }
+
+  async #rebuild(): Promise<void> {
+    try {
+      this.#generations.activate(await inTurns(this.#generations.preparing(this.#lists)));
+      this.#isBehind = false;
+    } catch (error) {
+      this.#isBehind = true;
+      throw error;
+    }
+  }
+
+  #serial<T>(task: () => Promise<T>): Promise<T> {
+    const result = this.#tail.then(task);
+    this.#tail = result.catch(() => {}); // Whoever asked for it is told.
+    return result;
   }
 
   #attach(): void {

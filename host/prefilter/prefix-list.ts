@@ -4,9 +4,11 @@
  * megabytes at a million prefixes, a millisecond); everything else is a binary search.
  */
 import { contains, type Family, formatWords, maskWord, type Prefix, WORDS } from "./prefix.ts";
-import { sortedOrder } from "./radix-sort.ts";
+import { sortingOrder } from "./radix-sort.ts";
+import { atOnce, type Work } from "./turns.ts";
 
 const ROWS_MIN = 64;
+const ROWS_PER_TURN = 1 << 15;
 
 export class PrefixList {
   readonly family: Family;
@@ -37,13 +39,19 @@ export class PrefixList {
 
   /** Puts pushed prefixes in order, each once. */
   sort(): void {
+    atOnce(this.sorting());
+  }
+
+  /** As `sort`. Between the steps the list may not be used. */
+  *sorting(): Work<void> {
     const [width, words, bits] = [this.#width, this.#words, this.#bits];
-    const order = sortedOrder(words, width, bits.subarray(0, this.#size));
+    const order = yield* sortingOrder(words, width, bits.subarray(0, this.#size));
     this.#words = new Uint32Array(Math.max(order.length, ROWS_MIN) * width);
     this.#bits = new Uint8Array(Math.max(order.length, ROWS_MIN));
     this.#lengths.fill(0);
     this.#size = 0;
-    for (const row of order) {
+    for (const [rank, row] of order.entries()) {
+      if (rank % ROWS_PER_TURN === 0) yield;
       const last = this.#size - 1;
       for (let at = 0; at < width; at++) {
         this.#words[this.#size * width + at] = words[row * width + at] ?? 0;

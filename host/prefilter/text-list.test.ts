@@ -2,12 +2,15 @@
 import { appendFileSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setImmediate } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it, test } from "vitest";
 import type { Lists } from "./generations.ts";
 import { emptyLists, ListFile, textOf } from "./list-file.ts";
 import { formatDenied, parseDenied } from "./prefix.ts";
-import { readPrefixes, readPrefixesInTurns } from "./text-list.ts";
+import { readingPrefixes } from "./text-list.ts";
+import { atOnce, inTurns } from "./turns.ts";
 
+const readPrefixes = (text: string): Lists => atOnce(readingPrefixes(text));
 const texts = (lists: Lists): string[] => [...textOf(lists)].join("").split("\n").slice(0, -1);
 
 test.each([
@@ -45,7 +48,7 @@ describe("a list", () => {
   it("is read with comments, blank lines, duplicates and no last line feed", async () => {
     const expected = ["1.10.16.0/20", "10.0.0.1/32", "2001:db8::/32"];
     expect(texts(readPrefixes(text))).toEqual(expected);
-    expect(texts(await readPrefixesInTurns(text))).toEqual(expected);
+    expect(texts(await inTurns(readingPrefixes(text)))).toEqual(expected);
   });
 
   it("is refused as a whole for one line, which is named", () => {
@@ -54,11 +57,21 @@ describe("a list", () => {
     );
   });
 
-  it("in turns tells how far it is", async () => {
-    const heard: number[] = [];
+  it("tells how far it is, and lets others have their turn", async () => {
     const lines = Array.from({ length: 25_000 }, (_, at) => `10.${at >> 8}.${at & 255}.0/24`);
-    await readPrefixesInTurns(lines.join("\n"), (line) => heard.push(line));
-    expect(heard).toEqual([10_000, 20_000]);
+    let isRead = false;
+    let turns = 0;
+    const heard: number[] = [];
+    const others = async (): Promise<void> => {
+      for (; !isRead; turns++) await setImmediate();
+    };
+    const work = readingPrefixes(lines.join("\n"));
+    const reading = inTurns(work, (line) => heard.push(line)).finally(() => {
+      isRead = true;
+    });
+    await Promise.all([reading, others()]);
+    expect(turns).toBeGreaterThan(3);
+    expect(heard.slice(0, 2)).toEqual([2_000, 4_000]);
   });
 });
 
@@ -69,33 +82,33 @@ describe("a list on disk", () => {
   });
   afterEach(() => rmSync(folder, { recursive: true }));
 
-  it("is what was replaced and then changed, for the next who reads it", () => {
+  it("is what was replaced and then changed, for the next who reads it", async () => {
     const file = new ListFile(folder);
-    file.replace(readPrefixes("10.0.0.0/8\n2001:db8::/32\n"));
-    file.append(["+192.0.2.0/24", "-10.0.0.0/8"]);
-    file.append(["+10.0.0.0/16"]);
+    await file.replace(readPrefixes("10.0.0.0/8\n2001:db8::/32\n"));
+    await file.append(["+192.0.2.0/24", "-10.0.0.0/8"]);
+    await file.append(["+10.0.0.0/16"]);
     const expected = ["10.0.0.0/16", "192.0.2.0/24", "2001:db8::/32"];
     expect(texts(new ListFile(folder).read())).toEqual(expected);
     const again = new ListFile(folder);
-    again.replace(again.read());
+    await again.replace(again.read());
     expect(texts(new ListFile(folder).read())).toEqual(expected);
   });
 
-  it("bears a journal whose last line was cut short, and one that is older than the list", () => {
+  it("bears a journal whose last line was cut short, and one that is older than the list", async () => {
     const file = new ListFile(folder);
-    file.append(["+192.0.2.0/24", "-10.0.0.0/8"]);
+    await file.append(["+192.0.2.0/24", "-10.0.0.0/8"]);
     appendFileSync(join(folder, "prefilter.journal"), "+203.0.113.");
     expect(texts(new ListFile(folder).read())).toEqual(["192.0.2.0/24"]);
     expect(texts(emptyLists())).toEqual([]);
   });
 
-  it("takes a long journal into the list", () => {
+  it("takes a long journal into the list", async () => {
     const file = new ListFile(folder);
     const lists = emptyLists();
     const lines = Array.from({ length: 10_001 }, (_, at) => `10.${at >> 8}.${at & 255}.0/24`);
     for (const line of lines) lists[4].add(parseDenied(line));
-    file.append(lines.map((line) => `+${line}`));
-    file.compact(lists);
+    await file.append(lines.map((line) => `+${line}`));
+    await file.compact(lists);
     expect(texts(new ListFile(folder).read())).toHaveLength(lines.length);
   });
 });

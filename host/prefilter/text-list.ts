@@ -2,40 +2,17 @@
  * Lists as people publish them: one prefix or address a line, `#` and `;` begin a comment. A line
  * that is neither refuses the whole text.
  */
-import { setImmediate } from "node:timers/promises";
 import type { Lists } from "./generations.ts";
 import { PrefixError, parseDenied } from "./prefix.ts";
 import { PrefixList } from "./prefix-list.ts";
+import type { Work } from "./turns.ts";
 
 /** Of both families together. */
 export const PREFIXES_MAX = 1 << 21;
-const LINES_PER_TURN = 10_000;
+const LINES_PER_TURN = 2_000;
 
-/** The lists that a text holds. @throws PrefixError naming the line. */
-export function readPrefixes(text: string): Lists {
-  const reading = readSome(text);
-  for (;;) {
-    const { done, value } = reading.next();
-    if (done) return value;
-  }
-}
-
-/** As `readPrefixes`, and lets others have their turn; `onLines` hears how far it is. */
-export async function readPrefixesInTurns(
-  text: string,
-  onLines: (lines: number) => void = () => {},
-): Promise<Lists> {
-  const reading = readSome(text);
-  for (;;) {
-    const { done, value } = reading.next();
-    if (done) return value;
-    onLines(value);
-    await setImmediate();
-  }
-}
-
-/** Yields the number of lines read so far. */
-function* readSome(text: string): Generator<number, Lists> {
+/** The lists that a text holds; counts the lines. @throws PrefixError naming the line. */
+export function* readingPrefixes(text: string): Work<Lists> {
   const lists: Lists = { 4: new PrefixList(4), 6: new PrefixList(6) };
   let number = 0;
   for (const line of linesOf(text)) {
@@ -49,8 +26,8 @@ function* readSome(text: string): Generator<number, Lists> {
       throw new PrefixError(`Cannot read the list: it has more than ${PREFIXES_MAX} prefixes`);
     }
   }
-  lists[4].sort();
-  lists[6].sort();
+  yield* lists[4].sorting();
+  yield* lists[6].sorting();
   return lists;
 }
 

@@ -82,12 +82,13 @@ export class SqliteStore implements Store {
     this.#written(() => this.#put.run(key, value));
   }
 
-  putAll(rows: readonly Pick<StoreRow, "key" | "value">[]): void {
-    if (rows.length === 0) return;
+  putAll(rows: readonly Pick<StoreRow, "key" | "value">[], deletes: readonly string[] = []): void {
+    if (rows.length + deletes.length === 0) return;
     this.#written(() => {
       this.#database.exec("BEGIN IMMEDIATE");
       try {
         for (const { key, value } of rows) this.#put.run(key, value);
+        for (const key of deletes) this.#delete.run(key);
         this.#database.exec("COMMIT");
       } finally {
         // A full disk has rolled it back already.

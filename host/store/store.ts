@@ -22,8 +22,8 @@ export interface Store {
   compareAndSwap(key: string, expected: number, value: string): number | undefined;
   /** Writes whatever was there. */
   put(key: string, value: string): void;
-  /** All of them or none, with one wait for the disk. */
-  putAll(rows: readonly Pick<StoreRow, "key" | "value">[]): void;
+  /** All of them or none, with one wait for the disk; `deletes` are keys that go with them. */
+  putAll(rows: readonly Pick<StoreRow, "key" | "value">[], deletes?: readonly string[]): void;
   /** Deleting what is not there is not an error. */
   delete(key: string): void;
   close(): void;

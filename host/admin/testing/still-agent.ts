@@ -168,10 +168,14 @@ export class StillAgent {
         status: () => {
           throw new Error("the still agent has no prefilter");
         },
-        add: (prefixes) => ({ added: prefixes.length, deleted: 0, prefixes: prefixes.length }),
-        delete: (prefixes) => ({ added: 0, deleted: prefixes.length, prefixes: 0 }),
+        add: async (prefixes) => ({
+          added: prefixes.length,
+          deleted: 0,
+          prefixes: prefixes.length,
+        }),
+        delete: async (prefixes) => ({ added: 0, deleted: prefixes.length, prefixes: 0 }),
         load: async () => ({ added: 0, deleted: 0, prefixes: 0 }),
-        text: () => ["192.0.2.0/24\n"],
+        text: async () => "192.0.2.0/24\n",
       },
       kernel: {
         ...{ policy: () => [], ct: () => [], ipcache: () => [] },

@@ -95,10 +95,11 @@ function addChangeCommands(prefilter: Command, context: CliContext): void {
 async function refuseCut(text: string, say: (line: string) => void = () => {}): Promise<void> {
   // Only these two commands need it; the others must not pay for loading it.
   const { PrefixError, parseDenied } = await import("../../prefilter/prefix.ts");
-  const { readPrefixesInTurns } = await import("../../prefilter/text-list.ts");
+  const { readingPrefixes } = await import("../../prefilter/text-list.ts");
+  const { inTurns } = await import("../../prefilter/turns.ts");
   const { isDenied } = await import("../../prefilter/generations.ts");
   try {
-    const lists = await readPrefixesInTurns(text, (lines) => {
+    const lists = await inTurns(readingPrefixes(text), (lines) => {
       if (lines % PROGRESS_LINES === 0) say(`read ${lines.toLocaleString("en")} lines`);
     });
     const peer = sshPeer();

@@ -90,6 +90,11 @@ export class TestNode {
     return this.call("datapath", method, ...args) as Promise<never>;
   }
 
+  /** Replaces the whole policy of an endpoint, or of the node (ENDPOINT_HOST). */
+  async policy(endpoint: number, entries: readonly PolicyMapEntry[]): Promise<void> {
+    await this.call("test", "policy", endpoint, entries);
+  }
+
   events(): Promise<EventJson[]> {
     return this.call("test", "events") as Promise<EventJson[]>;
   }

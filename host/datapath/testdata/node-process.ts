@@ -7,7 +7,8 @@ import { createInterface } from "node:readline";
 import { loadNative } from "../../native/index.ts";
 import { createDatapath, createPodNetwork } from "../index.ts";
 import { readRows } from "../maps.ts";
-import type { DatapathEvent } from "../types.ts";
+import type { DatapathEvent, PolicyMapEntry } from "../types.ts";
+import { packPolicy } from "./policy.ts";
 
 const [bpffs = "", prefix = "", mapVersions = "{}"] = process.argv.slice(2);
 const datapath = createDatapath({ bpffs, mapVersions: JSON.parse(mapVersions) });
@@ -21,8 +22,12 @@ const targets: Record<string, object> = {
       datapath.readEvents(10_000, (event) => events.push(event));
       return events;
     },
-    /** JSON has no undefined. */
-    clearHostPolicy: () => datapath.setHostPolicy(undefined),
+    /** As the agent does it: a whole map, then live connections look again. */
+    policy: async (endpoint: number, entries: PolicyMapEntry[]) => {
+      const filled = await datapath.fillPolicy(packPolicy(entries));
+      await datapath.placePolicies([{ endpoint, filled }]);
+      datapath.bumpEpoch();
+    },
     /** As if the kernel had evicted every connection. */
     forgetCt: () => {
       const native = loadNative();
@@ -38,7 +43,7 @@ for await (const line of createInterface({ input: process.stdin })) {
   let answer: object;
   try {
     const object = targets[target] ?? {};
-    const result = Reflect.get(object, method).apply(object, args);
+    const result = await Reflect.get(object, method).apply(object, args);
     answer = { result: result ?? null };
   } catch (error) {
     answer = { error: error instanceof Error ? error.message : String(error) };

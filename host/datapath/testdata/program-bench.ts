@@ -24,9 +24,9 @@ import {
 } from "../abi.ts";
 import { LAYOUT } from "../layout.ts";
 import { readRows } from "../maps.ts";
-import { writePolicy } from "../policy-map.ts";
 import { settingsFor } from "../settings.ts";
 import type { CtRow, DatapathEndpoint, DatapathEvent, PolicyMapEntry } from "../types.ts";
+import { writePolicy } from "./policy.ts";
 
 const BUILD = new URL("../../../.build/bpf/", import.meta.url).pathname;
 const SHARED = [

@@ -5,12 +5,13 @@
 import { cidrLabels, parseAddress, parsePrefix } from "../../identity/cidr.ts";
 import { labelSetKey } from "../../identity/label.ts";
 import { createLookup, type PolicyDecision, type PolicyPacket } from "../lookup.ts";
+import { inPieces, type Piecework } from "../piecework.ts";
 import { cidrPrefixesOf } from "../repository.ts";
 import type { PolicyConflictError } from "../resolver.ts";
 import type { Direction, Rule } from "../rule.ts";
 import { toCandidate } from "../selector.ts";
 import { SelectorCache } from "../selector-cache.ts";
-import { SubjectPolicies } from "../subject-policies.ts";
+import { SubjectPolicies, type SubjectResult } from "../subject-policies.ts";
 import { type EnforcementMode, type SubjectPolicy, toEntries } from "../subject-policy.ts";
 import type { Identity, PolicySubject, ResolvedEntry } from "../types.ts";
 import { longestPrefix } from "./end.ts";
@@ -36,20 +37,26 @@ export class DiffSides {
   /** One for each subject compared, in their order. */
   readonly before: readonly Outcome[];
   readonly after: readonly Outcome[];
-  readonly #identities = new Map<number, Identity>();
+  readonly #identities: ReadonlyMap<number, Identity>;
   readonly #named: readonly { prefix: string; identity: number }[];
   /** At most one for each address of a flow. */
   readonly #byAddress = new Map<string, number | undefined>();
   readonly #lookups = new Map<string, (packet: PolicyPacket) => PolicyDecision>();
 
+  private constructor(sides: Sides, identities: Identities) {
+    this.before = sides.before;
+    this.after = sides.after;
+    this.#identities = identities.all;
+    this.#named = identities.named;
+  }
+
   /** @param compared Those for whom something may change. */
-  constructor(input: DiffInput, compared: readonly PolicySubject[]) {
+  static *resolve(input: DiffInput, compared: readonly PolicySubject[]): Piecework<DiffSides> {
     const prefixes = new Set([...cidrPrefixesOf(input.before), ...cidrPrefixesOf(input.after)]);
-    const named = prefixIdentities(prefixes, input.identities);
-    for (const one of [...input.identities, ...named.values()]) this.#identities.set(one.id, one);
-    this.#named = [...named].map(([prefix, { id }]) => ({ prefix, identity: id }));
-    this.before = resolveAll(input, compared, input.before, this.#identities.values());
-    this.after = resolveAll(input, compared, input.after, this.#identities.values());
+    yield;
+    const identities = yield* identitiesOf(prefixes, input.identities);
+    const sides = yield* resolveBoth(input, compared, identities.all.values());
+    return new DiffSides(sides, identities);
   }
 
   identity(id: number): Identity | undefined {
@@ -93,35 +100,54 @@ export function entriesFor(
   return [...any, ...toEntries(policy.entrySet(direction, identity), identity, direction)];
 }
 
-function resolveAll(
-  { mode, subjects }: DiffInput,
+type Sides = Pick<DiffSides, "before" | "after">;
+
+/** What a change does not touch is one object on both sides. */
+function* resolveBoth(
+  { mode, subjects, before, after }: DiffInput,
   compared: readonly PolicySubject[],
-  rules: readonly Rule[],
   identities: Iterable<Identity>,
-): Outcome[] {
+): Piecework<Sides> {
   const ports = new Map<number, PolicySubject["namedPorts"][number][]>();
   for (const { identity, namedPorts } of subjects) {
     ports.set(identity.id, [...(ports.get(identity.id) ?? []), ...namedPorts]);
   }
-  const policies = new SubjectPolicies(new SelectorCache(identities), mode);
   const namedPortsOf = (id: number): PolicySubject["namedPorts"] => ports.get(id) ?? [];
-  return policies
-    .resolve({ rules, subjects: compared, namedPortsOf })
-    .map(({ outcome }) => outcome);
+  const input = { subjects: compared, namedPortsOf };
+  const cache = new SelectorCache();
+  yield* inPieces(identities, (identity) => cache.upsert(identity));
+  const now = new SubjectPolicies(cache, mode);
+  const old = yield* now.pieces({ ...input, rules: before });
+  const then = yield* now.fork();
+  const wanted = yield* then.pieces({ ...input, rules: after });
+  const outcomeOf = ({ outcome }: SubjectResult): Outcome => outcome;
+  return { before: old.map(outcomeOf), after: wanted.map(outcomeOf) };
 }
 
-function prefixIdentities(
+/** Those there are, and one for each prefix. */
+interface Identities {
+  all: ReadonlyMap<number, Identity>;
+  named: readonly { prefix: string; identity: number }[];
+}
+
+function* identitiesOf(
   prefixes: Iterable<string>,
   identities: readonly Identity[],
-): Map<string, Identity> {
-  const known = new Map(identities.map((one) => [labelSetKey(one.labels), one]));
-  const named = new Map<string, Identity>();
-  for (const text of prefixes) {
+): Piecework<Identities> {
+  const all = new Map<number, Identity>();
+  const known = new Map<string, Identity>();
+  yield* inPieces(identities, (one) => {
+    all.set(one.id, one);
+    known.set(labelSetKey(one.labels), one);
+  });
+  const named: { prefix: string; identity: number }[] = [];
+  yield* inPieces(prefixes, (text) => {
     const prefix = parsePrefix(text);
-    if (!prefix) continue;
+    if (!prefix) return;
     const labels = cidrLabels(prefix);
-    const id = HYPOTHETICAL_MIN + named.size;
-    named.set(text, known.get(labelSetKey(labels)) ?? { id, labels });
-  }
-  return named;
+    const one = known.get(labelSetKey(labels)) ?? { id: HYPOTHETICAL_MIN + named.length, labels };
+    all.set(one.id, one);
+    named.push({ prefix: text, identity: one.id });
+  });
+  return { all, named };
 }

@@ -5,6 +5,7 @@ import { k8sLabel } from "../../identity/label.ts";
 import { podLabels } from "../../identity/pod-labels.ts";
 import { createLookup } from "../lookup.ts";
 import { ruleOf } from "../oracle/generate-rules.ts";
+import { finish } from "../piecework.ts";
 import { resolvePolicy } from "../resolver.ts";
 import type { Rule } from "../rule.ts";
 import { CLIENT, cnp, IDENTITIES, port80, repositoryOf, SUBJECT } from "../testing/small-world.ts";
@@ -31,14 +32,12 @@ function diff(
   after: string[],
   { flows = [], ...more }: Partial<DiffInput> & { flows?: SeenFlow[] } = {},
 ): DiffView {
-  return diffPolicies(
-    {
-      ...{ before: rulesOf(...before), after: rulesOf(...after), mode: "default" },
-      ...{ subjects: [SUBJECT], identities: [...IDENTITIES, OTHER], entriesMax: 100 },
-      ...more,
-    },
-    flows,
-  );
+  const input: DiffInput = {
+    ...{ before: rulesOf(...before), after: rulesOf(...after), mode: "default" },
+    ...{ subjects: [SUBJECT], identities: [...IDENTITIES, OTHER], entriesMax: 100 },
+    ...more,
+  };
+  return finish(diffPolicies(input, flows));
 }
 
 /** `allowed ingress peer; peer on ports: before -> after`. */

@@ -3,8 +3,10 @@
  * identities, and for the connections that were seen.
  */
 import { policyKeyText } from "../document.ts";
+import { inPieces, type Piecework } from "../piecework.ts";
 import type { EntrySet } from "../resolve/entries.ts";
 import { DIRECTIONS, type Direction } from "../rule.ts";
+import { ruleDifference } from "../rule-difference.ts";
 import { selectsSubject } from "../rule-index.ts";
 import { toCandidate } from "../selector.ts";
 import { SubjectPolicy } from "../subject-policy.ts";
@@ -39,27 +41,29 @@ const PEERS_MAX = 100;
 /** Rows of flows, the most frequent. */
 const FLOW_ROWS_MAX = 1_000;
 
-export function diffPolicies(input: DiffInput, flows: readonly SeenFlow[]): DiffView {
-  const subjects = affectedSubjects(input);
-  const sides = new DiffSides(input, subjects);
+/** In pieces: with many endpoints and identities it takes a second and more. */
+export function* diffPolicies(input: DiffInput, flows: readonly SeenFlow[]): Piecework<DiffView> {
+  const subjects = yield* affectedSubjects(input);
+  const sides = yield* DiffSides.resolve(input, subjects);
   const shared = new Map<Outcome, Map<Outcome, Comparison>>();
   const numbers = new Map<Outcome, string>();
   for (const one of [...sides.before, ...sides.after]) {
     if (!numbers.has(one)) numbers.set(one, String(numbers.size));
   }
-  const endpoints = subjects.flatMap((subject, index): EndpointDiff[] => {
+  const endpoints: EndpointDiff[] = [];
+  for (const [index, subject] of subjects.entries()) {
     const [before, after] = [sides.before[index], sides.after[index]];
-    if (!before || !after) return [];
+    if (!before || !after) continue;
     const same = shared.get(before) ?? new Map<Outcome, Comparison>();
     shared.set(before, same);
-    const compared = same.get(after) ?? compare(before, after, sides, input.entriesMax);
+    const compared = same.get(after) ?? (yield* compare(before, after, sides, input.entriesMax));
     same.set(after, compared);
     const { isDifferent, ...diff } = compared;
-    return isDifferent
-      ? [{ endpoint: subject.endpoint, name: endpointName(subject), ...diff }]
-      : [];
-  });
-  const changed = changedFlows(subjects, sides, flows, (outcome) => numbers.get(outcome) ?? "");
+    if (!isDifferent) continue;
+    endpoints.push({ endpoint: subject.endpoint, name: endpointName(subject), ...diff });
+  }
+  const keyOf = (outcome: Outcome): string => numbers.get(outcome) ?? "";
+  const changed = yield* changedFlows(subjects, sides, flows, keyOf);
   return {
     flows: changed,
     flowsSeen: flows.length,
@@ -70,32 +74,35 @@ export function diffPolicies(input: DiffInput, flows: readonly SeenFlow[]): Diff
 }
 
 /** For all others the same rules count as before. */
-function affectedSubjects({ before, after, subjects }: DiffInput): PolicySubject[] {
-  const [old, wanted] = [new Set(before), new Set(after)];
-  const gone = before.filter((rule) => !wanted.has(rule));
-  const changed = [...gone, ...after.filter((rule) => !old.has(rule))];
-  return subjects.filter((subject) => {
+function* affectedSubjects({ before, after, subjects }: DiffInput): Piecework<PolicySubject[]> {
+  const { added, removed } = ruleDifference(before, after);
+  const changed = [...removed, ...added];
+  const affected: PolicySubject[] = [];
+  yield* inPieces(subjects, (subject) => {
     const candidate = toCandidate(subject.identity);
-    return changed.some((rule) => selectsSubject(rule, subject, candidate));
+    if (changed.some((rule) => selectsSubject(rule, subject, candidate))) affected.push(subject);
   });
+  return affected;
 }
 
 /** Of endpoints that share their policies, with everything but their names. */
 type Comparison = Omit<EndpointDiff, "endpoint" | "name"> & { isDifferent: boolean };
 
-function compare(
+function* compare(
   before: Outcome,
   after: Outcome,
   sides: DiffSides,
   entriesMax: number,
-): Comparison {
+): Piecework<Comparison> {
   const isEnforcedBefore = enforced(before);
   const isEnforcedAfter = enforced(after);
   const trouble = troubleOf(before, after, entriesMax);
-  const changes =
-    before instanceof SubjectPolicy && after instanceof SubjectPolicy
-      ? DIRECTIONS.flatMap((direction) => changesOf(before, after, direction, sides))
-      : [];
+  const changes: ChangedAccess[] = [];
+  if (before instanceof SubjectPolicy && after instanceof SubjectPolicy) {
+    for (const direction of DIRECTIONS) {
+      changes.push(...(yield* changesOf(before, after, direction, sides)));
+    }
+  }
   return {
     ...(before instanceof SubjectPolicy ? { entriesBefore: before.rows } : {}),
     ...(after instanceof SubjectPolicy ? { entriesAfter: after.rows } : {}),
@@ -136,24 +143,24 @@ interface Row {
 }
 
 /** Peers that fare alike are one row. */
-function changesOf(
+function* changesOf(
   before: SubjectPolicy,
   after: SubjectPolicy,
   direction: Direction,
   sides: DiffSides,
-): ChangedAccess[] {
+): Piecework<ChangedAccess[]> {
   const known = new Map<EntrySet, Map<EntrySet, ReadonlyMap<string, Row>>>();
   const rows = new Map<string, Row>();
+  const isAnyAlike = before.entrySet(direction, 0) === after.entrySet(direction, 0);
   let anyone: ReadonlyMap<string, Row> | undefined;
-  for (const identity of new Set([
-    ...before.identities(direction),
-    ...after.identities(direction),
-  ])) {
+  const identities = new Set([...before.identities(direction), ...after.identities(direction)]);
+  yield* inPieces(identities, (identity) => {
     // Equal sets are one object, whoever has them, and say the same of each.
     const [was, is] = [before, after].map((one) => one.entrySet(direction, identity)) as [
       EntrySet,
       EntrySet,
     ];
+    if (isAnyAlike && was === is) return;
     const same = known.get(was) ?? new Map<EntrySet, ReadonlyMap<string, Row>>();
     known.set(was, same);
     const own =
@@ -164,15 +171,15 @@ function changesOf(
         ...{ identity, direction },
       });
     same.set(is, own);
-    anyone ??= own;
+    if (identity === 0) anyone = own;
     for (const [key, { region, ports }] of own) {
       // Who fares as anyone else does is one of them.
-      if (identity !== 0 && anyone.has(key)) continue;
+      if (identity !== 0 && anyone?.has(key)) continue;
       const row = rows.get(key) ?? { region, ports, peers: [] };
       row.peers.push(identity);
       rows.set(key, row);
     }
-  }
+  });
   return [...rows.values()].map((row) => accessOf(row, direction, sides));
 }
 
@@ -206,37 +213,37 @@ function peerText(id: number, identity: Identity | undefined): string {
   return identity ? identityText(identity) : `identity ${id}`;
 }
 
-function changedFlows(
+function* changedFlows(
   subjects: readonly PolicySubject[],
   sides: DiffSides,
   flows: readonly SeenFlow[],
   keyOf: (outcome: Outcome) => string,
-): FlowChange[] {
+): Piecework<FlowChange[]> {
   const places = new Map(subjects.map(({ endpoint }, index) => [endpoint, index]));
   const rows = new Map<string, FlowChange>();
-  for (const flow of flows) {
+  yield* inPieces(flows, (flow) => {
     const index = places.get(flow.endpoint) ?? -1;
     const [before, after] = [sides.before[index], sides.after[index]];
-    if (!(before instanceof SubjectPolicy) || !(after instanceof SubjectPolicy)) continue;
+    if (!(before instanceof SubjectPolicy) || !(after instanceof SubjectPolicy)) return;
     const { direction, protocol, port, source, destination } = flow;
     const identity = sides.peerOf(flow.peer, flow.peerAddress);
     const packet = { direction, identity, protocol, port };
     const was = sides.decide(keyOf(before), before, packet);
     const is = sides.decide(keyOf(after), after, packet);
     const change = changeOf(was, is);
-    if (change === undefined) continue;
+    if (change === undefined) return;
     const lastSeen = new Date(flow.timeMs).toISOString();
     const key = JSON.stringify([direction, source, destination, protocol, port, change]);
     const row = rows.get(key);
     if (row) {
       row.count++;
       if (lastSeen > row.lastSeen) row.lastSeen = lastSeen;
-      continue;
+      return;
     }
     rows.set(key, {
       ...{ change, direction, source, destination, port: rangeText(protocol, port, port) },
       ...{ count: 1, lastSeen, before: effectOf(was), after: effectOf(is) },
     });
-  }
+  });
   return [...rows.values()].sort((a, b) => b.count - a.count).slice(0, FLOW_ROWS_MAX);
 }

@@ -1,34 +1,13 @@
 /**
  * What the rules of one subject contribute to one direction: this peer set, these ports, allow,
- * deny or pass, with or without L7 rules. Named ports are looked up here, ranges become port keys.
+ * deny or pass, with or without L7 rules.
  */
-import {
-  type Direction,
-  type NamedPort,
-  type PortMatch,
-  PROTOCOL,
-  type Rule,
-  type RuleItem,
-  type RuleL7,
-  type RuleVerdict,
-} from "../rule.ts";
-import type { Selector } from "../selector.ts";
+import type { Direction, Rule, RuleL7 } from "../rule.ts";
+import { ANY_SELECTOR } from "../selector.ts";
 import type { SelectorCache } from "../selector-cache.ts";
-import type { PolicyOrigin, PolicySubject } from "../types.ts";
+import type { PolicyOrigin } from "../types.ts";
 import { refuseOtherParser } from "./conflict.ts";
-import { levelOf } from "./level.ts";
-import { ALL_PORTS, type PortKey, portRangeKeys } from "./port-key.ts";
-
-export interface Contribution {
-  key: PortKey;
-  /** Of level.ts: higher decides first. */
-  level: number;
-  /** `watch` decides nothing: what the others allow is handed over with its L7 rules. */
-  verdict: RuleVerdict;
-  l7?: RuleL7 | undefined;
-  /** Undefined for what no policy decided: allowed since nothing is enforced, or only watched. */
-  origin?: PolicyOrigin;
-}
+import type { Contribution, RulePart, RuleParts } from "./rule-parts.ts";
 
 /** Contributions that share their peers. */
 export interface PeerGroup {
@@ -38,7 +17,7 @@ export interface PeerGroup {
   selector: string;
   /** Live, unless it is a part. */
   identities: ReadonlySet<number>;
-  contributions: Contribution[];
+  contributions: readonly Contribution[];
 }
 
 export interface DirectionContributions {
@@ -46,119 +25,72 @@ export interface DirectionContributions {
   any: Contribution[];
   /** By key, so that what comes of them does not depend on the order of the rules. */
   groups: PeerGroup[];
-  /** Peers' container ports count: another port of a peer changes the groups. */
-  namesPeerPorts: boolean;
 }
 
-export interface PortNames {
-  /** Container ports of a peer, for named ports in egress rules. */
-  namedPortsOf: (identity: number) => PolicySubject["namedPorts"];
+/** Where the contributions come from. */
+export interface CollectSource {
+  rules: readonly Rule[];
+  partsOf: (rule: Rule) => RuleParts;
+  cache: SelectorCache;
+  direction: Direction;
 }
 
-/** Contributions of these rules, all of which select the subject. */
+/**
+ * Contributions of these rules, all of which select the subject.
+ * @param wanted Keys of the peers that count; undefined: all.
+ * @throws PolicyConflictError when two parsers are asked for on one peer and port, even while no
+ * such peer is there.
+ */
 export function collect(
-  rules: readonly Rule[],
-  direction: Direction,
-  cache: SelectorCache,
-  subject: PolicySubject,
-  names: PortNames,
+  { rules, partsOf, cache, direction }: CollectSource,
+  wanted: ReadonlySet<string> | undefined,
 ): DirectionContributions {
   const any: Contribution[] = [];
-  const groups = new Map<string, PeerGroup>();
-  const parsers = new Map<string, { l7: RuleL7; origin: PolicyOrigin }>();
-  let namesPeerPorts = false;
-
+  const groups = new Map<string, PeerGroup & { contributions: Contribution[] }>();
+  const parsers = new Parsers(direction);
   for (const rule of rules) {
-    for (const item of rule.items) {
-      if (item.direction !== direction) continue;
-      for (const peer of item.peers) addItem(rule, item, peer);
-    }
-  }
-  const sorted = [...groups.values()].sort((a, b) => (a.key < b.key ? -1 : 1));
-  return { any, groups: sorted, namesPeerPorts };
-
-  function addItem(rule: Rule, item: RuleItem, peer: Selector): void {
-    const base = baseOf(rule, item);
-    if (!item.ports) add(peer, { ...base, key: ALL_PORTS });
-    for (const { matches, l7 } of item.ports ?? []) {
-      for (const match of matches) {
-        if (match.kind === "name" && direction === "egress") {
-          addPeerNamed(peer, match, { ...base, l7 });
-          continue;
-        }
-        for (const key of keysOf(match, subject.namedPorts)) add(peer, { ...base, key, l7 });
+    for (const [key, part] of partsOf(rule).byPeers) {
+      if (wanted && !wanted.has(key)) continue;
+      for (const contribution of part.contributions) {
+        parsers.remember(part.selector.key, contribution);
+        listOf(key, part).push(contribution);
       }
     }
   }
+  return { any, groups: [...groups.values()].sort(byKey) };
 
-  function baseOf({ tier = "normal", origin }: Rule, item: RuleItem): Omit<Contribution, "key"> {
-    const { verdict, priority = 0 } = item;
-    const level = levelOf(tier, priority);
-    return verdict === "watch" ? { level, verdict } : { level, verdict, origin };
-  }
-
-  function add(peer: Selector, contribution: Contribution): void {
-    rememberParser(peer, contribution);
-    if (peer.kind === "any") any.push(contribution);
-    else {
-      const group = groupOf(peer.key, peer, () => cache.selection(peer));
-      group.contributions.push(contribution);
-    }
-  }
-
-  /** On egress a name means another port for every peer: one group for each port it comes to. */
-  function addPeerNamed(peer: Selector, match: NamedPort, base: Omit<Contribution, "key">): void {
-    const byKey = new Map<PortKey, Set<number>>();
-    namesPeerPorts = true;
-    for (const identity of cache.selection(peer)) {
-      for (const key of keysOf(match, names.namedPortsOf(identity))) {
-        const identities = byKey.get(key);
-        if (identities) identities.add(identity);
-        else byKey.set(key, new Set([identity]));
-      }
-    }
-    for (const [key, identities] of byKey) {
-      const contribution = { ...base, key };
-      rememberParser(peer, contribution);
-      const part = `${peer.key} ${match.protocol} ${match.name} ${key}`;
-      const group = groupOf(part, peer, () => identities);
-      group.contributions.push(contribution);
-    }
-  }
-
-  function groupOf(
-    key: string,
-    { key: selector }: Selector,
-    identities: () => ReadonlySet<number>,
-  ): PeerGroup {
+  function listOf(key: string, { selector, identities }: RulePart): Contribution[] {
+    if (key === ANY_SELECTOR.key) return any;
     const known = groups.get(key);
-    if (known) return known;
-    const group = { key, selector, identities: identities(), contributions: [] };
+    if (known) return known.contributions;
+    const group = {
+      ...{ key, selector: selector.key, contributions: [] },
+      identities: identities ?? cache.selection(selector),
+    };
     groups.set(key, group);
-    return group;
+    return group.contributions;
+  }
+}
+
+export function byKey(a: { key: string }, b: { key: string }): number {
+  return a.key < b.key ? -1 : 1;
+}
+
+/** Which parser each peer and port has. */
+class Parsers {
+  readonly #direction: Direction;
+  readonly #known = new Map<string, { l7: RuleL7; origin: PolicyOrigin }>();
+
+  constructor(direction: Direction) {
+    this.#direction = direction;
   }
 
-  /** Two parsers on one peer and port are an error even while no such peer is there. */
-  function rememberParser(peer: Selector, { key, level, l7, origin }: Contribution): void {
+  remember(peer: string, { key, level, l7, origin }: Contribution): void {
     if (!l7 || !origin) return;
-    const place = `${level} ${key} ${peer.key}`;
-    const known = parsers.get(place);
-    if (known) refuseOtherParser(known, { l7, origin }, direction, key);
+    const place = `${level} ${key} ${peer}`;
+    const known = this.#known.get(place);
+    if (known) refuseOtherParser(known, { l7, origin }, this.#direction, key);
     // One that is pinned is what all others must agree with.
-    if (known?.l7.rules.version === undefined) parsers.set(place, { l7, origin });
+    if (known?.l7.rules.version === undefined) this.#known.set(place, { l7, origin });
   }
-}
-
-function keysOf(match: PortMatch, named: PolicySubject["namedPorts"]): PortKey[] {
-  if (match.kind === "range") return rangeKeys(match.protocol, match.first, match.last);
-  const keys = new Set<PortKey>();
-  for (const { name, port, protocol } of named) {
-    if (name.toLowerCase() !== match.name || protocol !== match.protocol || port === 0) continue;
-    for (const key of portRangeKeys(protocol, port, port)) keys.add(key);
-  }
-  return [...keys];
-}
-
-function rangeKeys(protocol: number, first: number, last: number): PortKey[] {
-  return protocol === PROTOCOL.any ? [ALL_PORTS] : portRangeKeys(protocol, first, last);
 }

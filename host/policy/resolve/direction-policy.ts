@@ -1,43 +1,43 @@
 /**
- * One direction of one subject's policy, kept up to date: which identities have entries of their
- * own, and which. Identities that belong to the same peer groups have the same entries, so each
- * combination of groups is worked out once, and a change touches only the identities of the groups
- * that changed. A change is prepared first and takes effect when it is committed, so policies that
- * contradict each other leave everything as it was.
+ * One direction of one policy, kept up to date: which identities have entries of their own, and
+ * which. Rules that come or go have only the peers read again that they name, and a change touches
+ * only the identities of the groups that changed. It is prepared first and takes effect when it is
+ * committed, so policies that contradict each other leave everything as it was.
  */
 import type { Direction, Rule } from "../rule.ts";
+import { ruleDifference } from "../rule-difference.ts";
+import { ANY_SELECTOR } from "../selector.ts";
 import type { SelectorCache } from "../selector-cache.ts";
-import type { PolicySubject } from "../types.ts";
-import { type Contribution, collect, type PeerGroup, type PortNames } from "./contribution.ts";
+import { type Combination, Combinations, Moves } from "./combinations.ts";
+import { byKey, collect, type PeerGroup } from "./contribution.ts";
 import { anyPeerEntries, buildEntries, type Cells, cellsOf, type EntrySet } from "./entries.ts";
 import { DEFAULT_LEVEL } from "./level.ts";
 import { ALL_PORTS } from "./port-key.ts";
+import type { Contribution, PartReader, PartsFor } from "./rule-parts.ts";
 import type { Group, Steps } from "./steps.ts";
 
-export interface DirectionInput {
+export interface DirectionInput extends PartsFor {
   rules: readonly Rule[];
   /** What no rule decides is denied. */
   enforced: boolean;
-  subject: PolicySubject;
-  names: PortNames;
+}
+
+/** What policies share. */
+export interface DirectionParts {
+  cache: SelectorCache;
+  reader: PartReader;
+  steps: Steps;
 }
 
 /** Identities whose membership in a selection changed, by the key of its selector. */
 export type SelectionChanges = ReadonlyMap<string, ReadonlySet<number>>;
-
-/** The identities that are in exactly these groups. */
-interface Combination {
-  key: string;
-  groups: readonly Group[];
-  entries: EntrySet;
-  identities: number;
-}
 
 /** What a change makes of the direction, complete but not in effect. */
 interface Prepared {
   groups: readonly Group[];
   any: readonly Contribution[];
   anyEntries: EntrySet;
+  rules: readonly Rule[];
   enforced: boolean;
   namesPeerPorts: boolean;
   /** Rebuilt ones, with the entries they get. */
@@ -45,137 +45,151 @@ interface Prepared {
   moved: Moves;
 }
 
-/** Where identities go, one beside the other; undefined: no group has the identity any more. */
-interface Moves {
-  identities: number[];
-  combinations: (Combination | undefined)[];
-}
-
-const NO_ENTRIES: EntrySet = new Map();
+/** Keys of peers of whom something else may be said; undefined: all. */
+type Peers = ReadonlySet<string> | undefined;
 
 export class DirectionPolicy {
   readonly #direction: Direction;
-  readonly #cache: SelectorCache;
-  readonly #steps: Steps;
+  readonly #parts: DirectionParts;
+  #rules: readonly Rule[] = [];
   #groups: readonly Group[] = [];
   #any: readonly Contribution[] = [];
-  #anyEntries: EntrySet = NO_ENTRIES;
-  #enforced = false;
+  #enforced: boolean | undefined;
   #namesPeerPorts = false;
-  #nextSerial = 0;
-  #rows = 0;
-  /** By the groups' serial numbers. */
-  readonly #combinations = new Map<string, Combination>();
-  readonly #byIdentity = new Map<number, Combination>();
-  /** Entries as they were at the last `settle`, of the identities that changed since. */
-  readonly #before = new Map<number, EntrySet>();
+  #combinations = new Combinations();
 
-  constructor(direction: Direction, cache: SelectorCache, steps: Steps) {
+  constructor(direction: Direction, parts: DirectionParts) {
     this.#direction = direction;
-    this.#cache = cache;
-    this.#steps = steps;
+    this.#parts = parts;
   }
 
   get enforced(): boolean {
-    return this.#enforced;
+    return this.#enforced ?? false;
   }
 
-  /** The number of entries. */
-  get rows(): number {
-    return this.#rows;
+  /** Who has which entries; to be read and settled only. */
+  get combinations(): Combinations {
+    return this.#combinations;
   }
 
-  /** Every identity with entries, 0 (any peer) first. */
-  *entries(): Generator<[identity: number, EntrySet]> {
-    yield [0, this.#anyEntries];
-    for (const [identity, { entries }] of this.#byIdentity) yield [identity, entries];
+  /** The same, to be changed apart from this. */
+  fork(): DirectionPolicy {
+    const copy = new DirectionPolicy(this.#direction, this.#parts);
+    copy.#rules = this.#rules;
+    copy.#any = this.#any;
+    copy.#enforced = this.#enforced;
+    copy.#namesPeerPorts = this.#namesPeerPorts;
+    copy.#combinations = this.#combinations.fork();
+    copy.#take(this.#groups);
+    return copy;
   }
 
-  *identities(): Generator<number> {
-    yield 0;
-    yield* this.#byIdentity.keys();
-  }
-
-  /** The same without saying whose, each once. */
-  *distinctEntries(): Generator<EntrySet> {
-    yield this.#anyEntries;
-    for (const { entries } of this.#combinations.values()) yield entries;
-  }
-
-  /** Identities that may have changed since `settle`, with their entries then. Live. */
-  get before(): ReadonlyMap<number, EntrySet> {
-    return this.#before;
-  }
-
-  /** Changes start anew from here. */
-  settle(): void {
-    this.#before.clear();
-  }
-
-  /** Keys of the selectors whose selections count here. */
-  *selectors(): Generator<string> {
-    for (const { selector } of this.#groups) yield selector;
+  /** It is not to be used any more: its selections need not be kept for it. */
+  close(): void {
+    this.#take([]);
   }
 
   /**
    * What the change comes to; in effect when the function returned is called, before any other
-   * change, which says whether entries changed. `input` counts only if `rulesChanged`, or where the
-   * peers' named ports do.
+   * change, which says whether entries changed.
    * @throws PolicyConflictError and nothing has changed.
    */
-  prepare(input: DirectionInput, rulesChanged: boolean, changes: SelectionChanges): () => boolean {
+  prepare(input: DirectionInput, changes: SelectionChanges): () => boolean {
+    const peers = this.#peersOfChange(input);
     const prepared =
-      rulesChanged || this.#namesPeerPorts
-        ? this.#prepareRules(input, changes)
-        : this.#prepareSelections(changes);
+      peers?.size === 0
+        ? this.#prepareSelections(input.rules, changes)
+        : this.#prepareRules(input, peers, changes);
     return () => this.#commit(prepared);
   }
 
-  #prepareSelections(changes: SelectionChanges): Prepared {
+  /** Of whom the rules may say something else than they did. */
+  #peersOfChange(input: DirectionInput): Peers {
+    if (this.#enforced === undefined || this.#namesPeerPorts) return undefined;
+    const { added, removed } = ruleDifference(this.#rules, input.rules);
+    const peers = new Set<string>();
+    if (input.enforced !== this.#enforced) peers.add(ANY_SELECTOR.key);
+    for (const rule of [...added, ...removed]) {
+      const { byPeers, namesPeerPorts } = this.#partsOf(rule, input);
+      if (namesPeerPorts) return undefined;
+      for (const key of byPeers.keys()) peers.add(key);
+    }
+    return peers;
+  }
+
+  #partsOf(rule: Rule, whose: PartsFor) {
+    return this.#parts.reader.partsOf(rule, this.#direction, whose);
+  }
+
+  #prepareSelections(rules: readonly Rule[], changes: SelectionChanges): Prepared {
     const affected = new Union();
-    for (const { selector } of this.#groups) affected.add(changes.get(selector));
-    const any = { contributions: this.#any, entries: this.#anyEntries };
+    if (changes.size > 0) {
+      for (const { selector } of this.#groups) affected.add(changes.get(selector));
+    }
+    const any = { contributions: this.#any, entries: this.#combinations.any };
     return {
       groups: this.#groups,
       any: this.#any,
-      anyEntries: this.#anyEntries,
-      enforced: this.#enforced,
+      anyEntries: any.entries,
+      rules,
+      enforced: this.enforced,
       namesPeerPorts: this.#namesPeerPorts,
       rebuilt: new Map(),
       moved: this.#assign(this.#groups, affected.all, any),
     };
   }
 
-  #prepareRules(input: DirectionInput, changes: SelectionChanges): Prepared {
-    const { rules, enforced, subject, names } = input;
-    const collected = collect(rules, this.#direction, this.#cache, subject, names);
-    const { any, namesPeerPorts } = collected;
-    if (!enforced) any.push({ key: ALL_PORTS, level: DEFAULT_LEVEL, verdict: "allow" });
+  #prepareRules(input: DirectionInput, peers: Peers, changes: SelectionChanges): Prepared {
+    const { rules, enforced } = input;
+    const { cache } = this.#parts;
+    let namesPeerPorts = false;
+    const partsOf = (rule: Rule) => {
+      const parts = this.#partsOf(rule, input);
+      if (parts.namesPeerPorts) namesPeerPorts = true;
+      return parts;
+    };
+    const source = { rules, partsOf, cache, direction: this.#direction };
+    const collected = collect(source, peers);
+    if (!enforced) {
+      collected.any.push({ key: ALL_PORTS, level: DEFAULT_LEVEL, verdict: "allow" });
+    }
     const affected = new Union();
-    const groups = this.#adopt(collected.groups, changes, affected);
-    const anyChanged = !sameContributions(any, this.#any);
+    const groups = this.#adopt(collected.groups, peers, changes, affected);
+    const anyAsked = peers === undefined || peers.has(ANY_SELECTOR.key);
+    const anyChanged = anyAsked && !sameContributions(collected.any, this.#any);
+    const any = anyChanged ? collected.any : this.#any;
     const cells = cellsOf(any);
-    const anyEntries = anyChanged ? anyPeerEntries(cells, this.#direction) : this.#anyEntries;
+    const anyEntries = anyChanged ? anyPeerEntries(cells, this.#direction) : this.#combinations.any;
     const rebuilt = new Map<Combination, EntrySet>();
     if (anyChanged) {
       const live = new Set(groups);
-      for (const combination of this.#combinations.values()) {
+      for (const combination of this.#combinations.all()) {
         if (!combination.groups.every((group) => live.has(group))) continue;
         rebuilt.set(combination, this.#build(combination.groups, cells, anyEntries));
       }
     }
     const moved = this.#assign(groups, affected.all, { contributions: any, entries: anyEntries });
-    return { groups, any, anyEntries, enforced, namesPeerPorts, rebuilt, moved };
+    return { groups, any, anyEntries, rules, enforced, namesPeerPorts, rebuilt, moved };
   }
 
   /** Groups that say what they said stay the objects they were; others' identities are affected. */
-  #adopt(collected: readonly PeerGroup[], changes: SelectionChanges, affected: Union): Group[] {
-    const known = new Map(this.#groups.map((group) => [group.key, group]));
-    const groups = collected.map((group): Group => {
+  #adopt(
+    collected: readonly PeerGroup[],
+    peers: Peers,
+    changes: SelectionChanges,
+    affected: Union,
+  ): Group[] {
+    const known = new Map<string, Group>();
+    const kept: Group[] = [];
+    for (const group of this.#groups) {
+      // Who left a live selection is in neither set, but was here.
+      if (changes.size > 0) affected.add(changes.get(group.selector));
+      if (peers === undefined || peers.has(group.key)) known.set(group.key, group);
+      else kept.push(group);
+    }
+    const adopted = collected.map((group): Group => {
       const old = known.get(group.key);
       known.delete(group.key);
-      // Who left a live selection is in neither set, but was here.
-      affected.add(changes.get(group.selector));
       if (
         old !== undefined &&
         sameMembers(old.identities, group.identities) &&
@@ -185,13 +199,10 @@ export class DirectionPolicy {
       }
       affected.add(old?.identities);
       affected.add(group.identities);
-      return { ...group, serial: this.#nextSerial++ };
+      return this.#parts.steps.group(group);
     });
-    for (const gone of known.values()) {
-      affected.add(gone.identities);
-      affected.add(changes.get(gone.selector));
-    }
-    return groups;
+    for (const gone of known.values()) affected.add(gone.identities);
+    return kept.length === 0 ? adopted : [...kept, ...adopted].sort(byKey);
   }
 
   /** The combination that each affected identity belongs to, if it is not the one it is in. */
@@ -200,20 +211,19 @@ export class DirectionPolicy {
     affected: ReadonlySet<number>,
     any: { contributions: readonly Contribution[]; entries: EntrySet },
   ): Moves {
+    const moves = new Moves(affected.size);
+    if (affected.size === 0) return moves;
     const cells = cellsOf(any.contributions);
     const made = new Map<string, Combination>();
-    const moves: Moves = { identities: [], combinations: [] };
-    this.#steps.walk(affected, groups, (identity, key, members) => {
-      const current = this.#byIdentity.get(identity);
-      if ((current?.key ?? "") === key) return;
-      let combination = key === "" ? undefined : (this.#combinations.get(key) ?? made.get(key));
+    this.#parts.steps.walk(affected, groups, (identity, key, members) => {
+      if (this.#combinations.keyOf(identity) === key) return;
+      let combination = key === "" ? undefined : (this.#combinations.withKey(key) ?? made.get(key));
       if (key !== "" && !combination) {
         const entries = this.#build(members, cells, any.entries);
         combination = { key, groups: members, entries, identities: 0 };
         made.set(key, combination);
       }
-      moves.identities.push(identity);
-      moves.combinations.push(combination);
+      moves.add(identity, combination);
     });
     return moves;
   }
@@ -224,53 +234,24 @@ export class DirectionPolicy {
   }
 
   #commit({ rebuilt, moved, anyEntries, ...next }: Prepared): boolean {
-    const changed = rebuilt.size + moved.identities.length > 0 || anyEntries !== this.#anyEntries;
-    if (rebuilt.size > 0) {
-      for (const [identity, combination] of this.#byIdentity) {
-        if (rebuilt.has(combination)) this.#remember(identity, combination.entries);
-      }
-      for (const [combination, entries] of rebuilt) {
-        this.#rows += (entries.size - combination.entries.size) * combination.identities;
-        combination.entries = entries;
-      }
-    }
-    if (anyEntries !== this.#anyEntries) this.#remember(0, this.#anyEntries);
-    this.#rows += anyEntries.size - this.#anyEntries.size;
-    moved.identities.forEach((identity, index) => {
-      this.#move(identity, moved.combinations[index]);
-    });
-    this.#anyEntries = anyEntries;
-    this.#groups = next.groups;
+    const changed = rebuilt.size + moved.count > 0 || anyEntries !== this.#combinations.any;
+    this.#combinations.rebuild(rebuilt);
+    this.#combinations.replaceAny(anyEntries);
+    this.#combinations.move(moved);
+    this.#take(next.groups);
+    this.#rules = next.rules;
     this.#any = next.any;
     this.#enforced = next.enforced;
     this.#namesPeerPorts = next.namesPeerPorts;
     return changed;
   }
 
-  #move(identity: number, combination: Combination | undefined): void {
-    const old = this.#byIdentity.get(identity);
-    this.#remember(identity, old?.entries ?? NO_ENTRIES);
-    if (old) {
-      this.#rows -= old.entries.size;
-      if (--old.identities === 0) this.#combinations.delete(old.key);
-    }
-    if (!combination) {
-      this.#byIdentity.delete(identity);
-      return;
-    }
-    this.#rows += combination.entries.size;
-    if (combination.identities++ === 0) this.#combinations.set(combination.key, combination);
-    this.#byIdentity.set(identity, combination);
-  }
-
-  #remember(identity: number, entries: EntrySet): void {
-    if (!this.#before.has(identity)) this.#before.set(identity, entries);
-  }
-
-  /** Of one identity, 0 any peer; empty if it has none of its own. */
-  entriesOf(identity: number): EntrySet {
-    if (identity === 0) return this.#anyEntries;
-    return this.#byIdentity.get(identity)?.entries ?? NO_ENTRIES;
+  #take(groups: readonly Group[]): void {
+    if (groups === this.#groups) return;
+    const { cache } = this.#parts;
+    for (const { selector } of groups) cache.hold(selector);
+    for (const { selector } of this.#groups) cache.release(selector);
+    this.#groups = groups;
   }
 }
 

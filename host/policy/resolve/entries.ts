@@ -15,10 +15,10 @@
  */
 import type { Direction } from "../rule.ts";
 import type { PolicyOrigin } from "../types.ts";
-import type { Contribution } from "./contribution.ts";
 import { justAhead } from "./level.ts";
 import { decide, type Outcome } from "./outcome.ts";
 import { type PortKey, portKeyBits, selfAndBroader } from "./port-key.ts";
+import type { Contribution } from "./rule-parts.ts";
 
 /** Entries of one identity, by key. */
 export type EntrySet = ReadonlyMap<PortKey, Outcome>;

@@ -5,10 +5,10 @@
 import type { Direction, RuleL7 } from "../rule.ts";
 import type { L7Rules, PolicyOrigin } from "../types.ts";
 import { refuseOtherParser } from "./conflict.ts";
-import type { Contribution } from "./contribution.ts";
 import { CLASS, DEFAULT_LEVEL, precedenceOf, tierFloor } from "./level.ts";
 import { mergeL7 } from "./merge-l7.ts";
 import { type PortKey, portKeyBits } from "./port-key.ts";
+import type { Contribution } from "./rule-parts.ts";
 
 export interface Outcome {
   /** `none`: every tier passed it on, so nothing allows it. */

@@ -6,7 +6,7 @@
 import type { PeerGroup } from "./contribution.ts";
 
 export interface Group extends PeerGroup {
-  /** Of its own; another one when what it says changes. */
+  /** Of its own among all policies'; another one when what it says changes. */
   serial: number;
 }
 
@@ -23,6 +23,11 @@ const PAGE_MASK = (1 << PAGE_BITS) - 1;
 
 export class Steps {
   readonly #pages = new Map<number, (Step | undefined)[]>();
+  #lastSerial = 0;
+
+  group(group: PeerGroup): Group {
+    return { ...group, serial: ++this.#lastSerial };
+  }
 
   /**
    * `visit` gets every identity with the groups it is in, in their order, and a key that is equal
@@ -39,15 +44,20 @@ export class Steps {
         identities.size < group.identities.size
           ? [identities, group.identities]
           : [group.identities, identities];
-      for (const identity of fewer) if (more.has(identity)) this.#advance(identity, group, root);
+      // Without an object for each step of an iterator: there may be a million of them.
+      fewer.forEach((identity) => {
+        if (more.has(identity)) this.#advance(identity, group, root);
+      });
     }
     try {
-      for (const identity of identities) {
+      identities.forEach((identity) => {
         const { key, groups: found } = this.#page(identity)[identity & PAGE_MASK] ?? root;
         visit(identity, key, found);
-      }
+      });
     } finally {
-      for (const identity of identities) this.#page(identity)[identity & PAGE_MASK] = undefined;
+      identities.forEach((identity) => {
+        this.#page(identity)[identity & PAGE_MASK] = undefined;
+      });
     }
   }
 
