@@ -9,6 +9,7 @@ import { pino } from "pino";
 import { AuditLog } from "./admin/audit-log.ts";
 import { serveAdmin } from "./agent/admin-server.ts";
 import { ApiCertificate } from "./agent/api-certificate.ts";
+import { Attachments } from "./agent/attachments.ts";
 import { createBackend } from "./agent/backend.ts";
 import { AGENT_VERSION, type Base } from "./agent/base.ts";
 import { checkOptions } from "./agent/check-options.ts";
@@ -38,6 +39,8 @@ import { loadNative } from "./native/index.ts";
 import { type AgentOptions, agentPidFile, auditFile, databaseFile } from "./options.ts";
 import { ProxySupervisor } from "./proxy/supervisor.ts";
 import { SqliteStore } from "./store/sqlite.ts";
+
+const ATTACHMENTS_MS = 2_000;
 
 /** Runs until SIGTERM, SIGINT or a stop request. Throws EnvironmentError before it starts. */
 export async function runAgent(options: AgentOptions): Promise<void> {
@@ -128,11 +131,17 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
   });
   // No policy is for the node then; an agent with the option may have left one, and tracked for it.
   if (host === undefined) datapath.removePolicy(ENDPOINT_HOST);
-  await proxy.start();
+  await proxy.start(datapath.hasNewProxyMaps);
   await putInForce(base, {
     ...{ datapath, ipcache, identities, cluster, addresses, nodes, endpoints, policies },
     ...{ apiServers, nodeAddresses, relabelled },
   });
+  const attachments = new Attachments({
+    ...{ log, kernel: datapath, prefilter, devices: options.devices },
+    pods: () => endpoints.records(),
+  });
+  attachments.start();
+  life.every(ATTACHMENTS_MS, async () => attachments.refresh());
   plugins.start();
 
   const connections = life.own(
@@ -144,7 +153,7 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
     ...{ version: AGENT_VERSION, node: options.node, startedAt, stop },
     ...{ endpoints, host, policies, enforcer, identities, planner, datapath, proxy, prefilter },
     ...{ pump, observer, folder, cluster, plugins, audit, connections },
-    ...{ certificate: base.certificate, leased: identity.leased },
+    ...{ certificate: base.certificate, leased: identity.leased, attachments },
     policyEntriesMax: options.policyEntriesMax,
     hostAccess: options.allowLocalhost === "policy" ? "policy" : "always",
   });
@@ -163,7 +172,7 @@ async function putInForce(
     nodes: NodeSharing | undefined;
   },
 ): Promise<void> {
-  const { options, log } = base;
+  const { log } = base;
   const { datapath, ipcache, cluster, addresses, nodes, policies } = parts;
   let isCurrent = true;
   try {
@@ -180,7 +189,6 @@ async function putInForce(
   // Rows of other nodes and their pods stay when nobody can say now whose they are.
   if (isCurrent && isFollowed) ipcache.prune();
   datapath.commit();
-  for (const device of options.devices) datapath.attachNetdev(device);
 }
 
 function writePidFile({ options, life }: Base): void {

@@ -5,11 +5,12 @@
  */
 import { existsSync, rmSync } from "node:fs";
 import { createDatapath, createPodNetwork } from "./datapath/index.ts";
-import type { EndpointRecord } from "./endpoint/types.ts";
+import { ENDPOINTS_BEGUN } from "./endpoint/endpoints.ts";
+import type { EndpointRecord, PodTraces } from "./endpoint/types.ts";
 import { AGENT_DEFAULTS, databaseFile } from "./options.ts";
 import { removePrefilter } from "./prefilter/pins.ts";
 import { endProcess, findProcesses } from "./process-list.ts";
-import { SqliteStore } from "./store/sqlite.ts";
+import { SqliteStore, StoreError } from "./store/sqlite.ts";
 
 interface ProcessKind {
   name: string;
@@ -36,6 +37,8 @@ export async function uninstall(options: UninstallOptions): Promise<string[]> {
   removed.push(...removePrefilter(options.bpffs));
   const datapath = createDatapath({ bpffs: options.bpffs });
   try {
+    // Before their programs go: nobody is set free whom the database has forgotten.
+    removed.push(...removeInterfaces(datapath.podInterfaces()));
     removed.push(...datapath.uninstall());
   } finally {
     datapath.close();
@@ -72,17 +75,44 @@ function processesOf(kind: ProcessKind, runDir: string): number[] {
   });
 }
 
+function removeInterfaces(names: readonly string[]): string[] {
+  const network = createPodNetwork();
+  return names
+    .filter((ifname) => network.find(ifname) !== undefined)
+    .map((ifname) => {
+      network.remove({ ifname, netns: "", ownsNetns: false });
+      return `interface ${ifname}`;
+    });
+}
+
 function removeEndpoints(stateDir: string): string[] {
   if (!existsSync(databaseFile(stateDir))) return [];
-  const store = new SqliteStore(databaseFile(stateDir));
+  const store = openStore(stateDir);
+  if (store === undefined) return [];
   const network = createPodNetwork();
   try {
-    return store.list("endpoints/").map((row) => {
+    const begun = store.list(ENDPOINTS_BEGUN).map((row) => {
+      const traces = JSON.parse(row.value) as PodTraces;
+      network.remove(traces);
+      return `half an endpoint (interface ${traces.ifname})`;
+    });
+    const whole = store.list("endpoints/").map((row) => {
       const record = JSON.parse(row.value) as EndpointRecord;
       network.remove(record);
       return `endpoint ${record.namespace}/${record.name} (interface ${record.ifname})`;
     });
+    return [...begun, ...whole];
   } finally {
     store.close();
+  }
+}
+
+/** Undefined: it is damaged, and names nothing that could be removed. */
+function openStore(stateDir: string): SqliteStore | undefined {
+  try {
+    return new SqliteStore(databaseFile(stateDir));
+  } catch (error) {
+    if (error instanceof StoreError) return undefined;
+    throw error;
   }
 }

@@ -2,10 +2,16 @@
  * What must never happen when processes die: a denied flow allowed once, an allowed one held up,
  * bytes that nobody parsed. Real kernel, real sockets, requests every 10 ms throughout.
  */
-import { spawn } from "node:child_process";
+import { execFileSync, spawn, spawnSync } from "node:child_process";
+import { existsSync, readdirSync, renameSync, rmSync, unlinkSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Endpoint } from "../host/endpoint/types.ts";
+import { databaseFile } from "../host/options.ts";
+import { SqliteStore } from "../host/store/sqlite.ts";
 import { allowPolicy, pause, Rig } from "./rig.ts";
+
+const IMKER = join(dirname(import.meta.dirname), "imker");
 
 describe("agent and proxy die and come back", () => {
   let rig: Rig;
@@ -70,6 +76,61 @@ describe("agent and proxy die and come back", () => {
     expect(ok.longestGapMs).toBeLessThan(1000);
     expect((await rig.status()).proxy?.pid).not.toBe(proxy?.pid);
     expect(await connection.ended()).toBe(true);
+  });
+
+  it("agent killed while it makes a pod: the next one removes what there is of it", async () => {
+    const { agent } = await rig.status();
+    const { nodeNetns, runDir } = rig.stage;
+    const half = { ifname: "imk77", netns: "/run/netns/imk-half", ownsNetns: true };
+    await rig.killAgent("SIGKILL");
+    const store = new SqliteStore(databaseFile(`${runDir}/state`));
+    store.put("endpoints-begun/77", JSON.stringify(half));
+    store.close();
+    execFileSync("ip", ["netns", "add", "imk-half"]);
+    const link = ["link", "add", half.ifname, "type", "veth", "peer", "name", "eth0"];
+    execFileSync("nsenter", [`--net=${nodeNetns}`, "ip", ...link, "netns", "imk-half"]);
+    await rig.startAgent();
+    expect((await rig.status()).agent.pid).not.toBe(agent.pid);
+    expect(existsSync(half.netns)).toBe(false);
+    const links = execFileSync("nsenter", [`--net=${nodeNetns}`, "ip", "-o", "link"]);
+    expect(String(links)).not.toContain(half.ifname);
+  });
+
+  it("a second agent on the same kernel objects: refused, whatever its own folders", () => {
+    const { nodeNetns, bpffs, runDir } = rig.stage;
+    const folders = ["--run-dir", `${runDir}/b`, "--state-dir", `${runDir}/b/state`];
+    const agent = [IMKER, "agent", ...folders, "--bpffs", bpffs];
+    const run = spawnSync("nsenter", [`--net=${nodeNetns}`, ...agent], { encoding: "utf8" });
+    expect(run.stderr).toContain(`Cannot start: another agent uses ${bpffs}`);
+    expect(run.status).toBe(2);
+  });
+
+  it("pins of all maps gone: the next agent makes new ones, and a proxy that knows them", async () => {
+    const before = await rig.status();
+    const maps = `${rig.stage.bpffs}/maps`;
+    for (const file of readdirSync(maps)) unlinkSync(`${maps}/${file}`);
+    await rig.restartAgent("SIGKILL");
+    const after = await rig.status();
+    expect(after.degraded).toEqual([]);
+    expect(after.proxy?.pid).not.toBe(before.proxy?.pid);
+    expect(await rig.curl(friend, web, "/ok")).toBe("200");
+    expect(await rig.curl(friend, web, "/secret")).toBe("403");
+    expect(await rig.curl(stranger, web, "/ok")).toBe("no answer");
+  });
+
+  it("the database lost: no agent guesses; what is enforced stays", async () => {
+    const stateDir = `${rig.stage.runDir}/state`;
+    await rig.killAgent("SIGTERM");
+    renameSync(stateDir, `${stateDir}-kept`);
+    await expect(rig.startAgent()).rejects.toThrow(
+      /enforces for endpoints that the database does not know: 1 \(.*\), 2 .*--state-dir/,
+    );
+    expect(await rig.curl(friend, web, "/ok")).toBe("200");
+    expect(await rig.curl(stranger, web, "/ok")).toBe("no answer");
+    rmSync(stateDir, { recursive: true });
+    renameSync(`${stateDir}-kept`, stateDir);
+    await rig.startAgent();
+    expect(await rig.curl(friend, web, "/secret")).toBe("403");
   });
 
   it("proxy upgrade: connections of the old one go on, new ones use the new one", async () => {

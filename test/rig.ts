@@ -101,11 +101,20 @@ export class Rig {
 
   /** Ends the agent with a signal, waits until it is gone, and starts another. */
   async restartAgent(signal: NodeJS.Signals, pauseMs = 0): Promise<void> {
+    await this.killAgent(signal);
+    await pause(pauseMs);
+    await this.startAgent();
+  }
+
+  /** Gone when it resolves. */
+  async killAgent(signal: NodeJS.Signals): Promise<void> {
     const { agent } = await this.status();
     process.kill(agent.pid, signal);
     await this.client.close();
     while (isRunning(agent.pid)) await pause(10);
-    await pause(pauseMs);
+  }
+
+  async startAgent(): Promise<void> {
     this.client = await this.stage.startAgent();
   }
 }

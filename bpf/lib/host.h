@@ -94,10 +94,21 @@ static __always_inline bool host_may_send(const struct __sk_buff *skb, const str
 	       (skb->mark & MARK_MAGIC_MASK) != MARK_MAGIC_PROXY;
 }
 
-/* Nor the stack's own answer for a connection of the proxy, which has the pod's address. */
-static __always_inline bool host_sends(const struct flow *flow, int parsed)
+/*
+ * Nor the stack's own answer for a connection of the proxy, which has the pod's address. Whoever
+ * else of the node sends with that has forged it, and is judged as the node.
+ */
+static __always_inline bool host_sends(struct flow *flow, int parsed)
 {
-	return host_is_concerned(flow, parsed) && !endpoint_by_address(&flow->packet.tuple.source);
+	const struct ct_value *entry;
+
+	if (!host_is_concerned(flow, parsed))
+		return false;
+	if (!endpoint_by_address(&flow->packet.tuple.source))
+		return true;
+	tuple_canonical(&flow->packet.tuple, &flow->key);
+	entry = bpf_map_lookup_elem(&ct, &flow->key);
+	return !entry || !(entry->flags & CT_FLAG_PROXIED);
 }
 
 #endif

@@ -13,6 +13,24 @@
 #include "lib/fragment.h"
 
 /*
+ * To whom a pod speaks that is no pod of this node. Nobody routes to a link-local address of IPv6,
+ * so that is the node; and the node hears whatever is sent to many, whoever else does.
+ */
+static __always_inline void connection_identify_destination(struct flow *flow,
+							    const struct config *current)
+{
+	const struct address *to = &flow->packet.tuple.destination;
+	__u32 identity = ipcache_identity(to, current);
+
+	if (flow->hook == HOOK_FROM_POD && address_is_link_local(to))
+		identity = IDENTITY_HOST;
+	if (flow->hook == HOOK_FROM_POD && (flow->settings & CONFIG_FLAG_HOST) &&
+	    (identity == IDENTITY_HOST || address_is_multicast(to)))
+		flow_set_host(flow, POLICY_INGRESS);
+	flow->destination_identity = identity;
+}
+
+/*
  * Both ends' identities, where the caller does not know them yet; and the node as an endpoint, if
  * one end of a pod's connection is the node.
  */
@@ -29,11 +47,7 @@ static __always_inline int connection_identify(struct flow *flow)
 	else if (!flow->source_endpoint)
 		flow->source_identity = ipcache_identity(&flow->packet.tuple.source, current);
 	if (!flow->destination_endpoint)
-		flow->destination_identity =
-		    ipcache_identity(&flow->packet.tuple.destination, current);
-	if (flow->hook == HOOK_FROM_POD && flow->destination_identity == IDENTITY_HOST &&
-	    (flow->settings & CONFIG_FLAG_HOST))
-		flow_set_host(flow, POLICY_INGRESS);
+		connection_identify_destination(flow, current);
 	return 0;
 }
 

@@ -77,6 +77,16 @@ static __always_inline bool address_is_ipv4(const struct address *address)
 	       ((const word32 *)address)[2] == bpf_htonl(0xffff);
 }
 
+/* 127.0.0.0/8 and ::1. */
+static __always_inline bool address_is_loopback(const struct address *address)
+{
+	const word32 *words = (const word32 *)address;
+
+	if (address_is_ipv4(address))
+		return address->bytes[12] == 127;
+	return !((const word64 *)address)[0] && !words[2] && words[3] == bpf_htonl(1);
+}
+
 static __always_inline bool address_is_unspecified(const struct address *address)
 {
 	return !((const word64 *)address)[0] && !((const word64 *)address)[1];

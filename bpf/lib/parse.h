@@ -189,27 +189,35 @@ static __always_inline int packet_parse_ipv6(struct cursor *cursor, struct packe
 }
 
 /*
- * Ethernet and the addresses. 0 also for frames that are not IP: ethertype says so. A native IPv6
- * packet with mapped addresses would pass for IPv4 in every map (RFC 4942 section 2.2): refused.
+ * A native IPv6 packet with mapped addresses would pass for IPv4 in every map (RFC 4942
+ * section 2.2), and a loopback address on a wire is somebody who wants to speak to what listens for
+ * its own machine only (RFC 1122 section 3.2.1.3, RFC 4291 section 2.5.3).
  */
+static __always_inline bool packet_is_of_no_wire(const struct packet *packet)
+{
+	const struct address *from = &packet->tuple.source, *to = &packet->tuple.destination;
+
+	if (packet->ethertype == ETH_P_IPV6 && (address_is_ipv4(from) || address_is_ipv4(to)))
+		return true;
+	return address_is_loopback(from) || address_is_loopback(to);
+}
+
+/* Ethernet and the addresses. 0 also for frames that are not IP: ethertype says so. */
 static __always_inline int packet_parse_network(struct cursor *cursor, struct packet *packet)
 {
 	struct ethhdr *ethernet = cursor_take(cursor, sizeof(*ethernet));
-	int error;
+	int error = 0;
 
 	if (!ethernet)
 		return -DROP_UNSUPPORTED_L2;
 	packet->ethertype = bpf_ntohs(ethernet->h_proto);
 	if (packet->ethertype == ETH_P_IP)
-		return packet_parse_ipv4(cursor, packet);
-	if (packet->ethertype != ETH_P_IPV6)
-		return 0;
-	error = packet_parse_ipv6(cursor, packet);
+		error = packet_parse_ipv4(cursor, packet);
+	else if (packet->ethertype == ETH_P_IPV6)
+		error = packet_parse_ipv6(cursor, packet);
 	if (error)
 		return error;
-	if (address_is_ipv4(&packet->tuple.source) || address_is_ipv4(&packet->tuple.destination))
-		return -DROP_INVALID;
-	return 0;
+	return packet_is_of_no_wire(packet) ? -DROP_INVALID : 0;
 }
 
 static __always_inline int packet_parse_icmp(struct cursor *cursor, struct packet *packet)

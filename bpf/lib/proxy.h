@@ -60,6 +60,17 @@ static __always_inline struct bpf_sock *proxy_socket(struct __sk_buff *skb,
 }
 
 /*
+ * What pods say to the node itself ends at sockets of the node too: an established one that is not
+ * marked as the proxy's is somebody else's. What is not established yet, or no more, has no mark.
+ */
+static __always_inline bool socket_is_of_proxy(struct bpf_sock *socket)
+{
+	struct bpf_sock *full = bpf_sk_fullsock(socket);
+
+	return !full || (full->mark & MARK_MAGIC_MASK) == MARK_MAGIC_PROXY;
+}
+
+/*
  * Gives the packet of a proxied connection to the socket that serves it: a request, an
  * established or a closing one. A fresh SYN does not belong to a socket in TIME_WAIT.
  */
@@ -73,7 +84,7 @@ __noinline int proxy_steer(struct __sk_buff *skb, const struct packet *packet)
 	socket = proxy_socket(skb, packet);
 	if (!socket)
 		return PROXY_NONE;
-	if (socket->state == BPF_TCP_LISTEN ||
+	if (socket->state == BPF_TCP_LISTEN || !socket_is_of_proxy(socket) ||
 	    (socket->state == BPF_TCP_TIME_WAIT && packet_is_opening(packet))) {
 		bpf_sk_release(socket);
 		return PROXY_NONE;

@@ -87,7 +87,11 @@ static __always_inline int related_tuple(struct __sk_buff *skb, const struct pac
 	return related_ports(skb, offset, tuple);
 }
 
-/* Finds the connection an ICMP error is about. */
+/*
+ * Finds the connection an ICMP error is about. Whoever is on the way may complain; a pod is on no
+ * one's way but its own, and would get past its policy by quoting what others say, or what it was
+ * allowed to say once: what it complains about has just passed, and policy was asked then.
+ */
 __noinline int related_lookup(struct __sk_buff *skb, struct flow *flow)
 {
 	struct tuple quoted __attribute__((aligned(8))) = {};
@@ -98,9 +102,12 @@ __noinline int related_lookup(struct __sk_buff *skb, struct flow *flow)
 		return RELATED_NONE;
 	if (!address_equal(&quoted.source, &flow->packet.tuple.destination))
 		return RELATED_NONE;
+	if (flow->hook == HOOK_FROM_POD &&
+	    !address_equal(&quoted.destination, &flow->packet.tuple.source))
+		return RELATED_NONE;
 	flow->turned = tuple_canonical(&quoted, &flow->key);
 	entry = ct_lookup(&flow->key, flow->now);
-	if (!entry)
+	if (!entry || (flow->hook == HOOK_FROM_POD && entry->epoch != flow->epoch))
 		return RELATED_NONE;
 	reply = ct_is_reply(entry, flow->turned);
 	flow->reply = !reply;

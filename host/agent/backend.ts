@@ -35,6 +35,7 @@ import type { Prefilter } from "../prefilter/prefilter.ts";
 import type { ProxySupervisor } from "../proxy/supervisor.ts";
 import type { LeasedKeys } from "../store/leased-keys.ts";
 import type { ApiCertificate } from "./api-certificate.ts";
+import type { Attachments } from "./attachments.ts";
 import type { Cluster } from "./cluster.ts";
 import type { CtCollector } from "./ct-collector.ts";
 import type { EventPump } from "./event-pump.ts";
@@ -69,6 +70,7 @@ export interface BackendDeps {
   /** Undefined: the API is not served over TCP. */
   certificate: ApiCertificate | undefined;
   leased: Pick<LeasedKeys, "trouble">;
+  attachments: Pick<Attachments, "troubles">;
   stop: () => void;
 }
 
@@ -214,7 +216,9 @@ async function status(deps: BackendDeps, askProxy: AskProxy): Promise<AgentStatu
         deps.audit.trouble,
         deps.certificate?.trouble,
         deps.leased.trouble,
+        deps.connections.trouble,
       ].filter((text) => text !== undefined),
+      ...deps.attachments.troubles,
       ...deps.prefilter.troubles,
       ...policies.conflicts,
       // Several policies may have a part in the same.

@@ -53,6 +53,17 @@ describe("a pass", () => {
     expect(again.deleted).toEqual({ ipv4Tcp: 6, ipv4Other: 0, ipv6Tcp: 0, ipv6Other: 6 });
   });
 
+  test("that finds hardly any room says so", async () => {
+    const kernel = kernelOf(3);
+    collector = new CtCollector({ ...kernel, ctCapacity: () => 11 }, () => {});
+    await collector.collect();
+    expect(collector.trouble).toBeUndefined();
+    collector.close();
+    collector = new CtCollector({ ...kernel, ctCapacity: () => 9 }, () => {});
+    await collector.collect();
+    expect(collector.trouble).toMatch("conntrack: 9 of 9 connections");
+  });
+
   test("that fails is told of and followed by others", async () => {
     collector = new CtCollector(kernelOf(-1), () => {});
     await expect(collector.collect()).rejects.toThrow("the kernel said no");

@@ -13,6 +13,8 @@ const MANY_EXPIRED = 0.25;
 const FEW_EXPIRED = 0.05;
 /** A map as full as this is looked through as often as can be. */
 const HIGH_PRESSURE = 0.75;
+/** The kernel's table makes room a little before all its entries are taken. */
+const FULL = 0.9;
 
 export interface CtStatus {
   /** Entries the map can hold; when it is full the least recently used one goes. */
@@ -79,6 +81,17 @@ export class CtCollector {
       lastPassMs: this.#lastPassMs,
       intervalSeconds: this.#interval,
     };
+  }
+
+  /** As the last pass found it; undefined: there is room. */
+  get trouble(): string | undefined {
+    const capacity = this.#kernel.ctCapacity();
+    const alive = countAll(this.#alive);
+    if (alive < capacity * FULL) return undefined;
+    return (
+      `conntrack: ${alive} of ${capacity} connections; with the next ones the longest idle are ` +
+      "forgotten, and what their other side says first is judged as new"
+    );
   }
 
   /** A pass now, or the one under way. @throws what the kernel says. */

@@ -1,9 +1,12 @@
 /**
- * The node's own addresses: in the ipcache they are the identity `host`. They come and go while the
+ * The node's own addresses: in the ipcache they are the identity `host`. They are what the kernel
+ * delivers to the node, which is more than its interfaces show: also addresses on `lo` or on a link
+ * without carrier, broadcast and anycast addresses, whole prefixes. They come and go while the
  * agent runs, so it looks again now and then.
  */
 import { networkInterfaces } from "node:os";
 import { IDENTITY } from "../identity/reserved.ts";
+import type { Native } from "../native/index.ts";
 
 /** host/ipcache. */
 interface Rows {
@@ -11,20 +14,31 @@ interface Rows {
   delete(source: "local", prefix: string): unknown;
 }
 
+type Routes = Pick<Native, "localRoutes">;
+
+const FAMILIES = [2, 10] as const;
+/** RTN_LOCAL, RTN_BROADCAST, RTN_ANYCAST. */
+const DELIVERED = [2, 3, 4];
+const ONE_ADDRESS = /^[^:]*\/32$|\/128$/;
+/**
+ * Loopback and IPv6's link-local addresses: no packet with the former leaves a machine, and the
+ * programs know the latter. All addresses: what marks packets for a proxy.
+ */
+const NOT_OF_THE_NODE = /^(127\.|::1\/|fe[89ab].:)|\/0$/i;
+
 export class NodeAddresses {
   readonly #ipcache: Rows;
-  readonly #addresses: () => string[];
+  readonly #routes: Routes;
   #known: ReadonlySet<string> = new Set();
   #list: readonly string[] = [];
   #changed: () => void = () => {};
 
-  /** `addresses`: prefixes of the node as it is now. */
-  constructor(ipcache: Rows, addresses: () => string[] = nodePrefixes) {
+  constructor(ipcache: Rows, routes: Routes) {
     this.#ipcache = ipcache;
-    this.#addresses = addresses;
+    this.#routes = routes;
   }
 
-  /** As of the last look, without prefix lengths. */
+  /** As of the last look, without prefix lengths; those that others use to reach the node first. */
   list(): readonly string[] {
     return this.#list;
   }
@@ -34,9 +48,12 @@ export class NodeAddresses {
     this.#changed = listener;
   }
 
-  /** True when there are others than at the last look. */
+  /** True when there are others than at the last look. @throws what the kernel says. */
   refresh(): boolean {
-    const present = new Set(this.#addresses());
+    const routes = FAMILIES.flatMap((family) => this.#routes.localRoutes(family)).filter(
+      ([type, prefix]) => DELIVERED.includes(type) && !NOT_OF_THE_NODE.test(prefix),
+    );
+    const present = new Set(routes.map(([, prefix]) => prefix));
     for (const prefix of present) {
       if (!this.#known.has(prefix)) this.#ipcache.upsert("local", prefix, IDENTITY.host);
     }
@@ -46,7 +63,10 @@ export class NodeAddresses {
     const isChanged =
       present.size !== this.#known.size || [...present].some((one) => !this.#known.has(one));
     this.#known = present;
-    this.#list = [...present].map((prefix) => prefix.replace(/\/\d+$/, ""));
+    const own = routes
+      .filter(([type, prefix]) => type === DELIVERED[0] && ONE_ADDRESS.test(prefix))
+      .map(([, prefix]) => withoutLength(prefix));
+    this.#list = [...new Set([...interfaceAddresses().filter((one) => own.includes(one)), ...own])];
     if (isChanged) this.#changed();
     return isChanged;
   }
@@ -54,13 +74,15 @@ export class NodeAddresses {
 
 /** The address under which other nodes know this one: the first that is no loopback. */
 export function nodeAddress(): string {
-  return nodePrefixes()[0]?.replace(/\/\d+$/, "") ?? "";
+  return interfaceAddresses()[0] ?? "";
 }
 
-/** Prefixes of full length, without loopback and link-local ones (which never leave a machine). */
-function nodePrefixes(): string[] {
+const withoutLength = (prefix: string): string => prefix.replace(/\/\d+$/, "");
+
+/** Those of interfaces that others can be behind, without link-local ones. */
+function interfaceAddresses(): string[] {
   return Object.values(networkInterfaces())
     .flatMap((addresses) => addresses ?? [])
     .filter(({ internal, address }) => !internal && !/^(fe80:|169\.254\.)/i.test(address))
-    .map(({ address, family }) => `${address}/${family === "IPv4" ? 32 : 128}`);
+    .map(({ address }) => address);
 }

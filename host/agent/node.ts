@@ -5,6 +5,7 @@ import { HostEndpoint } from "../endpoint/host-endpoint.ts";
 import { cidrLabel, parseAddress } from "../identity/cidr.ts";
 import { IDENTITY } from "../identity/reserved.ts";
 import type { Ipcache } from "../ipcache/ipcache.ts";
+import { loadNative } from "../native/index.ts";
 import type { Label } from "../policy/types.ts";
 import type { Base } from "./base.ts";
 import type { Cluster } from "./cluster.ts";
@@ -14,7 +15,7 @@ const NODE_ADDRESSES_MS = 5_000;
 
 /** The node's own addresses, and what an address that nothing names is. */
 export function nameNodePrefixes({ life }: Base, ipcache: Ipcache): NodeAddresses {
-  const addresses = new NodeAddresses(ipcache);
+  const addresses = new NodeAddresses(ipcache, loadNative());
   addresses.refresh();
   life.every(NODE_ADDRESSES_MS, async () => void addresses.refresh());
   ipcache.upsert("restored", "0.0.0.0/0", IDENTITY.worldIpv4);

@@ -27,6 +27,8 @@ const EXIT_OF_ERROR = new Map<string, ExitCode>([
   ["PolicyRefusedError", EXIT.user],
   ["EnvironmentError", EXIT.environment],
   ["DatapathError", EXIT.environment],
+  ["StoreError", EXIT.environment],
+  ["LostStateError", EXIT.environment],
 ]);
 
 /** Everything `imker` understands. */

@@ -12,8 +12,6 @@ import { LAYOUT } from "./layout.ts";
 import { type PinnedMaps, readRows } from "./maps.ts";
 import type { DatapathEndpoint } from "./types.ts";
 
-const ANY = 0;
-
 /** `names`: ifindex → interface name, which the rows do not hold. */
 export function listRows(
   native: Native,
@@ -36,9 +34,8 @@ export function putRows(native: Native, maps: PinnedMaps, endpoint: DatapathEndp
       native.mapDelete(maps.fd("interfaces"), encodeNumber(old.ifindex));
     removeAddresses(native, maps, endpoint.id, stale);
   }
-  native.mapUpdate(maps.fd("interfaces"), encodeNumber(endpoint.ifindex), row, ANY);
-  for (const address of addressesOf(canonical))
-    native.mapUpdate(maps.fd("endpoints"), encodeAddress(address), row, ANY);
+  maps.put("interfaces", encodeNumber(endpoint.ifindex), row);
+  for (const address of addressesOf(canonical)) maps.put("endpoints", encodeAddress(address), row);
 }
 
 /** Changes audit mode in every row of the endpoint; false: there are none. */

@@ -7,6 +7,8 @@ const LOG_LINES_MAX = 6;
 export type DatapathErrorCode =
   | "no-privilege"
   | "no-bpffs"
+  | "in-use"
+  | "map-full"
   | "load-failed"
   | "abi-mismatch"
   | "not-started"

@@ -3,7 +3,7 @@
  * attaching, and the rows of all maps but those of the proxy. Keeps no copy of what the kernel
  * holds: after a restart everything is read back from the pins.
  */
-import { existsSync, rmSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { PodNetwork } from "../endpoint/types.ts";
 import { type BpfObject, isNativeError, loadNative, type Native } from "../native/index.ts";
@@ -62,9 +62,10 @@ export { dropReason, dropReasonNumbers } from "./drop-reason.ts";
 export { DatapathError } from "./errors.ts";
 export { ENDPOINT_HOST } from "./layout.ts";
 
-const ANY = 0;
 const POD_ID_MAX = ENDPOINT_HOST - 1;
 
+const PROXY_MAPS: readonly MapName[] = ["handoff", "listeners", "proxy_config"];
+const POD_PROGRAMS = ["pod_egress", "pod_ingress"] as const;
 const NETDEV_PROGRAMS = ["netdev_ingress", "netdev_egress"] as const;
 
 /* The object that uses every map comes first: it makes them, the others borrow. */
@@ -105,6 +106,8 @@ export class KernelDatapath implements Datapath {
   readonly #links: Links;
   readonly #objects = new Map<string, BpfObject>();
   #ring: EventRing | undefined;
+  #lock: number | undefined;
+  #made: readonly MapName[] = [];
 
   constructor(native: Native, options: CreateDatapathOptions) {
     this.#native = native;
@@ -120,6 +123,7 @@ export class KernelDatapath implements Datapath {
         `Cannot start: ${this.#options.bpffs} is on no BPF file system; mount -t bpf bpf ` +
           "/sys/fs/bpf (under 'ip netns exec', which hides it, use 'nsenter --net=' instead)",
       );
+    this.#takeLock();
     this.#maps.adopt();
     for (const name of OBJECTS) this.#load(name);
     const settings = this.#maps.fd("config");
@@ -131,6 +135,11 @@ export class KernelDatapath implements Datapath {
     installRouting();
     this.#links.attachNetns(this.#programs().proxy_lookup);
     this.#ring = new EventRing(this.#native, this.#maps.fd("events"));
+  }
+
+  /** A proxy from before `start` waits at maps that no program asks any more. */
+  get hasNewProxyMaps(): boolean {
+    return PROXY_MAPS.some((name) => this.#made.includes(name));
   }
 
   commit(): void {
@@ -147,8 +156,7 @@ export class KernelDatapath implements Datapath {
   }
 
   upsertIpcache(prefix: string, identity: number): void {
-    const fd = this.#maps.fd("ipcache");
-    this.#native.mapUpdate(fd, encodeIpcacheKey(prefix), encodeIpcacheValue(identity), ANY);
+    this.#maps.put("ipcache", encodeIpcacheKey(prefix), encodeIpcacheValue(identity));
     this.bumpEpoch();
   }
 
@@ -183,7 +191,7 @@ export class KernelDatapath implements Datapath {
     this.#links.sweep();
     const programs = this.#programs();
     const { ifindex, ifname } = endpoint;
-    for (const program of ["pod_egress", "pod_ingress"] as const)
+    for (const program of POD_PROGRAMS)
       this.#links.attach({ ifname, program }, ifindex, programs[program]);
     if (!this.#native.interfaceIsUp(ifname)) openHostSide(endpoint);
   }
@@ -213,13 +221,34 @@ export class KernelDatapath implements Datapath {
     return true;
   }
 
-  attachNetdev(ifname: string): void {
+  attachNetdev(ifname: string): boolean {
     const ifindex = this.#native.interfaceIndex(ifname);
     if (ifindex === 0)
       throw new DatapathError("no-interface", `Cannot attach to ${ifname}: no such interface`);
     const programs = this.#programs();
-    for (const program of NETDEV_PROGRAMS)
+    return NETDEV_PROGRAMS.map((program) =>
+      this.#links.attach({ ifname, program }, ifindex, programs[program]),
+    ).includes(true);
+  }
+
+  netdevs(): string[] {
+    return this.#links.interfacesOf(NETDEV_PROGRAMS);
+  }
+
+  /** Names of interfaces of pods that have a program. Needs no `start()`. */
+  podInterfaces(): string[] {
+    return this.#links.interfacesOf(POD_PROGRAMS);
+  }
+
+  /** True: its programs were missing. A pod whose interface is gone is let be. */
+  reattachEndpoint({ ifname }: Pick<DatapathEndpoint, "ifname">): boolean {
+    const missing = POD_PROGRAMS.filter((program) => !this.#links.has({ ifname, program }));
+    const ifindex = missing.length === 0 ? 0 : this.#native.interfaceIndex(ifname);
+    if (ifindex === 0) return false;
+    const programs = this.#programs();
+    for (const program of missing)
       this.#links.attach({ ifname, program }, ifindex, programs[program]);
+    return true;
   }
 
   detachNetdev(ifname: string): boolean {
@@ -308,6 +337,8 @@ export class KernelDatapath implements Datapath {
   close(): void {
     this.#ring?.close();
     this.#ring = undefined;
+    if (this.#lock !== undefined) this.#native.closeFd(this.#lock);
+    this.#lock = undefined;
     this.#maps.close();
     for (const object of this.#objects.values()) object.close();
     this.#objects.clear();
@@ -324,6 +355,18 @@ export class KernelDatapath implements Datapath {
     return [...links, ...maps, ...routes];
   }
 
+  /** Two agents would undo each other's rows; the kernel gives the lock back when one dies. */
+  #takeLock(): void {
+    const { bpffs } = this.#options;
+    mkdirSync(bpffs, { recursive: true });
+    this.#lock = this.#native.lockFolder(bpffs);
+    if (this.#lock !== undefined) return;
+    throw new DatapathError(
+      "in-use",
+      `Cannot start: another agent uses ${bpffs}; stop it, or choose another --bpffs`,
+    );
+  }
+
   #load(name: string): void {
     const path = join(this.#objectFolder(), name);
     if (!existsSync(path) || !statSync(path).isFile())
@@ -336,7 +379,7 @@ export class KernelDatapath implements Datapath {
     } catch (error) {
       throw isNativeError(error) ? loadError(path, error) : error;
     }
-    if (name === OBJECTS[0]) this.#maps.pin(object);
+    if (name === OBJECTS[0]) this.#made = this.#maps.pin(object);
   }
 
   #objectFolder(): string {

@@ -71,6 +71,20 @@ export class Links {
     return true;
   }
 
+  /** Also when its interface is gone by now. */
+  has(name: LinkName): boolean {
+    return existsSync(join(this.#folder, fileName(name)));
+  }
+
+  /** Names of interfaces with a link of one of these programs. */
+  interfacesOf(programs: readonly ProgramName[]): string[] {
+    const names = this.#files()
+      .map(parseFileName)
+      .filter((name) => name !== undefined && programs.includes(name.program))
+      .map((name) => name?.ifname ?? "");
+    return [...new Set(names)];
+  }
+
   /** False: there is no such link. */
   detach(name: LinkName): boolean {
     const path = join(this.#folder, fileName(name));

@@ -5,7 +5,7 @@
  */
 import { existsSync, mkdirSync, readdirSync, unlinkSync } from "node:fs";
 import { join } from "node:path";
-import type { BpfObject, Native } from "../native/index.ts";
+import { type BpfObject, isNativeError, type Native } from "../native/index.ts";
 import { decodeNumber } from "./abi.ts";
 import { DatapathError } from "./errors.ts";
 import { ABI_VERSION, LAYOUT } from "./layout.ts";
@@ -42,6 +42,7 @@ const MAPS: Readonly<Record<MapName, MapShape>> = {
 
 const MAP_NAMES = Object.keys(MAPS) as MapName[];
 const BATCH_ENTRIES = 4096;
+const ANY = 0;
 
 export class PinnedMaps {
   readonly #native: Native;
@@ -91,6 +92,20 @@ export class PinnedMaps {
     if (fd === undefined)
       throw new DatapathError("not-started", `Cannot use map ${name}: the datapath is not started`);
     return fd;
+  }
+
+  /** Writes a row. @throws DatapathError `map-full`, and what else the kernel says. */
+  put(name: MapName, key: Uint8Array, value: Uint8Array): void {
+    const fd = this.fd(name);
+    try {
+      this.#native.mapUpdate(fd, key, value, ANY);
+    } catch (error) {
+      // A hash table says E2BIG, a trie ENOSPC.
+      if (!isNativeError(error, "E2BIG") && !isNativeError(error, "ENOSPC")) throw error;
+      const { entries } = this.#native.mapInfo(fd);
+      const message = `Cannot write to the map ${name}: all its ${entries} rows are taken`;
+      throw new DatapathError("map-full", message, { cause: error });
+    }
   }
 
   /** The map of the same layout under an older version, if one is pinned; the caller closes it. */

@@ -7,7 +7,7 @@
 import { randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
 import { basename } from "node:path";
-import type { PodLink, PodNetwork } from "../endpoint/types.ts";
+import type { PodLink, PodNetwork, PodTraces } from "../endpoint/types.ts";
 import type { Native } from "../native/index.ts";
 import { ipBatch, run } from "./command.ts";
 import { DatapathError } from "./errors.ts";
@@ -46,11 +46,18 @@ export class VethNetwork implements PodNetwork {
   }
 
   /** @throws DatapathError, with everything undone. */
-  create(spec: PodSpec): PodLink {
+  create(spec: PodSpec, begin: (traces: PodTraces) => void = () => {}): PodLink {
     const made = spec.netns === undefined;
     const netns = spec.netns ?? `${NETNS_FOLDER}/${this.#namespaceName(spec)}`;
     const ifname = `${this.#prefix}${spec.id}`;
     const link = { netns, ifname, podMac: randomMac(), hostMac: randomMac() };
+    // What is undone below must be what was made here.
+    if (this.find(ifname) !== undefined)
+      throw new DatapathError(
+        "in-use",
+        `Cannot make interface ${ifname}: there is one; remove it with 'ip link del ${ifname}'`,
+      );
+    begin({ ifname, netns, ownsNetns: made });
     if (made) run(["ip", "netns", "add", basename(netns)]);
     try {
       ipBatch([
@@ -69,7 +76,7 @@ export class VethNetwork implements PodNetwork {
     }
   }
 
-  remove(pod: { ifname: string; netns: string; ownsNetns: boolean }): void {
+  remove(pod: PodTraces): void {
     if (this.find(pod.ifname) !== undefined)
       ipBatch([`link del ${pod.ifname}`], { tolerate: GONE });
     if (pod.ownsNetns && existsSync(pod.netns))

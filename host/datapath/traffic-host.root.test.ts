@@ -109,7 +109,8 @@ describe.each(families)("IPv$family", ({ at, icmp, echo, node: address, inside }
     expect(await peers.host.exchange(id, "GET", 300)).toBe("timeout");
     await peers.host.close(id, "reset");
     expect((await peers.host.open(outside[at], WEB, denied)).greeting).toBe("timeout");
-    expect(await drops()).toEqual([`${ENDPOINT_HOST} egress 133`]);
+    // What the other side goes on saying on the cut connection is dropped as well.
+    expect(await drops()).toContain(`${ENDPOINT_HOST} egress 133`);
     // Its answers still leave.
     expect((await peers.outside.open(address, SSH)).greeting).toMatch("hello");
   });
@@ -135,6 +136,16 @@ describe.each(families)("IPv$family", ({ at, icmp, echo, node: address, inside }
     await node.policy(ENDPOINT_HOST, []);
     expect((await peers.host.open(pod[at], WEB, denied)).greeting).toBe("timeout");
     expect(await drops()).toEqual([`${ENDPOINT_HOST} ingress 133`, `${ENDPOINT_HOST} egress 133`]);
+  });
+
+  test("what a pod sends to many is judged by the node's policy too", async () => {
+    const all = at === "ipv4" ? "224.0.0.1" : "ff02::1%eth0";
+    const port = at === "ipv4" ? 9994 : 9996;
+    await peers.host.listen("udp", at === "ipv4" ? "0.0.0.0" : "::", port);
+    expect(await peers.pod.udp(all, port, "x")).toMatch(`hello ${pod[at]}`);
+    await node.policy(ENDPOINT_HOST, [egressAll]);
+    expect(await peers.pod.udp(all, port, "x", denied)).toBe("timeout");
+    expect(await drops()).toEqual([`${ENDPOINT_HOST} ingress 133`]);
   });
 
   test("pods have their own policy only, whatever the node's", async () => {

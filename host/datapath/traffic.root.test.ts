@@ -337,6 +337,16 @@ describe.each(families)("IPv$family", ({ at, node: nodeAddress, outside, family 
     expect(accepted).toMatchObject([{ source: CLIENT, destination: HOST }]);
   });
 
+  test("never takes a socket of the node for one of the proxy", async () => {
+    await startRelay();
+    const raw = await peers.client.open(nodeAddress, PORT);
+    await node.policy(1, [
+      entry({ identity: HOST, direction: "egress", protocol: TCP, port: PORT, redirect: true }),
+    ]);
+    await node.call("test", "forgetCt");
+    expect(await peers.client.exchange(raw.id, "ping", 300)).toBe("ECONNRESET");
+  });
+
   test("hands over what a pod sends outside and what comes from there", async () => {
     const { accepted } = await startRelay();
     const out = entry({ direction: "egress", protocol: TCP, port: PORT, redirect: true });

@@ -140,8 +140,11 @@ export interface Datapath {
   listEndpoints(): DatapathEndpoint[];
   /** Audit mode of a pod, or of the node's own policy (ENDPOINT_HOST). False: no such pod. */
   setAudit(endpoint: number, audit: boolean): boolean;
-  /** Programs of a node's own interface: traffic with the outside, the node's own included. */
-  attachNetdev(ifname: string): void;
+  /**
+   * Programs of a node's own interface: traffic with the outside, the node's own included. False:
+   * they were there. @throws DatapathError `no-interface`.
+   */
+  attachNetdev(ifname: string): boolean;
   /** Takes them off again; false: they were not there. */
   detachNetdev(ifname: string): boolean;
   /**

@@ -19,17 +19,25 @@ import {
   type EndpointRecord,
   type EndpointSpec,
   type IdentitySource,
+  LostStateError,
+  type PodLink,
   type PodNetwork,
+  type PodTraces,
 } from "./types.ts";
 
 /** The one above is the node itself. */
 const ENDPOINT_ID_MAX = 65_534;
+const STRANGERS_SHOWN_MAX = 5;
+/** Keys of endpoints whose network is being made; the values are PodTraces. */
+export const ENDPOINTS_BEGUN = "endpoints-begun/";
 const PROTOCOL_NUMBER = { TCP: 6, UDP: 17, SCTP: 132 } as const;
+
+const beginning = (id: number): string => `${ENDPOINTS_BEGUN}${id}`;
 
 export interface EndpointsDeps {
   log: Logger;
   store: Store;
-  datapath: Pick<Datapath, "upsertEndpoint" | "deleteEndpoint" | "setAudit">;
+  datapath: Pick<Datapath, "upsertEndpoint" | "deleteEndpoint" | "listEndpoints" | "setAudit">;
   ipcache: Ipcache;
   network: PodNetwork;
   identities: IdentitySource;
@@ -65,8 +73,11 @@ export class Endpoints {
 
   /**
    * Takes up what the last agent left: rows are written again, endpoints without link forgotten.
+   * @throws LostStateError, and then no endpoint was touched.
    */
   async restore(): Promise<void> {
+    this.#refuseStrangers();
+    this.#removeHalfMade();
     for (const row of this.#deps.store.list("endpoints/")) {
       const record = JSON.parse(row.value) as EndpointRecord;
       const ifindex = this.#deps.network.find(record.ifname);
@@ -102,13 +113,7 @@ export class Endpoints {
       undo.push(() => this.#deps.identities.release(identity.id));
       const ipv4 = this.#take(this.#deps.ipv4, spec.ipv4, undo);
       const ipv6 = this.#take(this.#deps.ipv6, spec.ipv6, undo);
-      const link = this.#deps.network.create({
-        id,
-        name: spec.name,
-        netns: spec.netns,
-        ipv4,
-        ipv6,
-      });
+      const link = this.#makeLink(id, spec, { ipv4, ipv6 });
       const record: EndpointRecord = {
         id,
         name: spec.name,
@@ -125,6 +130,8 @@ export class Endpoints {
       undo.push(() => this.#deps.network.remove(record));
       this.#deps.store.put(`endpoints/${id}`, JSON.stringify(record));
       undo.push(() => this.#deps.store.delete(`endpoints/${id}`));
+      this.#deps.store.delete(beginning(id));
+      undo.push(() => this.#removeRows(record));
       await this.#install(record);
       await this.#deps.identities.release(identity.id); // #install holds its own reference.
       return this.#show(this.#entry(id));
@@ -178,14 +185,7 @@ export class Endpoints {
     const entry = this.#entry(id);
     const shown = this.#show(entry);
     const { record } = entry;
-    this.#entries.delete(id);
-    for (const address of [record.ipv4, record.ipv6]) {
-      this.#byAddress.delete(address);
-      await this.#deps.addresses?.withdraw(address);
-    }
-    this.#deps.ipcache.delete("local", `${record.ipv4}/32`);
-    this.#deps.ipcache.delete("local", `${record.ipv6}/128`);
-    this.#deps.datapath.deleteEndpoint(id);
+    await this.#removeRows(record);
     this.#deps.network.remove(record);
     this.#deps.ipv4.release(record.ipv4);
     this.#deps.ipv6.release(record.ipv6);
@@ -267,6 +267,49 @@ export class Endpoints {
     if (failed !== undefined) throw failed.reason;
   }
 
+  /** Kept by the store until the endpoint is: what is made half, the next agent removes. */
+  #makeLink(id: number, spec: EndpointSpec, addresses: { ipv4: string; ipv6: string }): PodLink {
+    const { store, network } = this.#deps;
+    const pod = { id, name: spec.name, netns: spec.netns, ...addresses };
+    try {
+      return network.create(pod, (traces) => store.put(beginning(id), JSON.stringify(traces)));
+    } catch (error) {
+      store.delete(beginning(id));
+      throw error;
+    }
+  }
+
+  /**
+   * Without their record nobody can say what policy those pods have, and their numbers would be
+   * given to others. They stay as they are enforced until somebody decides.
+   */
+  #refuseStrangers(): void {
+    const { store, datapath } = this.#deps;
+    const strangers = datapath
+      .listEndpoints()
+      .filter(({ id }) => store.get(`endpoints/${id}`) === undefined)
+      .map(({ id, ipv4, ipv6 }) => `${id} (${ipv4 ?? ipv6})`);
+    if (strangers.length === 0) return;
+    const more = strangers.length > STRANGERS_SHOWN_MAX ? ", …" : "";
+    throw new LostStateError(
+      "Cannot run the agent: the kernel enforces for endpoints that the database does not know: " +
+        `${strangers.slice(0, STRANGERS_SHOWN_MAX).join(", ")}${more}; give it the --state-dir ` +
+        "that belongs to its --bpffs, or begin anew with 'imker uninstall'",
+    );
+  }
+
+  #removeHalfMade(): void {
+    const { store, network } = this.#deps;
+    for (const { key, value } of store.list(ENDPOINTS_BEGUN)) {
+      const id = key.slice(ENDPOINTS_BEGUN.length);
+      if (store.get(`endpoints/${id}`) === undefined) {
+        this.#log.warn({ endpoint: id }, "its making was cut off; what there is of it is removed");
+        network.remove(JSON.parse(value) as PodTraces);
+      }
+      store.delete(key);
+    }
+  }
+
   async #install(record: EndpointRecord): Promise<void> {
     const identity = await this.#deps.identities.acquire(record);
     const current = { ...record, identity: identity.id };
@@ -304,6 +347,18 @@ export class Endpoints {
       this.#byAddress.set(address, record);
       await addresses?.publish({ address, identity, namespace, pod });
     }
+  }
+
+  async #removeRows({ id, ipv4, ipv6 }: EndpointRecord): Promise<void> {
+    const { datapath, ipcache, addresses } = this.#deps;
+    this.#entries.delete(id);
+    for (const address of [ipv4, ipv6]) {
+      this.#byAddress.delete(address);
+      await addresses?.withdraw(address);
+    }
+    ipcache.delete("local", `${ipv4}/32`);
+    ipcache.delete("local", `${ipv6}/128`);
+    datapath.deleteEndpoint(id);
   }
 
   async #switchIdentity(

@@ -92,18 +92,25 @@ export interface PodLink {
   hostMac: string;
 }
 
+/** What of a pod's network is ours to remove. */
+export interface PodTraces {
+  ifname: string;
+  netns: string;
+  ownsNetns: boolean;
+}
+
 /** Namespaces, veth pairs, addresses and routes of pods; host/datapath implements it. */
 export interface PodNetwork {
-  /** Makes the namespace when `netns` is undefined. Undoes everything when it throws. */
-  create(pod: {
-    id: number;
-    name: string;
-    netns: string | undefined;
-    ipv4: string;
-    ipv6: string;
-  }): PodLink;
+  /**
+   * Makes the namespace when `netns` is undefined. Undoes everything when it throws. `begin` is
+   * told what there will be before there is any of it: a process may die in between.
+   */
+  create(
+    pod: { id: number; name: string; netns: string | undefined; ipv4: string; ipv6: string },
+    begin?: (traces: PodTraces) => void,
+  ): PodLink;
   /** What is gone already is not an error. */
-  remove(pod: { ifname: string; netns: string; ownsNetns: boolean }): void;
+  remove(pod: PodTraces): void;
   /** ifindex of the host side, or undefined when the interface is gone. */
   find(ifname: string): number | undefined;
 }
@@ -116,6 +123,11 @@ export class EndpointError extends Error {
     super(message, options);
     this.status = status;
   }
+}
+
+/** The kernel enforces for endpoints that the store does not know. */
+export class LostStateError extends Error {
+  override readonly name = "LostStateError";
 }
 
 /** As many as Kubernetes objects have at most in practice; each makes every label set longer. */

@@ -8,6 +8,7 @@
 import type { Logger } from "pino";
 import type { Recording } from "../../runtime/contract/control.ts";
 import { POLICY_ENTRIES_MAX } from "../datapath/policy-map.ts";
+import { IDENTITY } from "../identity/reserved.ts";
 import { MapWriter } from "./map-writer.ts";
 import type { RuleSets } from "./rule-sets.ts";
 import type { Enforcement, KernelSide, Overflow, Plan, PrefixSide, ProxySide } from "./types.ts";
@@ -32,7 +33,9 @@ export class Enforcer {
   readonly #deps: EnforcerDeps;
   readonly #log: Logger;
   readonly #maps: MapWriter;
-  #prefixes: ReadonlyMap<string, number> = new Map();
+  readonly #prefixes = new Map<string, number>();
+  /** The last that were all written: most changes leave them as they are. */
+  #prefixesInForce: ReadonlyMap<string, number> | undefined;
   /** What the proxy has; unknown until it was told once. */
   #ruleSets: ReadonlySet<number> | undefined;
   /** A change of plugins that the proxy has not confirmed. */
@@ -144,20 +147,24 @@ export class Enforcer {
    * there was something to do.
    */
   #switchPrefixes(prefixes: ReadonlyMap<string, number>): boolean {
-    if (prefixes === this.#prefixes) return false;
+    if (prefixes === this.#prefixesInForce) return false;
     const { kernel, ipcache } = this.#deps;
     let changed = false;
     for (const [prefix, identity] of prefixes) {
       if (this.#prefixes.get(prefix) === identity) continue;
+      // A write that fails leaves a claim, for the next plan to make good or to take back.
+      this.#prefixes.set(prefix, IDENTITY.unknown);
       ipcache.upsert("generated", prefix, identity);
+      this.#prefixes.set(prefix, identity);
       changed = true;
     }
     for (const prefix of this.#prefixes.keys()) {
       if (prefixes.has(prefix)) continue;
       ipcache.delete("generated", prefix);
+      this.#prefixes.delete(prefix);
       changed = true;
     }
-    this.#prefixes = prefixes;
+    this.#prefixesInForce = prefixes;
     if (changed) kernel.bumpEpoch();
     return changed;
   }

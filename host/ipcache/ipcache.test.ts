@@ -77,3 +77,19 @@ it.each([
   expect(ipcache.delete(strong, "10.0.0.1/32")).toBe(true);
   expect(rows.get("10.0.0.1/32")).toBe(3);
 });
+
+it("a row that could not be written is written by the next try", () => {
+  let full = true;
+  ipcache = new Ipcache({
+    upsertIpcache: (prefix, identity) => {
+      if (full) throw new Error("full");
+      rows.set(prefix, identity);
+    },
+    deleteIpcache: (prefix) => void rows.delete(prefix),
+    listIpcache: () => [],
+  });
+  expect(() => ipcache.upsert("generated", "203.0.113.7/32", 9)).toThrow("full");
+  full = false;
+  expect(ipcache.upsert("generated", "203.0.113.7/32", 9)).toBe(true);
+  expect([...rows]).toEqual([["203.0.113.7/32", 9]]);
+});

@@ -37,55 +37,55 @@ export interface IpcacheMap {
   listIpcache(): { prefix: string; identity: number }[];
 }
 
+interface Row {
+  /** Empty: an earlier agent left it, and nobody has claimed it yet. */
+  claims: Map<IpcacheSource, number>;
+  /** What the kernel has: a write that failed has changed nothing, and the next makes up for it. */
+  written: number | undefined;
+}
+
 export class Ipcache {
   readonly #map: IpcacheMap;
-  readonly #claims = new Map<string, Map<IpcacheSource, number>>();
-  /** Rows of an earlier agent that nobody has claimed yet. */
-  readonly #left: Map<string, number>;
+  readonly #rows = new Map<string, Row>();
 
   constructor(map: IpcacheMap) {
     this.#map = map;
-    this.#left = new Map(
-      map.listIpcache().map(({ prefix, identity }) => [canonical(prefix), identity]),
-    );
+    for (const { prefix, identity } of map.listIpcache()) {
+      this.#rows.set(canonical(prefix), { claims: new Map(), written: identity });
+    }
   }
 
-  /** True when the kernel's row has changed. */
+  /** True when the kernel's row has changed. @throws what the kernel says; the claim stands. */
   upsert(source: IpcacheSource, prefix: string, identity: number): boolean {
     const key = canonical(prefix);
-    const claims = this.#claims.get(key) ?? new Map<IpcacheSource, number>();
-    const before = winner(claims) ?? this.#left.get(key);
-    claims.set(source, identity);
-    this.#claims.set(key, claims);
-    this.#left.delete(key);
-    const after = winner(claims);
-    if (after === undefined || after === before) return false;
-    this.#map.upsertIpcache(key, after);
-    return true;
+    const row = this.#rows.get(key) ?? { claims: new Map(), written: undefined };
+    this.#rows.set(key, row);
+    row.claims.set(source, identity);
+    return this.#write(key, row);
   }
 
   /** What the source did not claim is not an error. True when the kernel's row has changed. */
   delete(source: IpcacheSource, prefix: string): boolean {
     const key = canonical(prefix);
-    const claims = this.#claims.get(key);
-    const before = claims && winner(claims);
-    if (claims === undefined || !claims.delete(source)) return false;
-    const next = winner(claims);
-    if (next === before) return false;
-    if (next === undefined) {
-      this.#claims.delete(key);
-      this.#map.deleteIpcache(key);
-    } else {
-      this.#map.upsertIpcache(key, next);
-    }
-    return true;
+    const row = this.#rows.get(key);
+    if (row === undefined || !row.claims.delete(source)) return false;
+    return this.#write(key, row);
+  }
+
+  #write(key: string, row: Row): boolean {
+    const wanted = winner(row.claims);
+    const changes = wanted !== row.written;
+    if (changes && wanted !== undefined) this.#map.upsertIpcache(key, wanted);
+    if (changes && wanted === undefined) this.#map.deleteIpcache(key);
+    row.written = wanted;
+    if (wanted === undefined) this.#rows.delete(key);
+    return changes;
   }
 
   /** Removes what an earlier agent left in the kernel and nobody claims. Once, when all have. */
   prune(): number {
-    const stale = [...this.#left.keys()];
-    this.#left.clear();
-    for (const prefix of stale) this.#map.deleteIpcache(prefix);
+    const stale = [...this.#rows].filter(([, { claims }]) => claims.size === 0);
+    for (const [prefix, row] of stale) this.#write(prefix, row);
     return stale.length;
   }
 }

@@ -77,6 +77,7 @@ class Addon : public Napi::Addon<Addon>
 		RegisterMap(env, exports);
 		RegisterBulk(env, exports);
 		RegisterProgram(env, exports);
+		RegisterRoutes(env, exports);
 		RegisterSystem(env, exports);
 	}
 

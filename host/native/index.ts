@@ -135,8 +135,12 @@ export interface Native {
   probeMapType(type: number): boolean;
   probeHelper(programType: number, helper: number): boolean;
   fileSystemType(path: string): number;
+  /** Held until the descriptor is closed; undefined: another process holds it. */
+  lockFolder(path: string): number | undefined;
   interfaceIndex(name: string): number;
   interfaceIsUp(name: string): boolean;
+  /** Of this network namespace's local table; `family` and `type` are the kernel's numbers. */
+  localRoutes(family: number): [type: number, prefix: string][];
   possibleCpus(): number;
   /** Of the process that connected a unix socket, given the accepted end. */
   peerCredentials(fd: number): [pid: number, uid: number];

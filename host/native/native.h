@@ -39,6 +39,7 @@ void RegisterMemory(Napi::Env env, Napi::Object exports, Napi::FunctionReference
 void RegisterMap(Napi::Env env, Napi::Object exports);
 void RegisterBulk(Napi::Env env, Napi::Object exports);
 void RegisterProgram(Napi::Env env, Napi::Object exports);
+void RegisterRoutes(Napi::Env env, Napi::Object exports);
 void RegisterSystem(Napi::Env env, Napi::Object exports);
 
 } // namespace imker

@@ -5,6 +5,7 @@
 #include <bpf/libbpf.h>
 #include <fcntl.h>
 #include <net/if.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/vfs.h>
@@ -70,6 +71,21 @@ Napi::Value FileSystemType(const Napi::CallbackInfo &info)
 	return Napi::Number::New(info.Env(), static_cast<double>(status.f_type));
 }
 
+/* (path) → fd that holds the folder's lock until it is closed, undefined when somebody else does */
+Napi::Value LockFolder(const Napi::CallbackInfo &info)
+{
+	int fd = open(TextOf(info, 0).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		ThrowErrno(info.Env(), errno, "open folder");
+	if (!flock(fd, LOCK_EX | LOCK_NB))
+		return Napi::Number::New(info.Env(), fd);
+	int error = errno;
+	close(fd);
+	if (error == EWOULDBLOCK)
+		return info.Env().Undefined();
+	ThrowErrno(info.Env(), error, "lock folder");
+}
+
 /* (name) → ifindex in this thread's network namespace, 0 when there is no such interface */
 Napi::Value InterfaceIndex(const Napi::CallbackInfo &info)
 {
@@ -122,6 +138,7 @@ void RegisterSystem(Napi::Env env, Napi::Object exports)
 	exports.Set("probeMapType", Napi::Function::New<ProbeMapType>(env));
 	exports.Set("probeHelper", Napi::Function::New<ProbeHelper>(env));
 	exports.Set("fileSystemType", Napi::Function::New<FileSystemType>(env));
+	exports.Set("lockFolder", Napi::Function::New<LockFolder>(env));
 	exports.Set("interfaceIndex", Napi::Function::New<InterfaceIndex>(env));
 	exports.Set("interfaceIsUp", Napi::Function::New<InterfaceIsUp>(env));
 	exports.Set("peerCredentials", Napi::Function::New<PeerCredentials>(env));

@@ -16,6 +16,8 @@ const OBJECT = new URL("../../.build/bpf/xdp.o", import.meta.url).pathname;
 const MAPS = ["groups", "leaves", "nodes", "tails", "prefilter_config", "counters"] as const;
 type MapName = (typeof MAPS)[number];
 
+const SLOWER = "its driver refuses native mode; generic mode is slower";
+
 export type XdpMode = "native" | "generic";
 
 /** How the prefilter stands on an interface. */
@@ -74,9 +76,9 @@ export class PrefilterPins {
 
   /** Never throws: an interface that cannot have the program says why. */
   attach(name: string): PrefilterDevice {
-    const present = this.#modeOf(name);
-    if (present !== undefined) return attached(name, present, "");
     const ifindex = this.#native.interfaceIndex(name);
+    const present = this.#modeOf(name, ifindex);
+    if (present !== undefined) return attached(name, present, present === "generic" ? SLOWER : "");
     if (ifindex === 0) return refused(name, "no such interface");
     const native = this.#link(name, ifindex, "native");
     if (native === undefined) return attached(name, "native", "");
@@ -85,8 +87,7 @@ export class PrefilterPins {
     }
     const generic = this.#link(name, ifindex, "generic");
     if (generic !== undefined) return refused(name, generic.message);
-    const why = `its driver refuses native mode (${native.message}); generic mode is slower`;
-    return attached(name, "generic", why);
+    return attached(name, "generic", `${SLOWER} (${native.message})`);
   }
 
   detach(name: string): void {
@@ -133,11 +134,18 @@ export class PrefilterPins {
     return undefined;
   }
 
-  #modeOf(name: string): XdpMode | undefined {
-    const files = this.#links();
-    return (["native", "generic"] as const).find((mode) =>
-      files.includes(`${fileName(name)}-${mode}`),
-    );
+  /** Undefined: it is not attached. The link of an interface of that name that is gone goes too. */
+  #modeOf(name: string, ifindex: number): XdpMode | undefined {
+    for (const mode of ["native", "generic"] as const) {
+      const path = join(this.#folder, "links", `${fileName(name)}-${mode}`);
+      const link = this.#native.objectGet(path);
+      if (link === undefined) continue;
+      const isCurrent = this.#native.linkInfo(link).ifindex === ifindex && ifindex !== 0;
+      this.#native.closeFd(link);
+      if (isCurrent) return mode;
+      unlinkSync(path);
+    }
+    return undefined;
   }
 
   #program(): number {

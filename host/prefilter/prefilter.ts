@@ -154,6 +154,11 @@ export class Prefilter {
     };
   }
 
+  /** Attaches it again where an interface has come anew, or somebody has taken it off. */
+  lookAgain(): void {
+    if (this.#size > 0) this.#attach();
+  }
+
   /** What keeps it from dropping what it is told to; empty when all is well. */
   get troubles(): string[] {
     const behind = "prefilter: the last change is not in force; the next one tries again";

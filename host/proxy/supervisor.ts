@@ -19,6 +19,7 @@ const CONNECT_RETRY_MS = 25;
 const CONFIRM_TIMEOUT_MS = 5_000;
 /** Restarts are immediate, then back off up to this while the proxy keeps dying young. */
 const BACKOFF_MAX_MS = 5_000;
+const STALE_DRAIN_MS = 30_000;
 const HEALTHY_AFTER_MS = 10_000;
 
 export interface SupervisorDeps {
@@ -64,14 +65,18 @@ export class ProxySupervisor {
     return this.#control === undefined ? this.#lastError : undefined;
   }
 
-  /** Adopts a running proxy or starts one; resolves when one is up or START_TIMEOUT_MS is over. */
-  async start(): Promise<void> {
+  /**
+   * Adopts a running proxy or starts one; resolves when one is up or START_TIMEOUT_MS is over.
+   * `isStale`: a running one listens where nothing is handed over any more, and is replaced.
+   */
+  async start(isStale = false): Promise<void> {
     try {
       await this.#attach();
-      this.#log.info({ pid: this.#control?.hello.pid }, "adopted the running proxy");
     } catch {
-      await this.#revive();
+      return this.#revive();
     }
+    this.#log.info({ pid: this.#control?.hello.pid }, "adopted the running proxy");
+    if (isStale) await this.upgrade(STALE_DRAIN_MS);
   }
 
   /** Makes `state` the one in force. Throws ProxyControlError when it was not confirmed in time. */

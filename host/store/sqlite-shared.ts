@@ -203,9 +203,9 @@ export class SqliteSharedStore implements SharedStore {
       const result = work();
       this.#database.exec("COMMIT");
       return result;
-    } catch (error) {
-      this.#database.exec("ROLLBACK");
-      throw error;
+    } finally {
+      // A full disk has rolled it back already.
+      if (this.#database.isTransaction) this.#database.exec("ROLLBACK");
     }
   }
 

@@ -1,5 +1,5 @@
 /** The embedded store: versions, prefixes, and what a second opener of the same file sees. */
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -29,6 +29,20 @@ describe("SqliteStore", () => {
     for (const key of ["p/b", "p/a", "p", "q/a", "p0"]) store.put(key, key);
     expect(store.list("p/").map((row) => row.key)).toEqual(["p/a", "p/b"]);
     expect(store.list("").length).toBe(5);
+  });
+
+  it.each([
+    ["is none", 0, /Cannot use the database .*imker.db: file is not a database/],
+    ["is damaged inside", 4096, /Cannot use the database .*imker.db: .*; put a copy/],
+  ])("a file that %s is refused by name", (_name, from, message) => {
+    for (let at = 0; at < 200; at++) store.put(`endpoints/${at}`, "x".repeat(100));
+    store.close();
+    const file = join(folder, "state", "imker.db");
+    const bytes = readFileSync(file);
+    writeFileSync(file, bytes.fill(0x5a, from));
+    expect(() => new SqliteStore(file)).toThrow(message);
+    rmSync(file);
+    store = new SqliteStore(file);
   });
 
   it("keeps rows for the next opener of the file", () => {

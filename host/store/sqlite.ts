@@ -22,7 +22,13 @@ export function openDatabase(file: string): DatabaseSync {
   return database;
 }
 
+/** The database cannot be read or written; `message` names the file. */
+export class StoreError extends Error {
+  override readonly name = "StoreError";
+}
+
 export class SqliteStore implements Store {
+  readonly #file: string;
   readonly #database: DatabaseSync;
   readonly #get: StatementSync;
   readonly #list: StatementSync;
@@ -31,13 +37,13 @@ export class SqliteStore implements Store {
   readonly #put: StatementSync;
   readonly #delete: StatementSync;
 
-  /** @param file Path of the database, or ":memory:". Folders are made; the file is 0600. */
+  /**
+   * @param file Path of the database, or ":memory:". Folders are made; the file is 0600.
+   * @throws StoreError when the file is damaged or cannot be written.
+   */
   constructor(file: string) {
-    this.#database = openDatabase(file);
-    this.#database.exec(`
-      CREATE TABLE IF NOT EXISTS rows (
-        key TEXT PRIMARY KEY, value TEXT NOT NULL, version INTEGER NOT NULL
-      ) WITHOUT ROWID;`);
+    this.#file = file;
+    this.#database = openSound(file);
     const prepare = (sql: string): StatementSync => this.#database.prepare(sql);
     this.#get = prepare("SELECT key, value, version FROM rows WHERE key = ?");
     this.#list = prepare(
@@ -66,33 +72,68 @@ export class SqliteStore implements Store {
   }
 
   compareAndSwap(key: string, expected: number, value: string): number | undefined {
-    const result =
-      expected === 0 ? this.#insert.run(key, value) : this.#update.run(value, key, expected);
+    const result = this.#written(() =>
+      expected === 0 ? this.#insert.run(key, value) : this.#update.run(value, key, expected),
+    );
     return result.changes === 1 ? expected + 1 : undefined;
   }
 
   put(key: string, value: string): void {
-    this.#put.run(key, value);
+    this.#written(() => this.#put.run(key, value));
   }
 
   putAll(rows: readonly Pick<StoreRow, "key" | "value">[], deletes: readonly string[] = []): void {
     if (rows.length + deletes.length === 0) return;
-    this.#database.exec("BEGIN IMMEDIATE");
-    try {
-      for (const { key, value } of rows) this.put(key, value);
-      for (const key of deletes) this.delete(key);
-      this.#database.exec("COMMIT");
-    } catch (error) {
-      this.#database.exec("ROLLBACK");
-      throw error;
-    }
+    this.#written(() => {
+      this.#database.exec("BEGIN IMMEDIATE");
+      try {
+        for (const { key, value } of rows) this.#put.run(key, value);
+        for (const key of deletes) this.#delete.run(key);
+        this.#database.exec("COMMIT");
+      } finally {
+        // A full disk has rolled it back already.
+        if (this.#database.isTransaction) this.#database.exec("ROLLBACK");
+      }
+    });
   }
 
   delete(key: string): void {
-    this.#delete.run(key);
+    this.#written(() => this.#delete.run(key));
+  }
+
+  /** @throws StoreError, as all that writes: the disk is full, mostly. Nothing is written then. */
+  #written<T>(write: () => T): T {
+    try {
+      return write();
+    } catch (cause) {
+      const reason = cause instanceof Error ? cause.message : String(cause);
+      throw new StoreError(`Cannot write to the database ${this.#file}: ${reason}`, { cause });
+    }
   }
 
   close(): void {
     this.#database.close();
+  }
+}
+
+/** Damage is found here, not by whoever reads the damaged page first. */
+function openSound(file: string): DatabaseSync {
+  try {
+    const database = openDatabase(file);
+    database.exec(`
+      CREATE TABLE IF NOT EXISTS rows (
+        key TEXT PRIMARY KEY, value TEXT NOT NULL, version INTEGER NOT NULL
+      ) WITHOUT ROWID;`);
+    const found = Object.values(database.prepare("PRAGMA quick_check(1)").get() ?? {});
+    if (found[0] === "ok") return database;
+    database.close();
+    throw new Error(String(found[0]).replaceAll("\n", " "));
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new StoreError(
+      `Cannot use the database ${file}: ${reason}; put a copy of it in its place, or begin anew ` +
+        "with 'imker uninstall'",
+      { cause },
+    );
   }
 }
