@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
 /*
  * What becomes of a packet: the one place where conntrack, policy and proxy meet. In order: an
- * ICMP error goes with its connection; a live connection goes on, its policy checked again, by
- * whichever side sends first, when anything has changed since (config.epoch); everything else is a
- * new connection, judged by the egress policy of a local source and the ingress policy of a local
- * destination. A fragment goes with its datagram's first one; if that was not seen, it is judged by
- * itself and opens nothing.
+ * ICMP error goes with its connection; a live connection goes on, its policy checked again when
+ * anything has changed since (config.epoch); everything else is a new connection, judged by the
+ * egress policy of a local source and the ingress policy of a local destination. A fragment goes
+ * with its datagram's first one; if that was not seen, it is judged by itself and opens nothing.
  */
 #ifndef IMKER_CONNECTION_H
 #define IMKER_CONNECTION_H
@@ -95,12 +94,16 @@ __noinline int connection_open(struct __sk_buff *skb, struct flow *flow)
 	return verdict ? verdict : CONNECTION_FORWARD;
 }
 
-static __always_inline int connection_rejudge(struct __sk_buff *skb, struct flow *flow)
+/* Something changed since policy last allowed the connection under flow->key. */
+__noinline int connection_recheck(struct __sk_buff *skb, struct flow *flow)
 {
 	struct handoff unused = {};
 	struct ct_value *entry;
-	int verdict = connection_judge(skb, flow, &unused, false);
+	int verdict;
 
+	if (!flow)
+		return -DROP_INVALID;
+	verdict = connection_judge(skb, flow, &unused, false);
 	if (verdict < 0)
 		return verdict;
 	entry = bpf_map_lookup_elem(&ct, &flow->key);
@@ -118,34 +121,6 @@ static __always_inline int connection_rejudge(struct __sk_buff *skb, struct flow
 	entry->destination_identity = flow->destination_identity;
 	entry->epoch = flow->epoch;
 	return 0;
-}
-
-/*
- * Something changed since policy last allowed the connection under flow->key. An answer is asked
- * the same as what it answers, or a side that only listens would be told on for ever.
- */
-__noinline int connection_recheck(struct __sk_buff *skb, struct flow *flow)
-{
-	__u8 icmp_type, from_host;
-	int result;
-
-	if (!flow)
-		return -DROP_INVALID;
-	if (!flow->reply)
-		return connection_rejudge(skb, flow);
-	result = connection_identify(flow);
-	if (result < 0)
-		return result;
-	icmp_type = flow->packet.icmp_type;
-	from_host = flow->from_host;
-	flow_turn(flow);
-	flow->packet.icmp_type = bpf_ntohs(flow->packet.tuple.destination_port) >> 8;
-	result = connection_rejudge(skb, flow);
-	flow_turn(flow);
-	flow->packet.icmp_type = icmp_type;
-	flow->from_host = from_host;
-	flow_observe(flow, flow_leaves(flow) ? POLICY_EGRESS : POLICY_INGRESS);
-	return result;
 }
 
 /* A proxied connection's packet goes to its socket or nowhere: never past the proxy. */
@@ -171,7 +146,7 @@ static __always_inline int connection_continue(struct __sk_buff *skb, struct flo
 
 	if (!flow_can_assign(flow) && (entry->flags & CT_FLAG_PROXIED))
 		return CONNECTION_ROUND;
-	if (entry->epoch != flow->epoch) {
+	if (!reply && entry->epoch != flow->epoch) {
 		int error = connection_recheck(skb, flow);
 
 		if (error)

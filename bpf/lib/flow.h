@@ -36,7 +36,7 @@ struct flow {
 	__u8 from_host; /* sent by the node itself */
 	__u8 notable;   /* opens, answers first, closes: worth a trace event */
 	__u8 trace_reason;
-	__u8 audit;    /* 1 << direction: its denials pass, and are told; flow_turn swaps them */
+	__u8 audit;    /* 1 << direction: its denials pass, and are told */
 	__u8 settings; /* CONFIG_FLAG_* */
 	__u8 reserved[5];
 };
@@ -77,12 +77,6 @@ static __always_inline bool flow_can_assign(const struct flow *flow)
 	return flow->hook == HOOK_FROM_POD || flow->hook == HOOK_FROM_NETWORK;
 }
 
-/* Seen where its sender's policy is, not where its receiver's is. */
-static __always_inline bool flow_leaves(const struct flow *flow)
-{
-	return flow->hook == HOOK_FROM_POD || flow->hook == HOOK_TO_NETWORK;
-}
-
 static __always_inline void flow_observe(struct flow *flow, __u8 direction)
 {
 	flow->direction = direction;
@@ -94,31 +88,6 @@ static __always_inline bool flow_is_icmp(const struct flow *flow)
 {
 	return flow->packet.tuple.protocol == IPPROTO_ICMP ||
 	       flow->packet.tuple.protocol == IPPROTO_ICMPV6;
-}
-
-/*
- * Both ends change places: an answer becomes what it answers, as its connection was judged, and
- * back. Both identities are known.
- */
-static __always_inline void flow_turn(struct flow *flow)
-{
-	struct tuple *tuple = &flow->packet.tuple;
-	struct address address __attribute__((aligned(8)));
-	__u32 identity = flow->source_identity;
-	__u16 endpoint = flow->source_endpoint;
-	__be16 port = tuple->source_port;
-
-	address_copy(&address, &tuple->source);
-	address_copy(&tuple->source, &tuple->destination);
-	address_copy(&tuple->destination, &address);
-	tuple->source_port = tuple->destination_port;
-	tuple->destination_port = port;
-	flow->source_identity = flow->destination_identity;
-	flow->destination_identity = identity;
-	flow->source_endpoint = flow->destination_endpoint;
-	flow->destination_endpoint = endpoint;
-	flow->from_host = flow->source_identity == IDENTITY_HOST;
-	flow->audit = (flow->audit >> 1 | flow->audit << 1) & 3;
 }
 
 #endif
