@@ -6,6 +6,7 @@
  * proxy, and whatever came in by an interface without a program.
  */
 #include "lib/network.h"
+#include "lib/unreachable.h"
 
 #define LINK_CONTROL_NONE 1
 
@@ -114,12 +115,19 @@ static __always_inline int turned_round(struct __sk_buff *skb, struct flow *flow
 	return network_to_pod(skb, flow, endpoint, result);
 }
 
+/* The pod's own policy forbids the packet, and the pod is to be told. */
+static __always_inline bool from_pod_is_told(const struct flow *flow, int result)
+{
+	return (flow->settings & CONFIG_FLAG_DENY_ICMP) && flow->direction == POLICY_EGRESS &&
+	       (result == -DROP_POLICY || result == -DROP_POLICY_DENY);
+}
+
 SEC("tc")
 int pod_egress(struct __sk_buff *skb)
 {
 	struct flow flow __attribute__((aligned(8))) = {};
 	bool looped = (skb->mark & MARK_MAGIC_MASK) == MARK_MAGIC_TO_PROXY;
-	int result;
+	int result, verdict;
 
 	if (!program_begin(&flow, looped ? HOOK_FROM_NETWORK : HOOK_FROM_POD))
 		return TC_ACT_SHOT;
@@ -127,7 +135,10 @@ int pod_egress(struct __sk_buff *skb)
 		result = turned_round(skb, &flow);
 	else
 		result = from_pod(skb, &flow);
-	return program_finish(skb, &flow, result, !looped);
+	verdict = program_finish(skb, &flow, result, !looped);
+	if (!looped && from_pod_is_told(&flow, result))
+		return unreachable_answer(skb, &flow.packet);
+	return verdict;
 }
 
 /*

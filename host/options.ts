@@ -1,5 +1,6 @@
 /** Options of the agent, with the defaults that its command line, its docs and uninstall share. */
 import { join } from "node:path";
+import type { CtTimeouts } from "./datapath/abi.ts";
 import type { EnforcementMode } from "./policy/subject-policy.ts";
 import type { PrefilterOptions } from "./prefilter/options.ts";
 import type { ProxyRuntime } from "./proxy/process.ts";
@@ -40,7 +41,29 @@ export interface IdentityOptions {
   gracePeriodMs: number;
 }
 
-export interface AgentOptions {
+/** What policies mean on this node. */
+export interface PolicyOptions {
+  /** Whether endpoints that no policy selects are open. */
+  enablePolicy: EnforcementMode;
+  /** Whether the node reaches its own pods unless a rule denies it; `auto` is `always`. */
+  allowLocalhost: "auto" | "always" | "policy";
+  /** What a pod is told of packets that its own egress policy denies. */
+  denyResponse: "none" | "icmp";
+  /** An endpoint whose policy does not fit into its map is closed; else it keeps the last one. */
+  endpointLockdownOnPolicyOverflow: boolean;
+  /** Entries that a policy map holds. */
+  policyEntriesMax: number;
+  /** Identities of other nodes carry the nodes' labels. */
+  nodeSelectorLabels: boolean;
+  /** CIDRs select nodes by their addresses, not the world only. */
+  cidrMatchesNodes: boolean;
+  /** Peers that name no cluster are pods of this one; else of any. */
+  defaultLocalCluster: boolean;
+  /** Protocols without ports are policed, and a port may be left out. */
+  extendedIpProtocols: boolean;
+}
+
+export interface AgentOptions extends PolicyOptions {
   /** Sockets and logs. */
   runDir: string;
   /** Database and proxy state; survives restarts. */
@@ -67,16 +90,10 @@ export interface AgentOptions {
   nodeLabels: Readonly<Record<string, string>>;
   /** Folder of policy files to keep in force, or undefined. */
   policyDir: string | undefined;
-  /** Whether endpoints that no policy selects are open. */
-  enablePolicy: EnforcementMode;
-  /** An endpoint whose policy does not fit into its map is closed; else it keeps the last one. */
-  endpointLockdownOnPolicyOverflow: boolean;
   /** File or folder with objects of the cluster, or undefined. */
   clusterState: string | undefined;
-  /** Identities of other nodes carry the nodes' labels. */
-  nodeSelectorLabels: boolean;
-  /** Protocols without ports are policed, and a port may be left out. */
-  extendedIpProtocols: boolean;
+  /** How long the kernel knows connections. */
+  ctTimeouts: CtTimeouts;
   runtime: ProxyRuntime;
   workers: number;
   logLevel: string;

@@ -2,16 +2,16 @@
  * A pod is relabelled: its identity changes, other pods' rules do not, and connections are judged
  * again. And pods of another node are known by their labels, through a real etcd.
  */
-import { execFile, execFileSync, spawn } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { IdentityView } from "../host/admin/types.ts";
 import { ApiClient } from "../host/cli/client.ts";
 import { request } from "../host/demo/request.ts";
-import { Stage } from "../host/demo/stage.ts";
+import { WORLD } from "../host/demo/scenario.ts";
 import type { Endpoint } from "../host/endpoint/types.ts";
-import { EtcdServer } from "../host/store/testing/etcd-server.ts";
 import { allowPolicy, pause, Rig } from "./rig.ts";
+import { TwoNodes } from "./two-nodes.ts";
 
 const run = promisify(execFile);
 const START_MS = 60_000;
@@ -46,6 +46,18 @@ describe("a relabelled pod", () => {
     );
     return rows.find(({ prefix }) => prefix === `${address}/32`)?.identity;
   };
+
+  it("is known by its service account, also to the agent that comes next", async () => {
+    const pod = { namespace: "kube-system", name: "dns", serviceAccount: "coredns" };
+    const body = { ...pod, labels: { "k8s-app": "kube-dns" } };
+    const dns = await rig.client.call<Endpoint>("POST", "/v1/endpoints", body);
+    expect(dns.labels).toContain("k8s:io.cilium.k8s.policy.serviceaccount=coredns");
+    expect(dns.identity).toBe(112);
+    await rig.restartAgent("SIGTERM");
+    const path = "/v1/endpoints/kube-system/dns";
+    expect((await rig.client.call<Endpoint>("GET", path)).identity).toBe(112);
+    await rig.client.call("DELETE", path);
+  });
 
   it("keeps its identity for the grace period and then has the one of its labels", async () => {
     expect(await rig.curl(stranger, web, "/")).toBe("no answer");
@@ -106,6 +118,38 @@ describe("a relabelled pod", () => {
     await rig.apply(allowPolicy("web", "web", "friend"));
   });
 
+  it("nor does one with an address that is in another group now", async () => {
+    await rig.stage.startServer(rig.stage.worldNetns, 8080, "partner");
+    const partner = { ipv4: WORLD.partner4 };
+    const group = (name: string, address: string): string =>
+      `apiVersion: cilium.io/v2\nkind: CiliumCIDRGroup\nmetadata: { name: ${name} }\n` +
+      `spec: { externalCIDRs: [${address}/32] }\n---\n`;
+    const to = (name: string, path: string): string =>
+      `    - toCIDRSet: [{ cidrGroupRef: ${name} }]\n      toPorts:\n` +
+      `        - ports: [{ port: "8080", protocol: TCP }]\n          rules: { http: [{ path: ${path} }] }\n`;
+    await rig.apply(
+      `${group("all", WORLD.partner4) + group("some", "192.0.2.200")}` +
+        "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\n" +
+        "metadata: { name: out, namespace: test }\nspec:\n" +
+        "  endpointSelector: { matchLabels: { app: friend } }\n  egress:\n" +
+        `${to("all", "/")}${to("some", "/guest")}`,
+    );
+    const connection = openFrom(friend, partner);
+    expect(await connection.ask()).toContain("200");
+    await rig.apply(group("all", "192.0.2.200") + group("some", WORLD.partner4));
+    expect(await connection.ask()).toContain("403");
+    await rig.apply(group("some", "192.0.2.200"));
+    expect(await connection.ask()).toBe("");
+    connection.close();
+    for (const place of [
+      "CiliumNetworkPolicy/test/out",
+      "CiliumCIDRGroup/-/all",
+      "CiliumCIDRGroup/-/some",
+    ]) {
+      await rig.client.call("DELETE", `/v1/policies/${place}?wait=true`);
+    }
+  });
+
   it("has a policy of its own by its new labels", async () => {
     await rig.apply(allowPolicy("locked", "locked", "nobody"));
     await rig.stage.startServer(stranger.netns, 8080, "stranger");
@@ -138,45 +182,22 @@ describe("a relabelled pod", () => {
 });
 
 describe("two nodes on one etcd", () => {
-  const nodes = { a: node("imker-t-ida", 1, 2), b: node("imker-t-idb", 2, 1) };
-  let etcd: EtcdServer;
+  const nodes = new TwoNodes("imker-t-id");
+  const { a, b } = nodes;
   let web: Endpoint;
   let friend: Endpoint;
   let stranger: Endpoint;
 
   beforeAll(async () => {
-    const { a, b } = nodes;
-    for (const { stage } of [a, b]) {
-      if (stage.exists()) await stage.remove();
-      stage.build();
-    }
-    const link = ["link", "add", "peer", "type", "veth", "peer", "name", "peer", "netns"];
-    enter(a, "ip", ...link, b.stage.name);
-    for (const one of [a, b]) {
-      enter(one, "ip", "address", "add", `172.31.0.${one.number}/24`, "dev", "peer");
-      enter(one, "ip", "link", "set", "peer", "up");
-      enter(one, "ip", "route", "add", `10.244.${one.other}.0/24`, "via", `172.31.0.${one.other}`);
-    }
-    etcd = await EtcdServer.start({ host: "172.31.0.1", netns: a.stage.nodeNetns });
-    const args = ["--identity-store", "etcd", "--etcd-endpoint", etcd.endpoint];
-    for (const one of [a, b]) {
-      one.args.push(...args);
-      one.client = await one.stage.startAgent();
-    }
-    web = await pod(a, "web");
+    await nodes.start();
+    web = await a.pod("web");
     await a.stage.startServer(web.netns, 8080, "web");
-    friend = await pod(b, "friend");
-    stranger = await pod(b, "stranger");
+    friend = await b.pod("friend");
+    stranger = await b.pod("stranger");
     const files = [{ file: "a.yaml", text: allowPolicy("web", "web", "friend") }];
-    await call(a, "POST", "/v1/policies?wait=true", { files });
+    await a.call("POST", "/v1/policies?wait=true", { files });
   }, START_MS);
-  afterAll(async () => {
-    for (const { stage, client } of Object.values(nodes)) {
-      await client?.close();
-      await stage.remove();
-    }
-    await etcd?.remove();
-  }, START_MS);
+  afterAll(() => nodes.remove(), START_MS);
 
   const ask = (from: Endpoint): Promise<string> =>
     request({
@@ -189,11 +210,11 @@ describe("two nodes on one etcd", () => {
     async () => {
       await expect.poll(() => ask(friend), { timeout: 10_000 }).toBe("200");
       expect(await ask(stranger)).toBe("no answer");
-      const seen = await call<IdentityView>(nodes.a, "GET", `/v1/identities/${friend.identity}`);
+      const seen = await a.call<IdentityView>("GET", `/v1/identities/${friend.identity}`);
       expect(seen).toMatchObject({ kind: "cluster", endpoints: 0 });
       expect(seen.labels).toContain("k8s:app=friend");
       const pair = JSON.parse(
-        etcd.ctl("get", "--print-value-only", `cilium/state/ip/v1/default/${friend.ipv4}`),
+        nodes.etcd.ctl("get", "--print-value-only", `cilium/state/ip/v1/default/${friend.ipv4}`),
       );
       expect(pair).toMatchObject({ IP: friend.ipv4, ID: friend.identity, K8sPodName: "friend" });
     },
@@ -203,17 +224,17 @@ describe("two nodes on one etcd", () => {
   it(
     "see it when a pod of the other is relabelled, or goes",
     async () => {
-      await call(nodes.b, "PATCH", "/v1/endpoints/test/stranger", { labels: { app: "friend" } });
+      await b.call("PATCH", "/v1/endpoints/test/stranger", { labels: { app: "friend" } });
       await expect.poll(() => ask(stranger), { timeout: 10_000 }).toBe("200");
-      await call(nodes.b, "PATCH", "/v1/endpoints/test/stranger", { labels: { app: "stranger" } });
+      await b.call("PATCH", "/v1/endpoints/test/stranger", { labels: { app: "stranger" } });
       await expect.poll(() => ask(stranger), { timeout: 10_000 }).toBe("no answer");
-      const gone = await pod(nodes.b, "gone");
+      const gone = await b.pod("gone");
       const has = async (): Promise<boolean> =>
-        (await call<{ prefix: string }[]>(nodes.a, "GET", "/v1/bpf/ipcache")).some(
+        (await a.call<{ prefix: string }[]>("GET", "/v1/bpf/ipcache")).some(
           ({ prefix }) => prefix === `${gone.ipv4}/32`,
         );
       await expect.poll(has, { timeout: 10_000 }).toBe(true);
-      await call(nodes.b, "DELETE", "/v1/endpoints/test/gone");
+      await b.call("DELETE", "/v1/endpoints/test/gone");
       await expect.poll(has, { timeout: 10_000 }).toBe(false);
     },
     START_MS,
@@ -222,72 +243,32 @@ describe("two nodes on one etcd", () => {
   it(
     "go on without etcd, over a restart too; only new identities must wait",
     async () => {
-      await etcd.stop();
+      await nodes.etcd.stop();
       expect(await ask(friend)).toBe("200");
       expect(await ask(stranger)).toBe("no answer");
-      await expect(pod(nodes.b, "new")).rejects.toThrow(/etcd does not answer/);
-      await restart(nodes.a);
+      await expect(b.pod("new")).rejects.toThrow(/etcd does not answer/);
+      await a.restart();
       expect(await ask(friend)).toBe("200");
       expect(await ask(stranger)).toBe("no answer");
-      await etcd.resume();
+      await nodes.etcd.resume();
       await expect
-        .poll(() => pod(nodes.b, "new").then(() => "made", String), { timeout: 10_000 })
+        .poll(() => b.pod("new").then(() => "made", String), { timeout: 10_000 })
         .toBe("made");
       expect(await ask(friend)).toBe("200");
       const degraded = async (): Promise<string[]> =>
-        (await call<{ degraded: string[] }>(nodes.a, "GET", "/v1/status")).degraded;
+        (await a.call<{ degraded: string[] }>("GET", "/v1/status")).degraded;
       await expect.poll(degraded, { timeout: 20_000 }).toEqual([]);
     },
     START_MS,
   );
 });
 
-interface TestNode {
-  number: number;
-  other: number;
-  args: string[];
-  stage: Stage;
-  client: ApiClient | undefined;
-}
-
-function node(name: string, number: number, other: number): TestNode {
-  const pools = ["--ipv4-pool", `10.244.${number}.0/24`, "--ipv6-pool", `fd00:24${number}::/112`];
-  const args = ["--identity-change-grace-period", "0.5", ...pools, "--device", "peer"];
-  const stage = new Stage({ name, runtime: "node", agentArgs: args });
-  return { number, other, args, stage, client: undefined };
-}
-
-function enter({ stage }: TestNode, command: string, ...args: string[]): void {
-  execFileSync("nsenter", [`--net=${stage.nodeNetns}`, command, ...args], { stdio: "ignore" });
-}
-
-function call<T>(
-  { client }: TestNode,
-  method: "GET" | "POST" | "PATCH" | "DELETE",
-  path: string,
-  body?: unknown,
-): Promise<T> {
-  if (client === undefined) throw new Error("the agent does not run");
-  return client.call<T>(method, path, body);
-}
-
-function pod(on: TestNode, name: string): Promise<Endpoint> {
-  const body = { name, namespace: "test", labels: { app: name } };
-  return call<Endpoint>(on, "POST", "/v1/endpoints", body);
-}
-
-async function restart(one: TestNode): Promise<void> {
-  const { agent } = await call<{ agent: { pid: number } }>(one, "GET", "/v1/status");
-  process.kill(agent.pid, "SIGKILL");
-  await one.client?.close();
-  await pause(300);
-  one.client = await one.stage.startAgent();
-}
-
 /** A connection out of a pod that asks again and again; "" when it gets no answer. */
-function openFrom(from: Endpoint, to: Endpoint) {
+function openFrom(from: Endpoint, to: Pick<Endpoint, "ipv4">) {
   const args = [`--net=${from.netns}`, process.execPath, "-e", PIPE, to.ipv4];
   const child = spawn("nsenter", args, { stdio: ["pipe", "pipe", "inherit"] });
+  // It ends with its connection; who asks then gets no answer.
+  child.stdin.on("error", () => {});
   return {
     async ask(): Promise<string> {
       const answer = new Promise<string>((resolve) => {

@@ -13,6 +13,7 @@ const WITH_PORT = "toPorts: [{ports: [{port: '8080', protocol: TCP}]}]";
 const VERSIONS: Readonly<Record<string, string>> = {
   NetworkPolicy: "networking.k8s.io/v1",
   ClusterNetworkPolicy: "policy.networking.k8s.io/v1alpha2",
+  BaselineAdminNetworkPolicy: "policy.networking.k8s.io/v1alpha1",
 };
 
 function policy(kind: string, spec: string, name = "p"): string {
@@ -241,6 +242,31 @@ const ROWS: readonly Row[] = [
     ],
     ["client > web tcp/8080", "other > web tcp/9090", "client > world tcp/8080"],
     ["client > web tcp/9090", "client > excepted tcp/8080", "client > other tcp/8080"],
+  ),
+  row(
+    "what a NetworkPolicy isolates: the older baseline leaves it alone, the newer opens it",
+    [
+      knp("web", "ingress: [{from: [{podSelector: {matchLabels: {app: client}}}]}]"),
+      policy(
+        "NetworkPolicy",
+        "podSelector: {matchLabels: {app: client}}, ingress: [], policyTypes: [Ingress]",
+        "q",
+      ),
+      policy(
+        "BaselineAdminNetworkPolicy",
+        `subject: {namespaces: {}}, ingress: [{action: Allow, from: [${pods("other")}]}, ` +
+          `{action: Deny, from: [${pods("web")}]}]`,
+        "default",
+      ),
+      tier(
+        "b",
+        "tier: Baseline, priority: 0",
+        `ingress: [{action: Accept, from: [${pods("web")}], ` +
+          "protocols: [{tcp: {destinationPort: {number: 9090}}}]}]",
+      ),
+    ],
+    ["client > web tcp/8080", "web > client tcp/9090", "web > other tcp/9090"],
+    ["other > web tcp/8080", "other > client tcp/8080", "web > client tcp/8080"],
   ),
   row(
     "services: of pods, of addresses, of nothing",

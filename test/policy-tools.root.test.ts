@@ -95,11 +95,25 @@ describe("a trace", () => {
     ["ns:test,app=friend", "redirect"],
     ["ns:elsewhere,app=friend", "drop"],
     ["192.0.2.7", "drop"],
-    ["reserved:host", "drop"],
+    // The node may always reach its own pods.
+    ["reserved:host", "allow"],
   ])("from %s", async (source, verdict) => {
     const { out, err } = await trace(source, "--dport", "8080", "--json");
     expect(err).toBe("");
     expect((JSON.parse(out) as TraceView).ports[0]?.ingress.verdict).toBe(verdict);
+  });
+
+  it("denies what has rules of a plugin that is not there, as the kernel does", async () => {
+    const text = allowPolicy("later", "web", "stranger", "{}");
+    const path = file("later.yaml", text.replace("http: [{}]", "l7proto: nowhere"));
+    expect((await imker("policy", "apply", "-f", path, "--wait")).code).toBe(0);
+    const { code, out, err } = await trace("test/stranger", "--dport", "8080", "--exit-code");
+    expect({ code, err }).toEqual({ code: 4, err: "" });
+    expect(out).toContain("DENIED: no plugin serves its L7 rules (222)");
+    expect(await rig.curl(stranger, web, "/ok")).toBe("no answer");
+    const node = ["--src", "reserved:host", "--dst", "test/web", "--dport", "8080", "--exit-code"];
+    expect(await imker("policy", "trace", ...node)).toMatchObject({ code: 0, err: "" });
+    expect((await imker("policy", "delete", "test/later", "--wait")).code).toBe(0);
   });
 
   it("refuses what it cannot read", async () => {

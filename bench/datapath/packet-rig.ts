@@ -155,7 +155,13 @@ export class PacketRig {
   #fillMaps(): void {
     const settings = encodeConfig({
       ...{ epoch: 1, worldIpv4: 9, worldIpv6: 10, traceEstablished: false, audit: false },
-      ...{ host: false, hostAudit: false, ctTimeouts: CT_LIVES },
+      ...{
+        host: false,
+        hostAudit: false,
+        hostByPolicy: false,
+        denyByIcmp: false,
+        ctTimeouts: CT_LIVES,
+      },
     });
     this.#native.mapUpdate(this.#objects.pod.mapFd("settings"), encodeNumber(0), settings, 0);
     const row = encodeEndpoint({

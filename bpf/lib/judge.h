@@ -67,14 +67,21 @@ static __always_inline void connection_announce(struct __sk_buff *skb, struct fl
 
 /*
  * The node may always reach its pods (health checks) unless a rule denies it in so many words, and
- * its connections are not for the proxy.
+ * its connections are not for the proxy. Or the operator wants them judged like any other: then
+ * what a proxy would have to look into is not for the node.
  */
 static __always_inline void connection_favour_host(const struct flow *flow,
 						   struct decision *decision)
 {
-	if (flow->from_host &&
-	    (decision->verdict == -DROP_POLICY || decision->verdict == -DROP_NO_PLUGIN ||
-	     decision->verdict == POLICY_REDIRECT))
+	if (!flow->from_host)
+		return;
+	if (flow->settings & CONFIG_FLAG_HOST_BY_POLICY) {
+		if (decision->verdict == POLICY_REDIRECT)
+			decision->verdict = decision->watch ? POLICY_ALLOW : -DROP_NO_PLUGIN;
+		return;
+	}
+	if (decision->verdict == -DROP_POLICY || decision->verdict == -DROP_NO_PLUGIN ||
+	    decision->verdict == POLICY_REDIRECT)
 		decision->verdict = POLICY_ALLOW;
 }
 

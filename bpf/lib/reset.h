@@ -6,6 +6,7 @@
 #ifndef IMKER_RESET_H
 #define IMKER_RESET_H
 
+#include "lib/checksum.h"
 #include "lib/packet.h"
 
 #define RESET_TTL 64
@@ -22,13 +23,6 @@ struct reset_ipv6 {
 	struct ipv6hdr ip;
 	struct tcphdr tcp;
 } __attribute__((packed));
-
-static __always_inline __sum16 checksum_fold(__u32 sum)
-{
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	return ~sum;
-}
 
 /* The reset's TCP header for the segment `in`, checksum left 0. Bytes of a segment: `length`. */
 static __always_inline void reset_fill_tcp(struct tcphdr *out, const struct tcphdr *in,

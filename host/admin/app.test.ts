@@ -52,6 +52,7 @@ describe("answers are what the document says", () => {
     ["GET", "/v1/endpoints/shop%2Fweb", undefined, 200],
     ["GET", "/v1/endpoints/nope", undefined, 404],
     ["POST", "/v1/endpoints", { name: "a" }, 201],
+    ["POST", "/v1/endpoints", { name: "a", serviceAccount: "shop" }, 201],
     ["POST", "/v1/endpoints", { name: "A" }, 400],
     ["DELETE", "/v1/endpoints/7", undefined, 200],
     ["POST", "/v1/policies", { files }, 200],
@@ -144,6 +145,15 @@ describe("refusals are problem documents", () => {
       "ports.0.port",
     ]);
     expect(json.detail).toMatch(/^Cannot read the body: namespace: expected a DNS label/);
+  });
+
+  it("a label key that is none says so", async () => {
+    const body = { name: "a", labels: { "reserved:init": "" } };
+    const { json } = await ask("POST", "/v1/endpoints", body);
+    expect(json.detail).toBe(
+      "Cannot read the body: labels.reserved:init: expected a Kubernetes label key, " +
+        "without a source",
+    );
   });
 
   it("broken policies are a problem with the errors' places and what was applied", async () => {

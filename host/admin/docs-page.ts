@@ -19,12 +19,14 @@ code, pre { font: 0.875rem/1.45 ui-monospace, monospace; }
 pre { background: var(--soft); padding: 0.75rem; overflow-x: auto; border-radius: 4px; }
 details { border: 1px solid var(--line); border-radius: 4px; margin: 0.5rem 0; }
 details > summary { cursor: pointer; padding: 0.5rem 0.75rem; overflow-wrap: anywhere; }
-details > div { padding: 0 1rem 1rem; }
+details > div { padding: 0 0.75rem 1rem; }
 table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; vertical-align: top; padding: 0.3rem 0.6rem 0.3rem 0; }
+td code { overflow-wrap: anywhere; }
 tr + tr { border-top: 1px solid var(--line); }
 .method { display: inline-block; min-width: 4.5rem; font-weight: 700; }
-.GET { color: #2a7; } .POST { color: #c70; } .PUT, .PATCH { color: #85c; } .DELETE { color: #d33; }
+.GET { color: light-dark(#17714e, #3c9); } .POST { color: light-dark(#985600, #e92); }
+.PUT, .PATCH { color: light-dark(#7443b8, #a7e); } .DELETE { color: light-dark(#c22, #f66); }
 .soft { opacity: 0.75; } .role { float: right; font-size: 0.875rem; opacity: 0.75; }
 nav a { margin-right: 1rem; }
 `;

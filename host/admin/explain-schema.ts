@@ -112,13 +112,17 @@ const directionView = z
   .object({
     direction,
     subject: z.string().meta({ description: "Whose policies decide" }),
-    verdict: z.enum(["allow", "redirect", "deny", "drop", "error"]).meta({
-      description: "`drop` is default deny (133), `deny` an explicit one (181)",
+    verdict: z.enum(["allow", "redirect", "deny", "drop", "no-plugin", "error"]).meta({
+      description: "`drop` is default deny (133), `deny` an explicit one (181), `no-plugin` 222",
     }),
     reason: z.string(),
     isEnforced: z.boolean(),
     isAudited: z.literal(true).optional().meta({ description: "Audit mode lets it pass" }),
     rules: z.array(ruleView),
+    setAside: z
+      .array(z.string())
+      .optional()
+      .meta({ description: "Not asked, since a NetworkPolicy isolates the pod; absent: none" }),
     steps: z.array(
       z.object({
         tier: z.enum(["admin", "normal", "baseline", "default"]),

@@ -34,5 +34,8 @@ export const policyQuestionQuery = z.object({
 });
 
 export const addressParams = z.object({
-  address: z.string().refine((text) => isIP(text) !== 0, "expected an IPv4 or IPv6 address"),
+  address: z
+    .string()
+    .refine((text) => isIP(text) !== 0, "expected an IPv4 or IPv6 address")
+    .meta({ description: "An IPv4 or IPv6 address; the longest prefix that holds it counts" }),
 });

@@ -10,19 +10,25 @@ const dnsLabel = z
 const LABEL_KEY = /^([a-z0-9.-]{1,253}\/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/;
 const LABEL_VALUE = /^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$/;
 
+const labelKey = z.string().regex(LABEL_KEY, "expected a Kubernetes label key");
+const labelValue = z.string().regex(LABEL_VALUE, "expected a Kubernetes label value");
+/** A record tells only that a key is wrong, not what is. */
+const labelError = ({ code }: { code?: string }): string | undefined =>
+  code === "invalid_key" ? "expected a Kubernetes label key, without a source" : undefined;
+
+const podName = z
+  .string()
+  .max(253)
+  .regex(/^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/, "expected a pod name: a-z, 0-9, '-' and '.'");
+
 export const endpointRequest = z
   .object({
-    name: z
-      .string()
-      .max(253)
-      .regex(/^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/, "expected a pod name: a-z, 0-9, '-' and '.'"),
+    name: podName,
     namespace: dnsLabel.default("default"),
-    labels: z
-      .record(
-        z.string().regex(LABEL_KEY, "expected a Kubernetes label key"),
-        z.string().regex(LABEL_VALUE, "expected a Kubernetes label value"),
-      )
-      .default({}),
+    labels: z.record(labelKey, labelValue, { error: labelError }).default({}),
+    serviceAccount: podName
+      .optional()
+      .meta({ description: "Policies select by it: io.cilium.k8s.policy.serviceaccount" }),
     netns: z.string().startsWith("/", "expected the absolute path of a namespace").optional(),
     ipv4: z.string().refine(isIPv4, "expected an IPv4 address").optional(),
     ipv6: z.string().refine(isIPv6, "expected an IPv6 address").optional(),
@@ -65,10 +71,7 @@ export const endpointOptions = z
 export const endpointPatch = z
   .object({
     labels: z
-      .record(
-        z.string().regex(LABEL_KEY, "expected a Kubernetes label key"),
-        z.string().regex(LABEL_VALUE, "expected a Kubernetes label value").nullable(),
-      )
+      .record(labelKey, labelValue.nullable(), { error: labelError })
       .meta({ description: "Labels to set; null takes one away, others stay" }),
   })
   .strict()

@@ -29,6 +29,8 @@ import { formatLabel } from "../identity/label.ts";
 import { identityKind } from "../identity/ranges.ts";
 import type { Plugins } from "../plugin/plugins.ts";
 import { createPluginStates } from "../plugin/states.ts";
+import { policyNames } from "../policy/explain/text.ts";
+import type { HostAccess } from "../policy/lookup.ts";
 import type { Prefilter } from "../prefilter/prefilter.ts";
 import type { ProxySupervisor } from "../proxy/supervisor.ts";
 import type { LeasedKeys } from "../store/leased-keys.ts";
@@ -50,6 +52,9 @@ export interface BackendDeps {
   host: HostEndpoint | undefined;
   policies: PolicyService;
   enforcer: Enforcer;
+  /** Entries that a policy map holds. */
+  policyEntriesMax: number;
+  hostAccess: HostAccess;
   identities: IdentityAllocator;
   planner: Planner;
   datapath: Datapath;
@@ -76,7 +81,7 @@ export function createBackend(deps: BackendDeps): AdminBackend {
   const { policies, datapath, planner, proxy } = deps;
   const withPolicies = (entry: PolicyMapEntry) => ({
     ...entry,
-    allowedBy: planner.originsOf(entry.cookie).map((origin) => origin.name),
+    allowedBy: policyNames(planner.originsOf(entry.cookie)),
   });
   const askProxy = sharedAsk(() => proxy.status());
   return {

@@ -17,6 +17,8 @@ export interface ClusterDeps {
 /** Who is told of changes. */
 export interface ClusterFollowers {
   nodes: Omit<NodePrefixesDeps, "state">;
+  /** Nodes may have changed, or where the API is: this node may have other labels. */
+  nameHost: () => void;
   /** Endpoints take up what their namespaces' labels make of them, and the policies follow. */
   refreshIdentities: () => Promise<void>;
   sourcesChanged: () => Promise<void>;
@@ -30,6 +32,7 @@ export class Cluster {
   readonly #source: ClusterSource | undefined;
   readonly #retries = new Set<NodeJS.Timeout>();
   #nodes: NodePrefixes | undefined;
+  #follow: (change: ClusterChange) => Promise<boolean> = async () => true;
 
   /** Reads what there is; `follow` tells of what comes. @throws the system's error for the path. */
   constructor({ log, path }: ClusterDeps) {
@@ -65,8 +68,14 @@ export class Cluster {
       });
       return tail;
     };
+    this.#follow = follow;
     this.state.onChange((change) => void follow(change));
-    return await follow({ nodes: true, namespaces: false, policySources: false });
+    return await this.nodesChanged();
+  }
+
+  /** This node has other addresses, say. Settles as `follow` does. */
+  nodesChanged(): Promise<boolean> {
+    return this.#follow({ nodes: true, namespaces: false, policySources: false });
   }
 
   /** For people; empty when all is well. */
@@ -89,7 +98,10 @@ async function apply(
   nodes: NodePrefixes,
   followers: ClusterFollowers,
 ): Promise<void> {
-  if (change.nodes) await nodes.refresh();
+  if (change.nodes) {
+    followers.nameHost();
+    await nodes.refresh();
+  }
   if (change.namespaces) await followers.refreshIdentities();
   if (change.policySources) await followers.sourcesChanged();
 }

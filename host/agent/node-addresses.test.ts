@@ -24,14 +24,16 @@ function watch(routes: () => { ipv4: Route[]; ipv6: Route[] }) {
 test("tells of what came and what went, once each", () => {
   let present: { ipv4: Route[]; ipv6: Route[] } = { ipv4: [[LOCAL, "192.0.2.1/32"]], ipv6: [] };
   const { told, addresses } = watch(() => present);
-  addresses.refresh();
-  addresses.refresh();
+  addresses.onChange(() => void told.push("changed"));
+  expect([addresses.refresh(), addresses.refresh()]).toEqual([true, false]);
   present = { ipv4: [], ipv6: [[LOCAL, "2001:db8::1/128"]] };
-  addresses.refresh();
+  expect(addresses.refresh()).toBe(true);
   expect(told).toEqual([
     "+ local 192.0.2.1/32 1",
+    "changed",
     "+ local 2001:db8::1/128 1",
     "- local 192.0.2.1/32",
+    "changed",
   ]);
 });
 

@@ -31,6 +31,7 @@ export class NodeAddresses {
   readonly #routes: Routes;
   #known: ReadonlySet<string> = new Set();
   #list: readonly string[] = [];
+  #changed: () => void = () => {};
 
   constructor(ipcache: Rows, routes: Routes) {
     this.#ipcache = ipcache;
@@ -42,8 +43,16 @@ export class NodeAddresses {
     return this.#list;
   }
 
-  /** @throws what the kernel says; what was known stays. */
-  refresh(): void {
+  /** `listener` is told when the node has other addresses than at the last look. */
+  onChange(listener: () => void): void {
+    this.#changed = listener;
+  }
+
+  /**
+   * True when there are others than at the last look.
+   * @throws what the kernel says; what was known stays.
+   */
+  refresh(): boolean {
     const routes = FAMILIES.flatMap((family) => this.#routes.localRoutes(family)).filter(
       ([type, prefix]) => DELIVERED.includes(type) && !NOT_OF_THE_NODE.test(prefix),
     );
@@ -54,11 +63,17 @@ export class NodeAddresses {
     for (const prefix of this.#known) {
       if (!present.has(prefix)) this.#ipcache.delete("local", prefix);
     }
+    const isChanged =
+      present.size !== this.#known.size || [...present].some((one) => !this.#known.has(one));
     this.#known = present;
+    // Link-local ones are on every node, and name none.
     const own = routes
       .filter(([type, prefix]) => type === DELIVERED[0] && ONE_ADDRESS.test(prefix))
+      .filter(([, prefix]) => !prefix.startsWith("169.254."))
       .map(([, prefix]) => withoutLength(prefix));
     this.#list = [...new Set([...interfaceAddresses().filter((one) => own.includes(one)), ...own])];
+    if (isChanged) this.#changed();
+    return isChanged;
   }
 }
 

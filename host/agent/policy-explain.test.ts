@@ -4,6 +4,7 @@ import { expect, test } from "vitest";
 import { StillAgent } from "../admin/testing/still-agent.ts";
 import type { AgentStatus } from "../admin/types.ts";
 import { podLabels } from "../identity/pod-labels.ts";
+import { PrefixLabels } from "../identity/prefix-labels.ts";
 import type { Rule } from "../policy/rule.ts";
 import { repositoryOf } from "../policy/testing/small-world.ts";
 import type { Identity, PolicySubject } from "../policy/types.ts";
@@ -42,8 +43,11 @@ function rules(): { before: readonly Rule[]; after: readonly Rule[] } {
 }
 
 test("answers others while it compares", async () => {
+  const { before, after } = rules();
+  const labels = new PrefixLabels();
   const preview = {
-    ...{ ...rules(), mode: "default" as const, cluster: "default" },
+    ...{ before: { rules: before, labels }, after: { rules: after, labels } },
+    ...{ mode: "default" as const, cluster: "default" },
     ...{ errors: [], warnings: [] },
   };
   const explain = createExplainBackend({
@@ -54,6 +58,8 @@ test("answers others while it compares", async () => {
     datapath: { listPolicy: () => [], listIpcache: () => [] },
     pump: { drain: () => 0 },
     observer: { getFlows: async function* () {} },
+    policyEntriesMax: 100,
+    hostAccess: "always",
   });
   const status = async (): Promise<AgentStatus> => ({}) as AgentStatus;
   const agent = new StillAgent({ backend: { explain, status } });

@@ -11,7 +11,6 @@ import type {
   TraceRequest,
 } from "../admin/explain-types.ts";
 import { ENDPOINT_HOST } from "../datapath/layout.ts";
-import { POLICY_ENTRIES_MAX } from "../datapath/policy-map.ts";
 import type { Datapath } from "../datapath/types.ts";
 import type { Endpoints } from "../endpoint/endpoints.ts";
 import type { PolicyPreview, PolicyService } from "../enforce/policies.ts";
@@ -19,16 +18,17 @@ import type { OriginLookup } from "../enforce/types.ts";
 import { GetFlowsRequestSchema } from "../hubble/gen/observer/observer_pb.ts";
 import type { Observer } from "../hubble/observer.ts";
 import type { IdentityAllocator } from "../identity/allocator.ts";
+import type { PrefixLabels } from "../identity/prefix-labels.ts";
+import { finishInTurns } from "../piecework.ts";
 import { diffPolicies } from "../policy/explain/diff.ts";
 import type { DiffView } from "../policy/explain/diff-types.ts";
 import { findEnd, type KnownWorld } from "../policy/explain/end.ts";
 import { explainEndpoint } from "../policy/explain/endpoint-policy.ts";
 import { type InstalledMap, withInstalled } from "../policy/explain/installed.ts";
 import { parsePorts } from "../policy/explain/port.ts";
-import { traceConnection } from "../policy/explain/trace.ts";
+import { traceConnection, withDirections } from "../policy/explain/trace.ts";
 import type { TraceEnd, TraceView } from "../policy/explain/types.ts";
-import { cidrPrefixesOf } from "../policy/index.ts";
-import { finishInTurns } from "../policy/piecework.ts";
+import type { HostAccess } from "../policy/lookup.ts";
 import type { EventPump } from "./event-pump.ts";
 import { seenFlow } from "./seen-flow.ts";
 import { WaitingLine } from "./waiting-line.ts";
@@ -41,10 +41,11 @@ export interface PolicyExplainDeps {
   datapath: Pick<Datapath, "listPolicy" | "listIpcache">;
   pump: Pick<EventPump, "drain">;
   observer: Pick<Observer, "getFlows">;
+  /** Entries that a policy map holds. */
+  policyEntriesMax: number;
+  hostAccess: HostAccess;
 }
 
-/** The agent does other work after so long. */
-const DIFF_TURN_MS = 8;
 const DIFFS_WAITING_MAX = 4;
 
 export function createExplainBackend(deps: PolicyExplainDeps): ExplainBackend {
@@ -71,52 +72,48 @@ async function diff(deps: PolicyExplainDeps, change: PolicyChange): Promise<Expl
   const compared = explained(deps, change, ({ before, after, mode }) => {
     const subjects = deps.endpoints.subjects();
     const identities = deps.identities.list();
-    const entriesMax = POLICY_ENTRIES_MAX;
-    return diffPolicies({ before, after, mode, subjects, identities, entriesMax }, flows);
+    const { policyEntriesMax: entriesMax, hostAccess } = deps;
+    const sides = { before: before.rules, after: after.rules };
+    const labels = { labelsBefore: before.labels, labelsAfter: after.labels };
+    return diffPolicies(
+      { ...sides, ...labels, mode, hostAccess, subjects, identities, entriesMax },
+      flows,
+    );
   });
   const { warnings, view } = compared;
   if (view === undefined) return { errors: compared.errors, warnings };
-  return { errors: [], warnings, view: await finishInTurns(view, DIFF_TURN_MS) };
+  return { errors: [], warnings, view: await finishInTurns(view) };
 }
 
 function trace(
   deps: PolicyExplainDeps,
   request: TraceRequest,
-  { after: rules, mode, cluster }: PolicyPreview,
+  { after: { rules, labels }, mode, cluster }: PolicyPreview,
 ): TraceView {
-  const world = worldOf(deps, cluster, cidrPrefixesOf(rules));
+  const world = worldOf(deps, cluster, labels);
   const source = findEnd(request.source, world, 0);
   const destination = findEnd(request.destination, world, 1);
   const ports = parsePorts(request.ports, destination.namedPorts);
-  const view = traceConnection({ source, destination, ports, rules, mode });
+  const view = traceConnection({
+    ...{ source, destination, ports, rules, mode, hostAccess: deps.hostAccess },
+  });
   // A change that is only thought of is in no map.
   if (request.files.length + request.deletes.length > 0) return view;
   const maps = { source: mapOf(deps, source), destination: mapOf(deps, destination) };
-  return {
-    ...view,
-    ports: view.ports.map((one, index) => {
-      const port = ports[index];
-      if (port === undefined) return one;
-      const { egress, ingress } = one;
-      return {
-        ...one,
-        egress:
-          maps.source && !destination.isHypothetical
-            ? withInstalled(egress, maps.source, destination.identity.id, port)
-            : egress,
-        ingress:
-          maps.destination && !source.isHypothetical
-            ? withInstalled(ingress, maps.destination, source.identity.id, port)
-            : ingress,
-      };
-    }),
-  };
+  return withDirections(view, (direction, index) => {
+    const port = ports[index];
+    const isEgress = direction.direction === "egress";
+    const map = isEgress ? maps.source : maps.destination;
+    const peer = isEgress ? destination : source;
+    if (port === undefined || map === undefined || peer.isHypothetical) return direction;
+    return withInstalled(direction, map, peer.identity.id, port);
+  });
 }
 
 function worldOf(
   { endpoints, identities, datapath }: PolicyExplainDeps,
   cluster: string,
-  policyPrefixes: readonly string[],
+  labels: PrefixLabels,
 ): KnownWorld {
   const views = new Map(endpoints.list().map((one) => [one.id, one]));
   return {
@@ -131,7 +128,7 @@ function worldOf(
     get prefixes() {
       return datapath.listIpcache();
     },
-    policyPrefixes,
+    labels,
   };
 }
 
@@ -157,15 +154,15 @@ function mapOf(
 }
 
 function endpointPolicy(deps: PolicyExplainDeps, reference: string): EndpointPolicy {
-  const { endpoints, identities, policies, datapath } = deps;
+  const { endpoints, identities, policies, datapath, policyEntriesMax } = deps;
   const { id } = endpoints.get(reference);
   const subjects = endpoints.subjects();
   const subject = subjects.find(({ endpoint }) => endpoint === id);
   if (subject === undefined) throw new Error(`Cannot explain endpoint ${id}: it has no subject`);
-  const { before: rules, mode } = policies.preview({ files: [], deletes: [] });
+  const { before, mode } = policies.preview({ files: [], deletes: [] });
   const view = explainEndpoint({
-    ...{ subject, subjects, rules, mode },
-    ...{ identities: identities.list(), entriesMax: POLICY_ENTRIES_MAX },
+    ...{ subject, subjects, rules: before.rules, mode },
+    ...{ identities: identities.list(), entriesMax: policyEntriesMax },
   });
   const entriesInstalled = datapath.listPolicy(id).length;
   return { revision: policies.revision, ...view, entriesInstalled };

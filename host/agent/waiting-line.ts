@@ -14,10 +14,10 @@ export class WaitingLine {
     this.#waitingMax = waitingMax;
   }
 
-  /** @throws ProblemError 503 if too many wait. */
+  /** @throws ProblemError 429 if too many wait. */
   async run<T>(work: () => Promise<T>): Promise<T> {
     if (this.#inLine > this.#waitingMax) {
-      throw new ProblemError(503, `Cannot begin: ${this.#waitingMax} others wait; try again later`);
+      throw new ProblemError(429, `Cannot begin: ${this.#waitingMax} others wait; try again later`);
     }
     this.#inLine++;
     const result = this.#last.then(work).finally(() => {

@@ -51,7 +51,7 @@ function effectText({ verdict, policies, l7 }: Effect): string {
     case "drop":
       return "denied by default";
     case "allow":
-      return by === "" ? "allowed, nothing is enforced" : `allowed${by}`;
+      return by === "" ? "allowed without a rule" : `allowed${by}`;
     case "redirect": {
       const mode = l7 === undefined || l7.mode === "enforce" ? "" : `, ${l7.mode} only`;
       return `to ${l7?.plugin ?? "a plugin"}${mode} for [${listed(l7?.rules ?? [], " | ")}]${by}`;

@@ -2,12 +2,13 @@
 import type { TraceRequest } from "../admin/explain-types.ts";
 import type { ApplyResult } from "../admin/types.ts";
 import { APPLY_FEATURES } from "../enforce/policy-reader.ts";
+import { PrefixLabels } from "../identity/prefix-labels.ts";
 import { findEnd } from "../policy/explain/end.ts";
 import { ExplainInputError } from "../policy/explain/input-error.ts";
 import { parsePorts } from "../policy/explain/port.ts";
 import { traceConnection } from "../policy/explain/trace.ts";
 import type { TraceView } from "../policy/explain/types.ts";
-import { cidrPrefixesOf, PolicyRepository } from "../policy/index.ts";
+import { PolicyRepository, PolicySayings } from "../policy/index.ts";
 import { CliError, EXIT } from "./errors.ts";
 import { readLocally } from "./local-validate.ts";
 
@@ -27,9 +28,10 @@ export function traceLocally(
   });
   if (documents.length > 0) repository.upsertAll(documents);
   const rules = [...repository.rules()];
+  const said = new PolicySayings().of(rules, repository.sources.cidrGroups());
   const world = {
     ...{ cluster: CLUSTER, endpoints: [], identities: [], prefixes: [] },
-    policyPrefixes: cidrPrefixesOf(rules),
+    labels: new PrefixLabels().with(said),
   };
   try {
     const source = findEnd(request.source, world, 0);

@@ -42,13 +42,18 @@ export async function sendPolicies(
 ): Promise<ApplyResult> {
   return context.withClient(command, async (client) => {
     const reply = await client.send("POST", path, { files });
-    if (reply.status === 200 || reply.status === 422) return reply.body as ApplyResult;
+    if (reply.status === 200 || reply.status === 422) return resultOf(reply.body as ApplyResult);
     const { cuts } = (reply.body ?? {}) as { cuts?: unknown };
     const detail = (reply.body as { detail?: string } | undefined)?.detail;
     const code = reply.status >= 500 ? EXIT.environment : EXIT.user;
     const message = detail ?? `HTTP status ${reply.status}`;
     throw cuts === undefined ? new CliError(code, message) : new CutError(code, message);
   });
+}
+
+/** Without what else an error's document has: the same fields whether there is an error or not. */
+function resultOf({ applied, errors, warnings, confirmBy }: ApplyResult): ApplyResult {
+  return { applied, errors, warnings, ...(confirmBy === undefined ? {} : { confirmBy }) };
 }
 
 /** Takes policies out of force, of those that are there, and says which. */

@@ -17,6 +17,7 @@ const VERDICTS: Readonly<Record<DirectionVerdict, string>> = {
   redirect: "ALLOWED at L3/L4, handed over for L7",
   deny: "DENIED by a rule (181)",
   drop: "DENIED by default (133)",
+  "no-plugin": "DENIED: no plugin serves its L7 rules (222)",
   error: "NOT DECIDED: policies contradict each other, what was in force stays",
 };
 
@@ -63,6 +64,7 @@ function directionText(view: DirectionView): string {
     stepsText(view),
     view.l7 ? l7Text(view.l7, "    ") : "",
     ...rulesText(view.rules),
+    setAsideText(view),
     mapText(view),
     fault === undefined ? "" : wrapped(fault, "    ", "    FAULT: "),
   ].join("");
@@ -97,12 +99,19 @@ function rulesText(rules: readonly RuleView[]): string[] {
   const isShown = (item: ItemView): boolean => far.length <= FAR_ITEMS_MAX || !far.includes(item);
   const texts = rules.flatMap((rule) => {
     const shown = rule.items.filter(isShown);
-    if (shown.length === 0 && !rule.closes) return [];
+    // What it closes stands in the reason.
+    if (shown.length === 0 && (rule.items.length > 0 || !rule.closes)) return [];
     const closes = rule.closes ? " (turns default deny on)" : "";
     return [`    ${rule.policy}${closes}\n`, ...shown.map(itemText)];
   });
   if (far.length <= FAR_ITEMS_MAX) return texts;
   return [...texts, `    and ${far.length} more that match neither peer nor port\n`];
+}
+
+function setAsideText({ setAside }: DirectionView): string {
+  if (setAside === undefined) return "";
+  const names = setAside.join(", ");
+  return wrapped(`not asked, since a NetworkPolicy isolates the pod: ${names}`, "    ");
 }
 
 function itemText(item: ItemView): string {
@@ -114,6 +123,7 @@ function itemText(item: ItemView): string {
 
   function matchText(): string {
     if (decides) return "decides";
+    if (matchesPeer && matchesPort && verdict === "watch") return "shown to its plugin if allowed";
     if (matchesPeer && matchesPort) return "matches, but others decide";
     if (matchesPeer) return "another port";
     return matchesPort ? "another peer" : "another peer and port";

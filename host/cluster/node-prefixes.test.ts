@@ -1,4 +1,4 @@
-/** What other nodes and the Kubernetes API are in the ipcache, as the state changes. */
+/** What other nodes are in the ipcache, as the state changes. */
 import { expect, test } from "vitest";
 import { formatLabel } from "../identity/label.ts";
 import { REMOTE_NODE_RANGE } from "../identity/ranges.ts";
@@ -17,21 +17,27 @@ const node = (name: string, address: string, labels = {}): ClusterNode => ({
   addresses: [address],
 });
 
-function world(nodeLabels: boolean, refuse = false) {
+function world(nodeLabels: boolean, refuse = false, cidrMatchesNodes = false) {
   const map = new Map<string, number>();
   const ipcache = new Ipcache({
     upsertIpcache: (prefix, identity) => void map.set(prefix, identity),
     deleteIpcache: (prefix) => void map.delete(prefix),
     listIpcache: () => [],
   });
+  const told: string[] = [];
   const acquired: string[] = [];
   const released: number[] = [];
-  const state = { all: [] as ClusterNode[], api: [] as string[] };
+  const state = { all: [] as ClusterNode[], api: [] as string[], untellable: false };
   const prefixes = new NodePrefixes({
     node: "self",
     nodeLabels,
+    cidrMatchesNodes,
     ipcache,
     settled: async () => {},
+    changed: async (addresses) => {
+      if (state.untellable) throw new Error("Cannot tell the proxy: no answer");
+      told.push(addresses.join(","));
+    },
     state: { nodes: () => state.all, apiServers: () => state.api },
     identities: {
       acquire: async (labels: Iterable<Label>) => {
@@ -43,7 +49,7 @@ function world(nodeLabels: boolean, refuse = false) {
       release: async (id) => void released.push(id),
     },
   });
-  return { map, acquired, released, state, prefixes };
+  return { map, ipcache, told, acquired, released, state, prefixes };
 }
 
 test("other nodes are remote-node, those with the API kube-apiserver, this one is not ours", async () => {
@@ -62,6 +68,54 @@ test("other nodes are remote-node, those with the API kube-apiserver, this one i
   expect(prefixes.trouble).toBeUndefined();
 });
 
+test("what a node says itself is stronger than a file, and weaker than a pod's agent", async () => {
+  const { map, ipcache, state, prefixes } = world(true);
+  const says: ClusterNode = { ...node("b", "192.0.2.2", { role: "db" }), isShared: true };
+  state.all = [says, node("b", "192.0.2.2", { role: "worker" }), node("c", "192.0.2.3")];
+  await prefixes.refresh();
+  expect([...map]).toEqual([
+    ["192.0.2.2/32", 1000],
+    ["192.0.2.3/32", 6],
+  ]);
+  ipcache.upsert("custom-resource", "192.0.2.2/32", 300);
+  expect(map.get("192.0.2.2/32")).toBe(1000);
+  ipcache.upsert("kvstore", "192.0.2.2/32", 400);
+  expect(map.get("192.0.2.2/32")).toBe(400);
+  ipcache.delete("kvstore", "192.0.2.2/32");
+  expect(map.get("192.0.2.2/32")).toBe(1000);
+  state.all = [node("b", "192.0.2.2")];
+  await prefixes.refresh();
+  expect([...map]).toEqual([["192.0.2.2/32", 6]]);
+  state.all = [];
+  await prefixes.refresh();
+  expect(map.size).toBe(0);
+});
+
+test("where CIDRs select nodes, each address of a node has an identity of its own", async () => {
+  const { acquired, state, prefixes } = world(true, false, true);
+  state.all = [node("b", "192.0.2.2", { role: "db" }), node("c", "fd00::2")];
+  state.api = ["fd00::2"];
+  await prefixes.refresh();
+  expect(acquired).toEqual([
+    "reserved:remote-node,cidr:192.0.2.2/32,node:role=db",
+    "reserved:remote-node,reserved:kube-apiserver,cidr:fd00--2/128",
+  ]);
+});
+
+test("tells of addresses whose rows have changed, of each until it is heard", async () => {
+  const { told, state, prefixes } = world(false);
+  state.all = [node("b", "192.0.2.2"), node("c", "192.0.2.3")];
+  await prefixes.refresh();
+  await prefixes.refresh();
+  expect(told).toEqual(["192.0.2.2,192.0.2.3", ""]);
+  state.untellable = true;
+  state.all = [node("b", "192.0.2.2")];
+  await expect(prefixes.refresh()).rejects.toThrow("no answer");
+  state.untellable = false;
+  await prefixes.refresh();
+  expect(told.slice(2)).toEqual(["192.0.2.3"]);
+});
+
 test("with labels a node has an identity of its own, released when it is gone", async () => {
   const { map, acquired, released, state, prefixes } = world(true);
   state.all = [node("b", "192.0.2.2", { role: "db" }), node("c", "192.0.2.3")];
@@ -77,15 +131,7 @@ test("with labels a node has an identity of its own, released when it is gone", 
   expect(map.size).toBe(0);
 });
 
-test("the API outside of the cluster is an address of the world with one label more", async () => {
-  const { map, acquired, state, prefixes } = world(false);
-  state.api = ["198.51.100.1"];
-  await prefixes.refresh();
-  expect(acquired).toEqual(["reserved:kube-apiserver,cidr:198.51.100.1/32,reserved:world-ipv4"]);
-  expect([...map]).toEqual([["198.51.100.1/32", 1000]]);
-});
-
-test("without a number of its own a node is any node, the API is the world, and it is told", async () => {
+test("without a number of its own a node is any node, and it is told", async () => {
   const { map, state, prefixes } = world(true, true);
   state.all = [node("b", "192.0.2.2", { role: "db" }), node("c", "192.0.2.3", { role: "db" })];
   state.api = ["198.51.100.1", "192.0.2.3"];
@@ -113,6 +159,7 @@ test("policies choose among nodes by any of their labels", async () => {
   const settled = async () => {};
   const prefixes = new NodePrefixes({
     ...{ node: "self", nodeLabels: true, ipcache, state, settled, identities: allocator },
+    ...{ changed: settled, cidrMatchesNodes: false },
   });
   await prefixes.refresh();
   const rule = { toNodes: [{ matchLabels: { "kubernetes.io/hostname": "b" } }] };

@@ -1,18 +1,13 @@
 /**
- * The addresses of other nodes, and of the Kubernetes API, in the ipcache. What is the API and no
- * node is an address of the world with one label more. Semantics: policy-semantics.md 2.4, 3.
+ * The addresses of other nodes in the ipcache; those with the Kubernetes API are told from the
+ * rest. Semantics: policy-semantics.md 2.4, 3.
  */
-import {
-  cidrLabels,
-  formatPrefix,
-  isWorldLabel,
-  type Prefix,
-  parseAddress,
-} from "../identity/cidr.ts";
+import { cidrLabel, formatPrefix, type Prefix } from "../identity/cidr.ts";
 import { reservedLabel, SOURCE_NODE, SOURCE_RESERVED } from "../identity/label.ts";
 import { IDENTITY } from "../identity/reserved.ts";
-import type { Ipcache } from "../ipcache/ipcache.ts";
+import type { Ipcache, IpcacheSource } from "../ipcache/ipcache.ts";
 import type { Label } from "../policy/types.ts";
+import { API_SERVER_LABEL, prefixesOf } from "./api-servers.ts";
 import type { ClusterState } from "./state.ts";
 import type { ClusterNode } from "./types.ts";
 
@@ -27,8 +22,18 @@ export interface NodePrefixesDeps {
   };
   /** Settles when policy maps know every identity of now: only then may an address have one. */
   settled: () => Promise<void>;
+  /** The kernel's rows of these addresses have changed: live connections are judged again. */
+  changed: (addresses: string[]) => Promise<void>;
   /** Identities of nodes carry their labels, so that policies can choose among nodes. */
   nodeLabels: boolean;
+  /** Identities of nodes carry their addresses, so that CIDRs select them. */
+  cidrMatchesNodes: boolean;
+}
+
+/** What an address should be, and who says so. */
+interface Wanted {
+  source: IpcacheSource;
+  labels: readonly Label[];
 }
 
 /** A number that was acquired has to be released; a fixed one has not. */
@@ -37,9 +42,13 @@ interface Held {
   acquired: boolean;
 }
 
+type Row = Held & Pick<Wanted, "source">;
+
 export class NodePrefixes {
   readonly #deps: NodePrefixesDeps;
-  #held: ReadonlyMap<string, Held> = new Map();
+  #held: ReadonlyMap<string, Row> = new Map();
+  /** Addresses of rows that have changed and were not told of yet. */
+  readonly #untold = new Set<string>();
   #tail: Promise<void> = Promise.resolve();
   #trouble: string | undefined;
 
@@ -60,12 +69,11 @@ export class NodePrefixes {
   }
 
   async #refresh(): Promise<void> {
-    const { ipcache, identities, settled } = this.#deps;
+    const { identities, settled, changed } = this.#deps;
     this.#trouble = undefined;
-    const next = new Map<string, Held>();
-    for (const [prefix, labels] of this.#wanted()) {
-      const held = await this.#hold(labels);
-      if (held) next.set(prefix, held);
+    const next = new Map<string, Row>();
+    for (const [prefix, { labels, source }] of this.#wanted()) {
+      next.set(prefix, { ...(await this.#hold(labels)), source });
     }
     try {
       await settled();
@@ -73,76 +81,76 @@ export class NodePrefixes {
       for (const { id, acquired } of next.values()) if (acquired) await identities.release(id);
       throw error;
     }
-    for (const [prefix, { id }] of next) ipcache.upsert("custom-resource", prefix, id);
-    for (const prefix of this.#held.keys()) {
-      if (!next.has(prefix)) ipcache.delete("custom-resource", prefix);
-    }
+    this.#write(next);
     const before = this.#held;
     this.#held = next;
     for (const { id, acquired } of before.values()) if (acquired) await identities.release(id);
+    await changed([...this.#untold]);
+    this.#untold.clear();
   }
 
-  /**
-   * When it can have no identity of its own the trouble is told; a node is then one like any other,
-   * and an address of the world stays what it is without us.
-   */
-  async #hold(labels: readonly Label[]): Promise<Held | undefined> {
+  #write(next: ReadonlyMap<string, Row>): void {
+    const { ipcache } = this.#deps;
+    const tell = (prefix: string, isChanged: boolean): void => {
+      if (isChanged) this.#untold.add(prefix.replace(/\/\d+$/, ""));
+    };
+    for (const [prefix, { id, source }] of next) tell(prefix, ipcache.upsert(source, prefix, id));
+    for (const [prefix, { source }] of this.#held) {
+      if (next.get(prefix)?.source !== source) tell(prefix, ipcache.delete(source, prefix));
+    }
+  }
+
+  /** If it can have no identity of its own the trouble is told, and it is a node like any other. */
+  async #hold(labels: readonly Label[]): Promise<Held> {
     const fixed = fixedIdentity(labels);
     if (fixed !== undefined) return { id: fixed, acquired: false };
     try {
       return { id: (await this.#deps.identities.acquire(labels)).id, acquired: true };
     } catch (error) {
       this.#trouble = error instanceof Error ? error.message : String(error);
-      const id = fixedIdentity(labels.filter(({ source }) => source === SOURCE_RESERVED));
-      return labels.some(isWorldLabel) || id === undefined ? undefined : { id, acquired: false };
+      return { id: reservedIdentity(labels), acquired: false };
     }
   }
 
-  /** Labels by prefix. */
-  #wanted(): Map<string, readonly Label[]> {
-    const { state, node: self, nodeLabels } = this.#deps;
+  /** By prefix; what a node says itself comes after what files say, and takes its place. */
+  #wanted(): Map<string, Wanted> {
+    const { state, node: self } = this.#deps;
     const apiServers = new Set(prefixesOf(state.apiServers()).map(formatPrefix));
-    const wanted = new Map<string, readonly Label[]>();
-    const own = new Set<string>();
-    for (const node of state.nodes()) {
+    const wanted = new Map<string, Wanted>();
+    const nodes = state.nodes().filter(({ name }) => name !== self);
+    for (const node of [...nodes.filter(isFromFile), ...nodes.filter((one) => !isFromFile(one))]) {
+      const source = isFromFile(node) ? "custom-resource" : "kvstore-node";
       for (const prefix of prefixesOf(node.addresses)) {
         const text = formatPrefix(prefix);
-        if (node.name === self) own.add(text);
-        else wanted.set(text, labelsOf(node, { isApi: apiServers.has(text), nodeLabels }));
+        wanted.set(text, { source, labels: this.#labelsOf(node, prefix, apiServers.has(text)) });
       }
-    }
-    for (const prefix of prefixesOf(state.apiServers())) {
-      const text = formatPrefix(prefix);
-      if (wanted.has(text) || own.has(text)) continue;
-      wanted.set(text, [reservedLabel(KUBE_APISERVER), ...cidrLabels(prefix)]);
     }
     return wanted;
   }
+
+  #labelsOf({ labels }: ClusterNode, prefix: Prefix, isApi: boolean): Label[] {
+    const { nodeLabels, cidrMatchesNodes } = this.#deps;
+    const own = Object.entries(nodeLabels ? labels : {});
+    return [
+      reservedLabel("remote-node"),
+      ...(isApi ? [API_SERVER_LABEL] : []),
+      ...(cidrMatchesNodes ? [cidrLabel(prefix)] : []),
+      ...own.map(([key, value]) => ({ source: SOURCE_NODE, key, value })),
+    ];
+  }
 }
 
-const KUBE_APISERVER = "kube-apiserver";
-
-function labelsOf(
-  { labels }: ClusterNode,
-  { isApi, nodeLabels }: { isApi: boolean; nodeLabels: boolean },
-): Label[] {
-  const reserved = [
-    reservedLabel("remote-node"),
-    ...(isApi ? [reservedLabel(KUBE_APISERVER)] : []),
-  ];
-  if (!nodeLabels) return reserved;
-  const own = Object.entries(labels).map(([key, value]) => ({ source: SOURCE_NODE, key, value }));
-  return [...reserved, ...own];
-}
+const isFromFile = ({ isShared }: ClusterNode): boolean => isShared !== true;
 
 /** Nodes without labels have fixed numbers. */
 function fixedIdentity(labels: readonly Label[]): number | undefined {
-  if (labels.some(({ source }) => source !== SOURCE_RESERVED)) return undefined;
-  return labels.some(({ key }) => key === KUBE_APISERVER)
-    ? IDENTITY.kubeApiserver
-    : IDENTITY.remoteNode;
+  const isPlain = labels.every(({ source }) => source === SOURCE_RESERVED);
+  return isPlain ? reservedIdentity(labels) : undefined;
 }
 
-function prefixesOf(addresses: readonly string[]): Prefix[] {
-  return addresses.map(parseAddress).filter((prefix) => prefix !== undefined);
+function reservedIdentity(labels: readonly Label[]): number {
+  const isApi = labels.some(
+    ({ source, key }) => source === SOURCE_RESERVED && key === API_SERVER_LABEL.key,
+  );
+  return isApi ? IDENTITY.kubeApiserver : IDENTITY.remoteNode;
 }

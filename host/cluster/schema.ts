@@ -74,7 +74,7 @@ const endpointSlice = z.looseObject({
 });
 
 /** Of a node, the addresses by which other nodes know it. */
-const NODE_ADDRESS_TYPES = ["InternalIP", "CiliumInternalIP"];
+export const NODE_ADDRESS_TYPES = ["InternalIP", "CiliumInternalIP"];
 const node = z.looseObject({
   apiVersion: z.literal("v1"),
   kind: z.literal("Node"),

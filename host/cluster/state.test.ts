@@ -92,6 +92,25 @@ describe("ClusterState", () => {
     ]);
   });
 
+  test("joins what files and the node itself say; of labels the node's word counts", () => {
+    const state = new ClusterState();
+    const changes: ClusterChange[] = [];
+    state.onChange((change) => changes.push(change));
+    const b = { kind: "node", name: "b", isShared: true } as const;
+    state.replaceShared([{ ...b, labels: { role: "db", zone: "x" }, addresses: ["192.0.2.9"] }]);
+    state.replace(objectsOf(NODES));
+    const labels = { role: "db", zone: "x" };
+    expect(state.nodes()).toEqual([
+      { kind: "node", name: "a", labels: {}, addresses: ["192.0.2.1"] },
+      { kind: "node", name: "b", labels, addresses: ["10.244.1.1", "192.0.2.2"] },
+      { ...b, labels, addresses: ["192.0.2.9"] },
+    ]);
+    expect(changes).toHaveLength(2);
+    state.replaceShared([]);
+    expect(state.nodeLabels("b")).toEqual({ role: "worker" });
+    expect(changes).toHaveLength(3);
+  });
+
   test("tells which part is different, and nothing if none is", () => {
     const state = new ClusterState();
     const changes: ClusterChange[] = [];

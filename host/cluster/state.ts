@@ -1,6 +1,6 @@
 /**
- * The cluster as this node knows it: objects indexed by what others ask for. Pure data; a source
- * replaces the objects, listeners learn which part is different.
+ * The cluster as this node knows it: objects indexed by what others ask for. Pure data; sources
+ * replace their objects, listeners learn which part is different.
  */
 import type { CidrGroup, PolicySources, ServiceInfo } from "../policy/sources.ts";
 import type { ClusterNode, ClusterObject } from "./types.ts";
@@ -19,6 +19,7 @@ const NO_LABELS: Readonly<Record<string, string>> = {};
 
 export class ClusterState implements PolicySources {
   #objects: readonly ClusterObject[] = [];
+  #shared: readonly ClusterNode[] = [];
   #namespaces: ReadonlyMap<string, Readonly<Record<string, string>>> = new Map();
   #services: readonly ServiceInfo[] = [];
   #groups: readonly CidrGroup[] = [];
@@ -32,18 +33,35 @@ export class ClusterState implements PolicySources {
   }
 
   replace(objects: readonly ClusterObject[]): void {
-    const before = this.#parts();
     this.#objects = objects;
+    this.#update();
+  }
+
+  /** Nodes that say themselves what they are. */
+  replaceShared(nodes: readonly ClusterNode[]): void {
+    this.#shared = nodes;
+    this.#update();
+  }
+
+  #update(): void {
+    const before = this.#parts();
+    const groups = this.#groups;
+    const objects = this.#objects;
     this.#namespaces = namespacesOf(objects);
     this.#services = servicesOf(objects);
-    this.#groups = objects.flatMap((one) => (one.kind === "cidr-group" ? [one.group] : []));
-    this.#nodes = nodesOf(objects);
+    this.#groups = objects
+      .flatMap((one) => (one.kind === "cidr-group" ? [one.group] : []))
+      .map((group) => groups.find((known) => isSameGroup(known, group)) ?? group);
+    this.#nodes = nodesOf([...objects, ...this.#shared]);
     this.#apiServers = backendsOf(objects).get("default/kubernetes") ?? [];
     const after = this.#parts();
     const change: ClusterChange = { ...NO_CHANGE };
     for (const part of ["namespaces", "nodes", "policySources"] as const) {
       change[part] = before[part] !== after[part];
     }
+    const isRegrouped =
+      groups.length !== this.#groups.length || groups.some((one, i) => one !== this.#groups[i]);
+    change.policySources ||= isRegrouped;
     if (!Object.values(change).includes(true)) return;
     for (const listener of this.#listeners) listener(change);
   }
@@ -57,6 +75,7 @@ export class ClusterState implements PolicySources {
     return this.#namespaces.get(name) ?? {};
   }
 
+  /** One that has not changed is the object it was. */
   cidrGroups(): Iterable<CidrGroup> {
     return this.#groups;
   }
@@ -65,6 +84,7 @@ export class ClusterState implements PolicySources {
     return this.#services;
   }
 
+  /** One for all that the files say of a name, and one for what the node says itself. */
   nodes(): readonly ClusterNode[] {
     return this.#nodes;
   }
@@ -79,16 +99,23 @@ export class ClusterState implements PolicySources {
     return this.#apiServers;
   }
 
-  /** Texts that are equal for equal parts. */
+  /** Texts that are equal for equal parts; of groups the objects tell. */
   #parts(): Record<keyof ClusterChange, string> {
-    const withBigint = (_key: string, value: unknown): unknown =>
-      typeof value === "bigint" ? String(value) : value;
     return {
       namespaces: JSON.stringify([...this.#namespaces]),
       nodes: JSON.stringify([this.#nodes, this.#apiServers]),
-      policySources: JSON.stringify([this.#services, this.#groups], withBigint),
+      policySources: JSON.stringify(this.#services),
     };
   }
+}
+
+function isSameGroup(a: CidrGroup, b: CidrGroup): boolean {
+  return (
+    a.name === b.name &&
+    JSON.stringify(a.labels) === JSON.stringify(b.labels) &&
+    a.prefixes.size === b.prefixes.size &&
+    [...a.prefixes.keys()].every((text) => b.prefixes.has(text))
+  );
 }
 
 function namespacesOf(
@@ -123,17 +150,19 @@ function servicesOf(objects: readonly ClusterObject[]): ServiceInfo[] {
   });
 }
 
+/** What is said of one name is joined; of addresses each source has its own, labels are of both. */
 function nodesOf(objects: readonly ClusterObject[]): ClusterNode[] {
   const nodes = new Map<string, ClusterNode>();
+  const labels = new Map<string, Readonly<Record<string, string>>>();
   for (const one of objects) {
     if (one.kind !== "node") continue;
-    const known = nodes.get(one.name);
-    nodes.set(one.name, {
-      kind: "node",
-      name: one.name,
-      labels: { ...known?.labels, ...one.labels },
-      addresses: [...new Set([...(known?.addresses ?? []), ...one.addresses])].sort(),
-    });
+    const key = `${one.name}/${one.isShared === true}`;
+    const known = nodes.get(key);
+    labels.set(one.name, { ...labels.get(one.name), ...one.labels });
+    const addresses = [...new Set([...(known?.addresses ?? []), ...one.addresses])].sort();
+    nodes.set(key, { ...one, addresses });
   }
-  return [...nodes.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+  return [...nodes.entries()]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([, node]) => ({ ...node, labels: labels.get(node.name) ?? NO_LABELS }));
 }

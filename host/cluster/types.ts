@@ -34,6 +34,8 @@ export interface ClusterNode {
   name: string;
   labels: Readonly<Record<string, string>>;
   addresses: readonly string[];
+  /** It says so itself, through the shared store: the stronger word. */
+  isShared?: true;
 }
 
 export interface ClusterCidrGroup {

@@ -183,6 +183,8 @@ describe("rows", () => {
       audit: true,
       host: false,
       hostAudit: true,
+      hostByPolicy: true,
+      denyByIcmp: true,
       ctTimeouts: { tcp: 1, tcpOpening: 2, tcpClosing: 3, other: 4 },
     };
     expect(decodeConfig(encodeConfig(config))).toEqual(config);

@@ -34,6 +34,8 @@ const EVENT_FLAG_AUDITED = 1;
 const CONFIG_FLAG_AUDIT = 1;
 const CONFIG_FLAG_HOST = 2;
 const CONFIG_FLAG_HOST_AUDIT = 4;
+const CONFIG_FLAG_HOST_BY_POLICY = 8;
+const CONFIG_FLAG_DENY_ICMP = 16;
 export const METRIC_EVENTS_LOST = 1;
 
 /** A struct's bytes with both views on them. */
@@ -295,6 +297,10 @@ export interface ConfigRow {
   host: boolean;
   /** Audit mode of the node's own policy. */
   hostAudit: boolean;
+  /** The node reaches its pods only as policies say. */
+  hostByPolicy: boolean;
+  /** Pods are told by ICMP of what their own egress policy denies. */
+  denyByIcmp: boolean;
   ctTimeouts: CtTimeouts;
 }
 
@@ -304,7 +310,9 @@ export function encodeConfig(row: ConfigRow): Uint8Array {
   const flags =
     (row.audit ? CONFIG_FLAG_AUDIT : 0) |
     (row.host ? CONFIG_FLAG_HOST : 0) |
-    (row.hostAudit ? CONFIG_FLAG_HOST_AUDIT : 0);
+    (row.hostAudit ? CONFIG_FLAG_HOST_AUDIT : 0) |
+    (row.hostByPolicy ? CONFIG_FLAG_HOST_BY_POLICY : 0) |
+    (row.denyByIcmp ? CONFIG_FLAG_DENY_ICMP : 0);
   view.setUint32(layout.epoch, row.epoch, LITTLE);
   view.setUint32(layout.node_ipv4_world, row.worldIpv4, LITTLE);
   view.setUint32(layout.node_ipv6_world, row.worldIpv6, LITTLE);
@@ -330,6 +338,8 @@ export function decodeConfig(bytes: Uint8Array): ConfigRow {
     audit: (flags & CONFIG_FLAG_AUDIT) !== 0,
     host: (flags & CONFIG_FLAG_HOST) !== 0,
     hostAudit: (flags & CONFIG_FLAG_HOST_AUDIT) !== 0,
+    hostByPolicy: (flags & CONFIG_FLAG_HOST_BY_POLICY) !== 0,
+    denyByIcmp: (flags & CONFIG_FLAG_DENY_ICMP) !== 0,
     ctTimeouts: {
       tcp: number(layout.ct_tcp_seconds),
       tcpOpening: number(layout.ct_tcp_opening_seconds),

@@ -83,6 +83,8 @@ export interface CreateDatapathOptions
   extends Pick<DatapathOptions, "bpffs">,
     Partial<Pick<DatapathOptions, "objects">>,
     SettingsOptions {
+  /** Entries that an endpoint's policy map holds. Default POLICY_ENTRIES_MAX. */
+  policyEntriesMax?: number;
   /** Map versions other than this build's: how tests stand in for a changed layout. */
   mapVersions?: Partial<Record<MapName, number>>;
 }
@@ -262,7 +264,7 @@ export class KernelDatapath implements Datapath {
   }
 
   fillPolicy(rows: PolicyRows): Promise<FilledPolicy> {
-    return fillPolicy(this.#native, rows);
+    return fillPolicy(this.#native, rows, this.#options.policyEntriesMax);
   }
 
   /** Tracking comes before the node's policy. */

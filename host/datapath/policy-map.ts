@@ -9,22 +9,26 @@ const MAP_LPM_TRIE = 11;
 const BPF_F_NO_PREALLOC = 1;
 const PROTOCOL_BITS = 8;
 const PORT_BITS = 16;
-/** POLICY_ENTRIES of bpf/lib/policy.h; Cilium's bound. */
+/** Unless the node chooses another bound: POLICY_ENTRIES of bpf/lib/policy.h, as Cilium's. */
 export const POLICY_ENTRIES_MAX = 16_384;
+/** What a node may choose, as with Cilium. */
+export const POLICY_ENTRIES_CHOICE = { min: 256, max: 65_536 } as const;
 
 /** An empty map that is going to hold so many rows; the caller closes it. */
-export function createPolicyMap(native: Native, rows: number): number {
-  if (rows > POLICY_ENTRIES_MAX)
-    throw new RangeError(
-      `Cannot write policy: ${rows} entries, the map holds ${POLICY_ENTRIES_MAX}`,
-    );
+export function createPolicyMap(
+  native: Native,
+  rows: number,
+  entriesMax = POLICY_ENTRIES_MAX,
+): number {
+  if (rows > entriesMax)
+    throw new RangeError(`Cannot write policy: ${rows} entries, the map holds ${entriesMax}`);
   const { policy_key: key, policy_value: value } = LAYOUT;
   return native.mapCreate(
     MAP_LPM_TRIE,
     "policy",
     key.size,
     value.size,
-    POLICY_ENTRIES_MAX,
+    entriesMax,
     BPF_F_NO_PREALLOC,
   );
 }

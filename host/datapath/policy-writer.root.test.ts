@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type BpfObject, loadNative } from "../native/index.ts";
-import { POLICY_ENTRIES_MAX, readPolicy } from "./policy-map.ts";
+import { POLICY_ENTRIES_CHOICE, POLICY_ENTRIES_MAX, readPolicy } from "./policy-map.ts";
 import { RowPacker, RowTemplate } from "./policy-rows.ts";
 import { changePolicy, fillPolicy, placePolicies } from "./policy-writer.ts";
 import { packPolicy } from "./testdata/policy.ts";
@@ -42,6 +42,22 @@ test("maps are filled and put in place together", async () => {
   await placePolicies(native, policies, placements);
   expect([identities(10), identities(11), identities(12).length]).toEqual([[], [7], all.length]);
 });
+
+test.each([256, POLICY_ENTRIES_CHOICE.max])(
+  "a map of %i entries is as good",
+  async (entriesMax) => {
+    const all = Array.from({ length: entriesMax }, (_, index) => entry(256 + index));
+    const filled = await fillPolicy(native, packPolicy(all), entriesMax);
+    await placePolicies(native, policies, [{ endpoint: 20, filled }]);
+    expect(identities(20)).toHaveLength(entriesMax);
+    const upserts = packPolicy([entry(0)]);
+    const more = changePolicy(native, policies, 20, { upserts, deletes: packPolicy([]) });
+    await expect(more).rejects.toThrow(/ENOSPC|no space/i);
+    await expect(fillPolicy(native, packPolicy([...all, entry(0)]), entriesMax)).rejects.toThrow(
+      `Cannot write policy: ${entriesMax + 1} entries, the map holds ${entriesMax}`,
+    );
+  },
+);
 
 test("a template's rows read back as its entries, for each identity", async () => {
   const entries = [

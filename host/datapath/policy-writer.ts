@@ -25,8 +25,12 @@ export interface PolicyPlacement {
  * A map with these rows that nothing reads yet, to be given to `placePolicies`. Filled in another
  * thread; the bytes must not change before it has settled.
  */
-export async function fillPolicy(native: Native, rows: PolicyRows): Promise<FilledPolicy> {
-  const map = createPolicyMap(native, rows.count);
+export async function fillPolicy(
+  native: Native,
+  rows: PolicyRows,
+  entriesMax?: number,
+): Promise<FilledPolicy> {
+  const map = createPolicyMap(native, rows.count, entriesMax);
   try {
     await native.mapFill(map, rows.keys, rows.values, rows.count);
     return { map };

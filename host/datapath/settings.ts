@@ -32,6 +32,10 @@ export interface SettingsOptions {
    * pass when the node is given a policy. Without it they are tracked from the first policy on.
    */
   hostFirewall?: boolean;
+  /** The node reaches its own pods only as their policies say, not unless they deny it. */
+  hostByPolicy?: boolean;
+  /** Pods are told by ICMP of what their own egress policy denies; else it goes in silence. */
+  denyByIcmp?: boolean;
   /** Others than CT_TIMEOUTS, in seconds. */
   ctTimeouts?: Partial<CtTimeouts>;
 }
@@ -45,6 +49,8 @@ export function settingsFor(options: SettingsOptions, before: ConfigRow): Omit<C
     audit: options.policyAuditMode ?? false,
     host: before.host || options.hostFirewall === true,
     hostAudit: false,
+    hostByPolicy: options.hostByPolicy ?? false,
+    denyByIcmp: options.denyByIcmp ?? false,
     ctTimeouts: { ...CT_TIMEOUTS, ...options.ctTimeouts },
   };
 }

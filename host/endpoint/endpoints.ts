@@ -119,6 +119,7 @@ export class Endpoints {
         name: spec.name,
         namespace: spec.namespace,
         labels: spec.labels,
+        ...(spec.serviceAccount === undefined ? {} : { serviceAccount: spec.serviceAccount }),
         ports: spec.ports,
         identity: identity.id,
         ipv4,

@@ -1,13 +1,17 @@
 /** The node as the resolver and people see it. */
 import { expect, it } from "vitest";
+import { reservedLabel } from "../identity/label.ts";
+import type { Label } from "../policy/types.ts";
 import { HostEndpoint } from "./host-endpoint.ts";
 
 it("follows the node's labels and addresses", () => {
   let nodeLabels: Record<string, string> = {};
+  let reserved: Label[] = [];
   const addresses = ["10.0.0.1", "10.0.0.2", "2001:db8::1"];
   const audits: unknown[] = [];
   const host = new HostEndpoint({
     ...{ labels: { role: "edge" }, nodeLabels: () => nodeLabels },
+    reservedLabels: () => reserved,
     ...{ addresses: () => addresses, netns: "/proc/1/ns/net" },
     datapath: { setAudit: (...given) => audits.push(given) > 0 },
   });
@@ -26,5 +30,7 @@ it("follows the node's labels and addresses", () => {
     ...[true, true, false, false],
   ]);
   expect([host.isAt("10.0.0.2"), host.isAt("10.0.0.3")]).toEqual([true, false]);
+  reserved = [reservedLabel("kube-apiserver")];
+  expect(host.labels().slice(2)).toEqual(["reserved:host", "reserved:kube-apiserver"]);
   expect(() => host.refuse("delete")).toThrow("Cannot delete endpoint reserved:host");
 });

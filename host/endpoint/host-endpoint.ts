@@ -5,9 +5,15 @@
  */
 import { ENDPOINT_HOST } from "../datapath/layout.ts";
 import type { Datapath } from "../datapath/types.ts";
-import { formatLabel, k8sLabel, reservedLabel, sortLabels } from "../identity/label.ts";
+import {
+  formatLabel,
+  k8sLabel,
+  labelSetKey,
+  reservedLabel,
+  sortLabels,
+} from "../identity/label.ts";
 import { IDENTITY } from "../identity/reserved.ts";
-import type { PolicySubject } from "../policy/types.ts";
+import type { Label, PolicySubject } from "../policy/types.ts";
 import { type Endpoint, EndpointError } from "./types.ts";
 
 /** What people call it, besides its number. */
@@ -18,6 +24,8 @@ export interface HostEndpointDeps {
   labels: Readonly<Record<string, string>>;
   /** Those of its Node object as they are now: the same object until they change. */
   nodeLabels: () => Readonly<Record<string, string>>;
+  /** Besides `reserved:host`, as they are now. */
+  reservedLabels: () => readonly Label[];
   /** The node's own addresses as they are now, without loopback and link-local ones. */
   addresses: () => readonly string[];
   /** Path of the node's network namespace. */
@@ -25,12 +33,20 @@ export interface HostEndpointDeps {
   datapath: Pick<Datapath, "setAudit">;
 }
 
+interface Current {
+  nodeLabels: object;
+  /** As a key. */
+  reserved: string;
+  subject: PolicySubject;
+  labels: readonly string[];
+}
+
 export class HostEndpoint {
   readonly #deps: HostEndpointDeps;
   #policyRevision = 0;
   #audit = false;
-  /** What was made of the Node object's labels the last time. */
-  #last: { nodeLabels: object; subject: PolicySubject; labels: readonly string[] } | undefined;
+  /** What was made of the labels the last time. */
+  #last: Current | undefined;
 
   constructor(deps: HostEndpointDeps) {
     this.#deps = deps;
@@ -90,18 +106,17 @@ export class HostEndpoint {
     throw new EndpointError(409, `Cannot ${what} endpoint ${NAME}: ${why}`);
   }
 
-  #current(): { subject: PolicySubject; labels: readonly string[] } {
+  #current(): Current {
     const nodeLabels = this.#deps.nodeLabels();
-    if (this.#last?.nodeLabels === nodeLabels) return this.#last;
+    const reserved = [reservedLabel("host"), ...this.#deps.reservedLabels()];
+    const key = labelSetKey(reserved);
+    if (this.#last?.nodeLabels === nodeLabels && this.#last.reserved === key) return this.#last;
     const own = Object.entries({ ...nodeLabels, ...this.#deps.labels });
-    const labels = sortLabels([
-      reservedLabel("host"),
-      ...own.map(([key, value]) => k8sLabel(key, value)),
-    ]);
+    const labels = sortLabels([...reserved, ...own.map(([key, value]) => k8sLabel(key, value))]);
     const identity = { id: IDENTITY.host, labels };
     const endpoint = ENDPOINT_HOST;
     const subject = { endpoint, scope: "node", identity, namespace: "", namedPorts: [] } as const;
-    this.#last = { nodeLabels, subject, labels: labels.map(formatLabel) };
+    this.#last = { nodeLabels, reserved: key, subject, labels: labels.map(formatLabel) };
     return this.#last;
   }
 }

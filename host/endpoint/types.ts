@@ -12,6 +12,8 @@ export interface EndpointSpec {
   name: string;
   namespace: string;
   labels: Record<string, string>;
+  /** Kubernetes' name for who the pod is; policies may select by it. */
+  serviceAccount?: string | undefined;
   /** A network namespace to use; undefined: make one. */
   netns?: string | undefined;
   ipv4?: string | undefined;
@@ -26,6 +28,7 @@ export interface EndpointRecord {
   namespace: string;
   /** The pod's own labels, without source. */
   labels: Record<string, string>;
+  serviceAccount?: string;
   identity: number;
   ipv4: string;
   ipv6: string;
@@ -65,7 +68,7 @@ export interface Endpoint {
 
 /** Numbers for label sets; host/identity implements it. */
 export interface IdentitySource {
-  acquire(labels: { namespace: string; labels: Record<string, string> }): Promise<Identity>;
+  acquire(pod: Pick<EndpointSpec, "namespace" | "labels" | "serviceAccount">): Promise<Identity>;
   release(identity: number): Promise<void>;
 }
 

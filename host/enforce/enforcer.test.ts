@@ -7,6 +7,8 @@ import type { Plan, PolicyContent } from "./types.ts";
 
 const NO_ROWS = { keys: new Uint8Array(), values: new Uint8Array(), count: 0 };
 
+const LINEAGE = {};
+
 /** Equal names are one content, as of endpoints that share a policy. */
 const contents = new Map<string, PolicyContent>();
 
@@ -14,7 +16,7 @@ function contentOf(name: string): PolicyContent {
   const [, count = "1"] = name.split("*");
   const known = contents.get(name);
   const content = known ?? {
-    ...{ count: Number(count), version: contents.size + 1 },
+    ...{ count: Number(count), lineage: LINEAGE, version: contents.size + 1 },
     ...{ pack: () => NO_ROWS, changeFrom: () => undefined, settle: () => {} },
   };
   contents.set(name, content);

@@ -7,6 +7,7 @@
  */
 import type { Logger } from "pino";
 import type { Recording } from "../../runtime/contract/control.ts";
+import { POLICY_ENTRIES_MAX } from "../datapath/policy-map.ts";
 import { IDENTITY } from "../identity/reserved.ts";
 import { MapWriter } from "./map-writer.ts";
 import type { RuleSets } from "./rule-sets.ts";
@@ -24,6 +25,8 @@ export interface EnforcerDeps {
   onEnforced: (endpoint: number, revision: number) => void;
   /** An endpoint whose policy does not fit into its map is closed; else it keeps the last one. */
   lockdownOnOverflow?: boolean;
+  /** Entries that an endpoint's map holds. Default POLICY_ENTRIES_MAX. */
+  entriesMax?: number;
 }
 
 export class Enforcer {
@@ -46,6 +49,7 @@ export class Enforcer {
     this.#log = deps.log.child({ part: "enforce" });
     this.#maps = new MapWriter(deps.kernel, {
       lockdownOnOverflow: deps.lockdownOnOverflow ?? false,
+      entriesMax: deps.entriesMax ?? POLICY_ENTRIES_MAX,
     });
     this.#proxyRevision = proxyRevision;
   }
@@ -68,15 +72,16 @@ export class Enforcer {
     try {
       await this.#teachProxy(new Set([...(this.#ruleSets ?? []), ...plan.ruleSets]), plan.ruleSets);
       const changed = await this.#switchMaps(plan);
-      this.#switchPrefixes(plan.prefixes);
-      this.#enforcement = { revision };
       const endpoints = plan.endpoints.map(({ endpoint }) => endpoint);
+      // A live connection's peer may be somebody else now.
+      const affected = this.#switchPrefixes(plan.prefixes) ? endpoints : changed;
+      this.#enforcement = { revision };
       for (const endpoint of [...endpoints, ...(plan.unpoliced ?? [])]) {
         if (this.#maps.isCurrent(endpoint)) this.#deps.onEnforced(endpoint, revision);
       }
       // Maps that keep an older policy still name its rule sets.
       const kept = this.#maps.keptRuleSets(plan.endpoints);
-      await this.#settleProxy(new Set([...plan.ruleSets, ...kept]), changed);
+      await this.#settleProxy(new Set([...plan.ruleSets, ...kept]), affected);
     } catch (error) {
       const trouble = error instanceof Error ? error.message : String(error);
       this.#enforcement = { revision: this.#enforcement.revision, trouble };
@@ -137,9 +142,12 @@ export class Enforcer {
     }
   }
 
-  /** Maps know the new identities before an address gets one, and lose them only afterwards. */
-  #switchPrefixes(prefixes: ReadonlyMap<string, number>): void {
-    if (prefixes === this.#prefixesInForce) return;
+  /**
+   * Maps know the new identities before an address gets one, and lose them only afterwards. True if
+   * there was something to do.
+   */
+  #switchPrefixes(prefixes: ReadonlyMap<string, number>): boolean {
+    if (prefixes === this.#prefixesInForce) return false;
     const { kernel, ipcache } = this.#deps;
     let changed = false;
     for (const [prefix, identity] of prefixes) {
@@ -158,6 +166,7 @@ export class Enforcer {
     }
     this.#prefixesInForce = prefixes;
     if (changed) kernel.bumpEpoch();
+    return changed;
   }
 
   /**

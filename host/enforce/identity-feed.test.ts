@@ -1,6 +1,9 @@
 /** A selector cache follows the identities, announced or compared. */
 import { expect, test } from "vitest";
-import { labelSelector, type Selector } from "../policy/selector.ts";
+import { cidrLabel, parseAddress, parsePrefix } from "../identity/cidr.ts";
+import { reservedLabel } from "../identity/label.ts";
+import { createTestAllocator } from "../identity/testing/world.ts";
+import { cidrSelector, labelSelector, type Selector } from "../policy/selector.ts";
 import { SelectorCache } from "../policy/selector-cache.ts";
 import { CLIENT, IDENTITIES } from "../policy/testing/small-world.ts";
 import type { Identity } from "../policy/types.ts";
@@ -23,6 +26,30 @@ test("compares what a source lists that announces nothing", () => {
   feed.sync();
   expect([...cache.selection(APP)]).toEqual([]);
   expect([...(cache.takeChanges().get(APP.key) ?? [])].toSorted()).toEqual([256, 257]);
+});
+
+test("CIDRs select the node by its addresses as soon as it has them, and no longer", async () => {
+  const { allocator, close } = createTestAllocator();
+  await allocator.start();
+  const cache = new SelectorCache();
+  const feed = new IdentityFeed(cache, allocator);
+  const selected = (text: string): number[] => {
+    feed.sync();
+    const prefix = parsePrefix(text);
+    return prefix ? [...cache.selection(cidrSelector(prefix))] : [];
+  };
+  const at = (...addresses: string[]): void =>
+    allocator.nameHost(addresses.flatMap((one) => parseAddress(one) ?? []).map(cidrLabel));
+  at("192.0.2.1");
+  expect([selected("192.0.2.0/24"), selected("fd00::/8")]).toEqual([[1], []]);
+  at("192.0.3.1", "fd00::1");
+  expect([selected("192.0.2.0/24"), selected("fd00::/8"), selected("0.0.0.0/0")]).toEqual([
+    [],
+    [1],
+    [9],
+  ]);
+  expect((await allocator.acquire([reservedLabel("host")])).id).toBe(1);
+  close();
 });
 
 test("takes what a source announces, and lists it once", () => {

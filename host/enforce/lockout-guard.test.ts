@@ -76,6 +76,13 @@ it.each<[string, OpenConnection[], string[], string[]]>([
   expect(cuts.map(({ peer }) => peer)).toEqual(expected);
 });
 
+it("asks what addresses would be, not what they are under the policies in force", async () => {
+  // In a group that the change takes away from the prefix.
+  const rows = [...ROWS, { prefix: OFFICE, identity: OFFICE_ID + 1 }];
+  const guard = guardOf([from("198.51.100.4")], { ipcache: () => rows });
+  expect(await guard.cutBy(repositoryOf(BY_OFFICE), NOTHING, undefined)).toEqual([]);
+});
+
 it("does not count what is cut already", async () => {
   const guard = guardOf([from("203.0.113.9"), from("203.0.113.9", 80)]);
   const deny = "nodeSelector: {}, ingressDeny: [{fromEntities: [all]}]";

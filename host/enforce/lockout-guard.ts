@@ -89,6 +89,11 @@ export class LockoutGuard {
   }
 }
 
+function isOfWorld(identity: number): boolean {
+  const { worldIpv4, worldIpv6 } = IDENTITY;
+  return identity === worldIpv4 || identity === worldIpv6 || identityKind(identity) === "local";
+}
+
 interface Decided {
   connection: OpenConnection;
   decision: PolicyDecision;
@@ -100,8 +105,9 @@ function decideAll(
   rows: readonly { prefix: string; identity: number }[],
 ): Decided[] {
   const named = [...judge.prefixes].map(([prefix, identity]) => ({ prefix, identity }));
-  // Of equal prefixes the kernel's own row is the stronger.
-  const table = new PrefixTable([...rows, ...named]);
+  // Rows of the world are those of the policies in force; of equal prefixes others are stronger.
+  const inside = rows.filter(({ identity }) => !isOfWorld(identity));
+  const table = new PrefixTable([...inside, ...named]);
   return connections.map((connection) => {
     const identity = table.identityOf(connection.peer);
     const port = connection.localPort;

@@ -8,7 +8,6 @@
  * the rows for any peer, and of an old row here and a new row there the wrong one may win. So where
  * both change in one direction, the map is replaced as a whole (docs/decisions/0013).
  */
-import { POLICY_ENTRIES_MAX } from "../datapath/policy-map.ts";
 import { type PolicyChange, type PolicyRows, RowPacker } from "../datapath/policy-rows.ts";
 import type { EntrySet } from "../policy/resolve/entries.ts";
 import { DIRECTIONS, type Direction } from "../policy/rule.ts";
@@ -37,7 +36,11 @@ export class MapContent {
     return this.#policy.rows;
   }
 
-  /** Equal only for equal rows, also of other contents. */
+  get lineage(): object {
+    return this.#policy.lineage;
+  }
+
+  /** Equal only for equal rows, also of other contents of the lineage. */
   get version(): number {
     return this.#templates.generation * VERSIONS + this.#policy.version;
   }
@@ -108,8 +111,7 @@ export class MapContent {
       if (touches.any && touches.own) return undefined;
       changes.push(change);
     }
-    // Both are there for a moment; and what changes more than the map holds is faster made anew.
-    if (this.count + deleted > POLICY_ENTRIES_MAX) return undefined;
+    // What changes more than the map holds is faster made anew.
     if (upserted + deleted > this.count) return undefined;
     const upserts = new RowPacker(upserted);
     const deletes = new RowPacker(deleted);

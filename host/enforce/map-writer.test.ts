@@ -13,8 +13,10 @@ const rows = (count: number): PolicyRows => {
 /** Changes in place from its last settled version, if `change` says how many rows. */
 class Content implements PolicyContent {
   count = 5;
+  readonly lineage: object = Content;
   version = 1;
   change: number | undefined = 1;
+  deletes = 0;
   #settled = 0;
 
   pack(): PolicyRows {
@@ -23,7 +25,7 @@ class Content implements PolicyContent {
 
   changeFrom(version: number) {
     if (version !== this.#settled || this.change === undefined) return undefined;
-    return { upserts: rows(this.change), deletes: rows(0) };
+    return { upserts: rows(this.change), deletes: rows(this.deletes) };
   }
 
   settle(): void {
@@ -42,7 +44,7 @@ describe("MapWriter", () => {
     content = new Content();
   });
 
-  function create(lockdownOnOverflow = false): MapWriter {
+  function create(lockdownOnOverflow = false, entriesMax = POLICY_ENTRIES_MAX): MapWriter {
     const kernel = {
       fillPolicy: async ({ count }: PolicyRows) => ({ map: count }),
       placePolicies: async (all: readonly { endpoint: number; filled: { map: number } }[]) => {
@@ -55,7 +57,7 @@ describe("MapWriter", () => {
         steps.push(`change ${endpoint}`);
       },
     };
-    return new MapWriter(kernel, { lockdownOnOverflow });
+    return new MapWriter(kernel, { lockdownOnOverflow, entriesMax });
   }
 
   const plan = (...endpoints: number[]): EndpointPlan[] =>
@@ -78,6 +80,18 @@ describe("MapWriter", () => {
     await writer.write(plan(1), []);
     await writer.write(plan(1, 2), []);
     expect(steps).toEqual(["place 1:5", "place 1:5", "place 2:5"]);
+  });
+
+  it("replaces the map where versions cannot be compared, and only there", async () => {
+    const writer = create();
+    await writer.write(plan(1), []);
+    const before = content;
+    content = new Content();
+    await writer.write(plan(1), []);
+    content = Object.assign(new Content(), { lineage: {} });
+    await writer.write(plan(1), []);
+    expect(before.version).toBe(content.version);
+    expect(steps).toEqual(["place 1:5", "place 1:5"]);
   });
 
   it("writes nothing when rules changed and rows did not", async () => {
@@ -119,6 +133,21 @@ describe("MapWriter", () => {
     await writer.write(plan(1), []);
     expect([writer.overflows, writer.isCurrent(1)]).toEqual([[], true]);
     expect(steps).toEqual(["place 1:5", "place 1:7"]);
+  });
+
+  it("replaces the map when the old rows and the new would not fit beside each other", async () => {
+    const writer = create(false, 8);
+    await writer.write(plan(1), []);
+    for (const deletes of [3, 4]) {
+      content.version++;
+      content.deletes = deletes;
+      await writer.write(plan(1), []);
+    }
+    content.version++;
+    content.count = 9;
+    await writer.write(plan(1), []);
+    expect(steps).toEqual(["place 1:5", "change 1", "place 1:5"]);
+    expect(writer.overflows).toMatchObject([{ entries: 9, entriesMax: 8 }]);
   });
 
   it("or closes the endpoint, once, if the node wants that", async () => {

@@ -5,7 +5,6 @@
  * overflow is told.
  */
 import { ENDPOINT_HOST } from "../datapath/layout.ts";
-import { POLICY_ENTRIES_MAX } from "../datapath/policy-map.ts";
 import { type PolicyRows, RowPacker } from "../datapath/policy-rows.ts";
 import type { PolicyPlacement } from "../datapath/policy-writer.ts";
 import type { EndpointPlan, KernelSide, Overflow, PolicyContent } from "./types.ts";
@@ -13,10 +12,12 @@ import type { EndpointPlan, KernelSide, Overflow, PolicyContent } from "./types.
 export interface MapWriterOptions {
   /** An endpoint whose policy does not fit is closed until it does. */
   lockdownOnOverflow: boolean;
+  /** Entries that a map holds. */
+  entriesMax: number;
 }
 
 interface Held {
-  /** Of a content. */
+  lineage: object;
   version: number;
   ruleSets: ReadonlySet<number>;
 }
@@ -124,16 +125,18 @@ export class MapWriter {
     { endpoint, content, ruleSets }: EndpointPlan,
     changed: number[],
   ): Promise<Replacement | undefined> {
-    const { version, count } = content;
-    if (count > POLICY_ENTRIES_MAX) return this.#overflow(endpoint, count);
+    const { lineage, version, count } = content;
+    if (count > this.#options.entriesMax) return this.#overflow(endpoint, count);
     this.#overflows.delete(endpoint);
-    const wanted = { version, ruleSets };
+    const wanted = { lineage, version, ruleSets };
     const held = this.#held.get(endpoint);
     const whole = { endpoint, by: { content, held: wanted } };
-    if (held === undefined || this.#locked.has(endpoint)) return whole;
+    if (held?.lineage !== lineage || this.#locked.has(endpoint)) return whole;
     if (held.version !== version) {
       const change = content.changeFrom(held.version);
-      if (!change) return whole;
+      // What is deleted is still there for a moment when the rest has come.
+      const fits = change && count + change.deletes.count <= this.#options.entriesMax;
+      if (!fits) return whole;
       if (change.upserts.count + change.deletes.count > 0) {
         // If this fails nobody knows what the map holds: the next try replaces it.
         this.#held.delete(endpoint);
@@ -151,7 +154,7 @@ export class MapWriter {
     const runs = [...byContent(replacements, ({ by }) => by?.content).values()].flatMap(inRuns);
     try {
       await together(runs, () => {
-        const buffer = new RowPacker(POLICY_ENTRIES_MAX);
+        const buffer = new RowPacker(this.#options.entriesMax);
         return async (run) => {
           const rows = run[0]?.by?.content.pack(buffer) ?? NO_ROWS;
           for (const one of run) {
@@ -174,8 +177,8 @@ export class MapWriter {
 
   #overflow(endpoint: number, entries: number): Replacement | undefined {
     // A node is never closed by a switch: it would lock its operator out.
-    const isLockedDown = this.#options.lockdownOnOverflow && endpoint !== ENDPOINT_HOST;
-    const entriesMax = POLICY_ENTRIES_MAX;
+    const { lockdownOnOverflow, entriesMax } = this.#options;
+    const isLockedDown = lockdownOnOverflow && endpoint !== ENDPOINT_HOST;
     this.#overflows.set(endpoint, { endpoint, entries, entriesMax, isLockedDown });
     return isLockedDown && !this.#locked.has(endpoint) ? { endpoint, by: undefined } : undefined;
   }

@@ -16,7 +16,7 @@ export interface PlanInput {
   endpoints: readonly { endpoint: number; policy: SubjectPolicy }[];
   /** Endpoints without any policy. */
   unpoliced?: readonly number[];
-  /** CIDR prefixes with the identity that stands for each. */
+  /** Prefixes with the identity that stands for each; never changed. */
   prefixes: ReadonlyMap<string, number>;
 }
 

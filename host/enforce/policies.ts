@@ -7,6 +7,7 @@ import type { Logger } from "pino";
 import type { PolicyChange } from "../admin/explain-types.ts";
 import { ProblemError } from "../admin/problem.ts";
 import type { AppliedPolicy, ApplyResult, PolicyFile, PolicyView } from "../admin/types.ts";
+import type { PrefixLabels } from "../identity/prefix-labels.ts";
 import { policyKeyText } from "../policy/document.ts";
 import {
   type PluginStates,
@@ -49,11 +50,18 @@ export interface PolicyServiceDeps
   connections?: NodeConnections;
 }
 
+/** Policies, in force or not. */
+export interface PreviewSide {
+  rules: readonly Rule[];
+  /** The labels that prefixes have under them. */
+  labels: PrefixLabels;
+}
+
 /** A change that is looked at before it is made. */
 export interface PolicyPreview {
-  before: readonly Rule[];
+  before: PreviewSide;
   /** Without the files that have an error. */
-  after: readonly Rule[];
+  after: PreviewSide;
   mode: EnforcementMode;
   /** Name of the local cluster. */
   cluster: string;
@@ -71,11 +79,13 @@ export class PolicyService {
   readonly #wanted: WantedPolicies;
   readonly #judge: ChangeJudge;
   readonly #driver: PolicyDriver;
+  readonly #planning: PolicyPlanning;
 
   constructor(deps: PolicyServiceDeps) {
     const log = deps.log.child({ part: "policy" });
     const planning = new PolicyPlanning(deps);
     this.#deps = deps;
+    this.#planning = planning;
     this.#tasks = new SerialTasks(log);
     this.#judge = new ChangeJudge(planning, deps.connections);
     this.#wanted = new WantedPolicies({
@@ -134,8 +144,12 @@ export class PolicyService {
     const candidate = repository.clone();
     for (const key of deletes) candidate.delete(this.#wanted.find(key).document);
     if (documents.length > 0) candidate.upsertAll(documents);
+    const side = (repository: PolicyRepository): PreviewSide => ({
+      rules: repository.rules(),
+      labels: this.#planning.labelsOf(repository),
+    });
     return {
-      ...{ before: repository.rules(), after: candidate.rules() },
+      ...{ before: side(repository), after: side(candidate) },
       mode: this.#deps.enforcement ?? "default",
       cluster: this.#deps.cluster,
       ...{ errors, warnings },

@@ -43,8 +43,8 @@ export class PolicyDriver {
     clearTimeout(this.#retry);
     return tasks.run(async () => {
       try {
-        const conflicts = await planning.run(wanted(), (plan) =>
-          enforcer.enforce(plan, wanted().revision),
+        const conflicts = await planning.run(wanted(), (plan, revision) =>
+          enforcer.enforce(plan, revision),
         );
         this.#conflicts = conflicts.map(
           ({ subject, error }) => `${subjectName(subject)}: ${error.message}`,

@@ -102,3 +102,24 @@ test("options of the agent are features", () => {
     ...{ peerNamedPorts: true, nodeSelectorLabels: true, extendedProtocols: false },
   });
 });
+
+test("a policy that stands in two files is an error of the second", () => {
+  const parsing = { checkPattern: () => undefined };
+  const deps = { parsing, checkRules: () => undefined, features: {}, forApply: true };
+  const text = policy("http: [{}]");
+  const files = ["a", "b"].map((file) => ({ file, text }));
+  const others = [
+    { file: "c", text: text.replace("{name: p}", "{name: p, namespace: other}") },
+    { file: "d", text: text.replace("{name: p}", "{name: q}") },
+  ];
+  const { documents, errors } = readPolicyFiles([...files, ...others], deps);
+  expect(errors).toMatchObject([
+    {
+      file: "b",
+      path: "metadata.name",
+      message: "CiliumNetworkPolicy default/p stands in a too",
+      line: 3,
+    },
+  ]);
+  expect(documents.map(({ source }) => source.file)).toEqual(["a", "c", "d"]);
+});

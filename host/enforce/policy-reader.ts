@@ -4,6 +4,7 @@
  */
 import { PluginRuleError } from "../../runtime/isolate/index.ts";
 import type { PolicyFile } from "../admin/types.ts";
+import { documentKey, policyKeyText } from "../policy/document.ts";
 import {
   type ApplyFeatures,
   type FieldPath,
@@ -66,20 +67,32 @@ export function readPolicyFiles(
   deps: PolicyReaderDeps,
 ): ReadPolicies {
   const read: ReadPolicies = { documents: [], errors: [], warnings: [] };
+  const fileOf = new Map<string, string>();
   for (const { file, text } of files) {
     const { documents, errors, warnings } = parsePolicyFile(text, file, deps.parsing);
     const refused = documents.flatMap((document) => validateForApply(document, deps.features));
     const problems = [
       ...errors,
+      ...documents.flatMap((document) => repeated(document, fileOf)),
       ...(deps.forApply ? refused : []),
       ...documents.flatMap((document) => checkRules(document, refused, deps)),
     ];
     if (problems.length === 0) read.documents.push(...documents);
+    for (const document of documents) fileOf.set(documentKey(document), file);
     read.errors.push(...problems);
     read.warnings.push(...warnings);
     if (!deps.forApply) read.warnings.push(...refused.map(refusedOnApply));
   }
   return read;
+}
+
+/** As within one file: the second would silently replace the first. */
+function repeated(document: PolicyDocument, fileOf: ReadonlyMap<string, string>): PolicyProblem[] {
+  const file = fileOf.get(documentKey(document));
+  if (file === undefined) return [];
+  const message = `${policyKeyText(document)} stands in ${file} too`;
+  const problem = { path: ["metadata", "name"], message, expected: "one of them" };
+  return [locateProblem(problem, document.source)];
 }
 
 function refusedOnApply(problem: PolicyProblem): PolicyProblem {

@@ -1,94 +1,73 @@
 /**
- * An identity for every address prefix that policies name, held while a policy in force does. A
- * change takes those it adds first, and gives back either these or the ones it no longer needs.
+ * An identity for every address prefix of which something is said, held while that is in force:
+ * prefixes with equal labels share one. A change takes those it adds first, and gives back either
+ * these or the ones it no longer needs.
  */
-import { cidrPrefixesOf } from "../policy/index.ts";
-import type { Rule } from "../policy/rule.ts";
-import { ruleDifference } from "../policy/rule-difference.ts";
-import type { Identity } from "../policy/types.ts";
+import { PrefixLabels, type PrefixSaying } from "../identity/prefix-labels.ts";
+import type { Identity, Label } from "../policy/types.ts";
 
 export interface PrefixIdentitySource {
-  acquireCidr(prefix: string): Promise<Identity>;
+  acquire(labels: Iterable<Label>): Promise<Identity>;
   release(id: number): Promise<void>;
+}
+
+interface Held {
+  labels: PrefixLabels;
+  /** By the key of the label set. */
+  sets: ReadonlyMap<string, number>;
+  /** By prefix. */
+  identities: ReadonlyMap<string, number>;
 }
 
 export class PrefixIdentities {
   readonly #source: PrefixIdentitySource;
-  readonly #prefixes = new WeakMap<Rule, readonly string[]>();
-  /** Those in force. */
-  #rules: readonly Rule[] = [];
-  /** How many of them name each prefix. */
-  readonly #uses = new Map<string, number>();
-  #held: ReadonlyMap<string, number> = new Map();
+  #held: Held = { labels: new PrefixLabels(), sets: new Map(), identities: new Map() };
+  /** As asked for last: a change is checked before it is put in force. */
+  #labels = this.#held.labels;
 
   constructor(source: PrefixIdentitySource) {
     this.#source = source;
   }
 
+  labelsOf(sayings: readonly PrefixSaying[]): PrefixLabels {
+    this.#labels = this.#labels.with(sayings);
+    return this.#labels;
+  }
+
   /**
-   * `use` gets the identity of each prefix of the rules, and says whether those are in force now.
-   * They are valid while it runs, and then while they are in force. The map is the one of before if
-   * it would be equal.
+   * `use` gets the identity of each prefix, and says whether they are in force now. They are valid
+   * while it runs, and then while they are in force. The map is the same object as in force if
+   * nothing is different.
    */
   async during(
-    rules: readonly Rule[],
+    sayings: readonly PrefixSaying[],
     use: (identities: ReadonlyMap<string, number>) => Promise<boolean>,
   ): Promise<void> {
-    const uses = this.#changedUses(rules);
-    const added = new Map<string, number>();
-    let unneeded = added;
+    const labels = this.labelsOf(sayings);
+    const before = this.#held;
+    if (labels === before.labels) {
+      await use(before.identities);
+      return;
+    }
+    const sets = new Map<string, number>();
+    const identities = new Map<string, number>();
+    let unneeded = new Map<string, number>();
     try {
-      for (const [prefix, count] of uses) {
-        if (count === 0 || this.#held.has(prefix)) continue;
-        added.set(prefix, (await this.#source.acquireCidr(prefix)).id);
-      }
-      const removed = new Map<string, number>();
-      for (const [prefix, count] of uses) {
-        const id = this.#held.get(prefix);
-        if (count === 0 && id !== undefined) removed.set(prefix, id);
-      }
-      const identities = this.#heldWith(added, removed);
-      if (await use(identities)) {
-        unneeded = removed;
-        this.#held = identities;
-        this.#rules = rules;
-        for (const [prefix, count] of uses) {
-          if (count === 0) this.#uses.delete(prefix);
-          else this.#uses.set(prefix, count);
+      for (const { text, set } of labels.all()) {
+        let id = sets.get(set.key) ?? before.sets.get(set.key);
+        if (id === undefined) {
+          id = (await this.#source.acquire(set.labels)).id;
+          unneeded.set(set.key, id);
         }
+        sets.set(set.key, id);
+        identities.set(text, id);
+      }
+      if (await use(identities)) {
+        unneeded = new Map([...before.sets].filter(([key]) => !sets.has(key)));
+        this.#held = { labels, sets, identities };
       }
     } finally {
       for (const id of unneeded.values()) await this.#source.release(id);
     }
-  }
-
-  /** Of the prefixes that other rules name now: how many would. */
-  #changedUses(rules: readonly Rule[]): Map<string, number> {
-    const uses = new Map<string, number>();
-    const count = (rule: Rule, by: number): void => {
-      for (const prefix of this.#prefixesOf(rule)) {
-        uses.set(prefix, (uses.get(prefix) ?? this.#uses.get(prefix) ?? 0) + by);
-      }
-    };
-    const { added, removed } = ruleDifference(this.#rules, rules);
-    for (const rule of added) count(rule, 1);
-    for (const rule of removed) count(rule, -1);
-    return uses;
-  }
-
-  #heldWith(
-    added: ReadonlyMap<string, number>,
-    removed: ReadonlyMap<string, number>,
-  ): ReadonlyMap<string, number> {
-    if (added.size + removed.size === 0) return this.#held;
-    const identities = new Map([...this.#held, ...added]);
-    for (const prefix of removed.keys()) identities.delete(prefix);
-    return identities;
-  }
-
-  #prefixesOf(rule: Rule): readonly string[] {
-    const known = this.#prefixes.get(rule) ?? cidrPrefixesOf([rule]);
-    this.#prefixes.set(rule, known);
-    return known;
   }
 }

@@ -29,7 +29,9 @@ export interface PrefixSide {
 export interface PolicyContent {
   /** Rows. */
   readonly count: number;
-  /** Equal only for equal rows, also of other contents. */
+  /** Where its versions are from: those of another are not to be compared with them. */
+  readonly lineage: object;
+  /** Equal only for equal rows, also of other contents of the lineage. */
   readonly version: number;
   /** All rows, into a buffer for as many as a map holds; valid until it is used again. */
   pack(buffer: RowPacker): PolicyRows;
@@ -54,7 +56,7 @@ export interface Plan {
   unpoliced?: readonly number[];
   /** All that entries name. */
   ruleSets: ReadonlySet<number>;
-  /** CIDR prefixes that stand for an identity of their own. Not changed afterwards. */
+  /** Prefixes with the identity that stands for each. An equal map is mostly the same object. */
   prefixes: ReadonlyMap<string, number>;
 }
 

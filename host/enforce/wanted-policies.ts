@@ -27,6 +27,8 @@ export interface WantedPoliciesDeps {
   features: ApplyFeatures;
   sources: PolicySources;
   cluster: string;
+  /** As of PeerClusters. */
+  anyCluster?: boolean;
   /** Milliseconds since 1970. */
   nowMs: () => number;
   /** Nobody confirmed the change in time. */
@@ -47,12 +49,12 @@ export class WantedPolicies {
   #repository: PolicyRepository;
 
   constructor(deps: WantedPoliciesDeps) {
-    const { log, store, nowMs, cluster, features, sources, onOverdue } = deps;
+    const { log, store, nowMs, cluster, anyCluster = false, features, sources, onOverdue } = deps;
     this.#log = log;
     this.#nowMs = nowMs;
     this.#store = new PolicyStore(deps);
     this.#pending = new PendingChange({ log, store, nowMs, undo: onOverdue });
-    this.#repository = new PolicyRepository({ cluster, features, sources });
+    this.#repository = new PolicyRepository({ cluster, anyCluster, features, sources });
   }
 
   /** Another one after every change; to be changed only as a copy, for `replace`. */

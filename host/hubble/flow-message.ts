@@ -133,23 +133,27 @@ function addMessage(flow: Flow, message: MessageFacts, form: ExtensionForm): voi
 }
 
 function addPolicies(flow: Flow, facts: FlowFacts): void {
+  const logs = [...facts.allowedBy, ...facts.deniedBy].flatMap(({ log }) => log ?? []);
+  flow.policyLog = [...new Set(logs)];
   if (facts.direction === TrafficDirection.EGRESS) {
-    flow.egressAllowedBy = facts.allowedBy.map(policy);
-    flow.egressDeniedBy = facts.deniedBy.map(policy);
+    flow.egressAllowedBy = policies(facts.allowedBy);
+    flow.egressDeniedBy = policies(facts.deniedBy);
   } else if (facts.direction === TrafficDirection.INGRESS) {
-    flow.ingressAllowedBy = facts.allowedBy.map(policy);
-    flow.ingressDeniedBy = facts.deniedBy.map(policy);
+    flow.ingressAllowedBy = policies(facts.allowedBy);
+    flow.ingressDeniedBy = policies(facts.deniedBy);
   }
 }
 
-function policy(origin: PolicyOrigin): Policy {
-  return create(PolicySchema, {
-    name: origin.name,
-    namespace: origin.namespace,
-    labels: [...origin.labels],
-    revision: BigInt(origin.revision),
-    kind: origin.kind,
-  });
+/** Each policy once, however many of its rules with these labels are behind the decision. */
+function policies(origins: readonly PolicyOrigin[]): Policy[] {
+  const known = new Map<string, Policy>();
+  for (const { kind, namespace, name, labels, revision } of origins) {
+    const key = JSON.stringify([kind, namespace, name, labels]);
+    if (known.has(key)) continue;
+    const fields = { kind, namespace, name, labels: [...labels], revision: BigInt(revision) };
+    known.set(key, create(PolicySchema, fields));
+  }
+  return [...known.values()];
 }
 
 function endpoint(facts: FlowEndpoint): Flow["source"] {

@@ -132,6 +132,11 @@ describe("packet()", () => {
       { type: 5, cookie: 7, verdict: 0, audited: true },
       { ingressDeniedBy: ["web"] },
     ],
+    [
+      "no plugin serves its rules",
+      { type: 5, cookie: 7, verdict: -222 },
+      { ingressDeniedBy: ["web"] },
+    ],
     ["dropped for another reason", { type: 5, cookie: 7, verdict: -155 }, {}],
     ["no cookie", { type: 5, cookie: 0 }, {}],
     ["only verdict events name policies", { type: 4, cookie: 7 }, {}],
@@ -151,6 +156,8 @@ describe("packet()", () => {
       egressDeniedBy: [],
       ...expected,
     });
+    const isNamed = Object.keys(expected).length > 0;
+    expect(flow.policyLog).toEqual(isNamed ? ["ticket-1", "ticket-2"] : []);
   });
 
   const icmp = { ...SYN.tuple, destinationPort: 0 };

@@ -13,6 +13,7 @@ import { packetSummary } from "./summary.ts";
 /** Drop reasons that are a policy's doing: no rule allows, a rule denies (bpf/abi/abi.h). */
 const DROP_POLICY = 133;
 const DROP_POLICY_DENY = 181;
+const DROP_NO_PLUGIN = 222;
 /** Connection tracking states of a trace event: new, established, reply, related. */
 const TRACE_REASON_REPLY = 2;
 const TRACE_REASON_RELATED = 3;
@@ -73,7 +74,8 @@ class PacketFlow implements FlowFacts {
     const byPolicy =
       this.verdict === Verdict.AUDIT ||
       this.dropReason === DROP_POLICY ||
-      this.dropReason === DROP_POLICY_DENY;
+      this.dropReason === DROP_POLICY_DENY ||
+      this.dropReason === DROP_NO_PLUGIN;
     this.allowedBy = denied ? NO_ORIGINS : origins;
     this.deniedBy = denied && byPolicy ? origins : NO_ORIGINS;
     this.packet = packetFacts(getters, event);

@@ -1,7 +1,7 @@
 /** One node: numbers for label sets, their users, restarts, fixed numbers and ranges. */
 import { describe, expect, test } from "vitest";
 import { idKey, valueKey } from "./keys.ts";
-import { k8sLabel, labelSetKey, parseLabel } from "./label.ts";
+import { formatLabel, k8sLabel, labelSetKey, parseLabel } from "./label.ts";
 import { createLabelFilter, filterLabels } from "./label-filter.ts";
 import { podLabels } from "./pod-labels.ts";
 import { checkCluster, clusterRange, identityKind } from "./ranges.ts";
@@ -11,6 +11,8 @@ import { createTestAllocator } from "./testing/world.ts";
 const web = podLabels({ namespace: "default", labels: { app: "web", "pod-template-hash": "1" } });
 const web2 = podLabels({ namespace: "default", labels: { app: "web", "pod-template-hash": "2" } });
 const db = podLabels({ namespace: "default", labels: { app: "db" } });
+const labels = (...texts: string[]) => texts.map((text) => parseLabel(text));
+const net10 = labels("cidr:10.0.0.0/8", "reserved:world-ipv4");
 const keyOf = (labels: typeof web): string =>
   labelSetKey(filterLabels(labels, createLabelFilter()));
 
@@ -80,7 +82,7 @@ describe("IdentityAllocator", () => {
     });
     await allocator.acquire(web);
     await allocator.acquire(web);
-    const { id } = await allocator.acquireCidr("10.0.0.0/8");
+    const { id } = await allocator.acquire(net10);
     expect(seen).toEqual(["+256", `+${id}`]);
     await allocator.release(id);
     clock.ms = 100;
@@ -91,13 +93,13 @@ describe("IdentityAllocator", () => {
   test("keeps numbers over a restart; local ones wait a while for their users", async () => {
     const { allocator, shared, store } = createTestAllocator();
     await allocator.acquire(web);
-    const cidr = await allocator.acquireCidr("10.0.0.0/8");
-    await allocator.acquireCidr("10.1.0.0/16");
+    const cidr = await allocator.acquire(net10);
+    await allocator.acquire(labels("cidr:10.1.0.0/16", "reserved:world-ipv4"));
     const next = createTestAllocator({ shared, store });
     await next.allocator.start();
     expect((await next.allocator.acquire(db)).id).toBe(257);
     expect((await next.allocator.acquire(web)).id).toBe(256);
-    expect((await next.allocator.acquireCidr("10.9.9.9/8")).id).toBe(cidr.id);
+    expect((await next.allocator.acquire(net10)).id).toBe(cidr.id);
     next.clock.ms = 999;
     expect(await next.allocator.collect()).toEqual([]);
     next.clock.ms = 1_000;
@@ -113,8 +115,8 @@ describe("IdentityAllocator", () => {
     });
     expect((await allocator.acquire(dns)).id).toBe(112);
     expect((await allocator.acquire([parseLabel("reserved:host")])).id).toBe(1);
-    expect((await allocator.acquireCidr("0.0.0.0/0")).id).toBe(9);
-    expect((await allocator.acquireCidr("::/0")).id).toBe(10);
+    expect((await allocator.acquire(labels("reserved:world-ipv4"))).id).toBe(9);
+    expect((await allocator.acquire(labels("reserved:world-ipv6"))).id).toBe(10);
     const fixed = { "io.cilium.fixed-identity": "backup", app: "x" };
     const pod = await allocator.acquire(podLabels({ namespace: "default", labels: fixed }));
     expect(pod).toEqual({ id: 128, labels: [parseLabel("reserved:backup")] });
@@ -133,9 +135,37 @@ describe("IdentityAllocator", () => {
     expect((await allocator.acquire(api)).id).toBe((1 << 24) + 2);
   });
 
+  test("labels of prefixes are no filter's business", async () => {
+    const { allocator } = createTestAllocator({ filter: createLabelFilter(["app"]) });
+    const all = labels(
+      ...["cidr:1.2.3.4/32", "cidrgroup:kubernetes.io/x=y", "fqdn:app.example"],
+      "reserved:world-ipv4",
+    );
+    expect((await allocator.acquire(all)).labels.map(formatLabel)).toEqual(
+      all.map(formatLabel).sort(),
+    );
+  });
+
+  test("the host is number 1 with whatever is said of it, and that is announced", async () => {
+    const { allocator } = createTestAllocator();
+    const seen: string[] = [];
+    allocator.onChange(({ added }) => {
+      seen.push(...added.map(({ id, labels }) => `${id} ${labels.map(formatLabel)}`));
+    });
+    const api = labels("reserved:kube-apiserver");
+    allocator.nameHost(api);
+    allocator.nameHost(api);
+    expect(allocator.get(1)?.labels.map(formatLabel)).toEqual([
+      "reserved:host",
+      "reserved:kube-apiserver",
+    ]);
+    expect(allocator.list().filter(({ id }) => id === 1)).toHaveLength(1);
+    allocator.nameHost([]);
+    expect(seen).toEqual(["1 reserved:host,reserved:kube-apiserver", "1 reserved:host"]);
+  });
+
   test("says why it cannot", async () => {
     const { allocator } = createTestAllocator();
-    await expect(allocator.acquireCidr("10.0.0.0")).rejects.toThrow("it is not a prefix");
     await expect(allocator.acquire([])).rejects.toThrow("no label is left");
     await expect(allocator.acquire([parseLabel("reserved:host"), ...web])).rejects.toThrow(
       "reserved:host does not combine",

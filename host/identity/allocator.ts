@@ -6,8 +6,7 @@
  */
 import type { Identity, Label } from "../policy/types.ts";
 import type { Store } from "../store/store.ts";
-import { cidrLabels, parsePrefix } from "./cidr.ts";
-import { labelSetKey, SOURCE_K8S, SOURCE_RESERVED, sortLabels } from "./label.ts";
+import { labelSetKey, reservedLabel, SOURCE_K8S, SOURCE_RESERVED, sortLabels } from "./label.ts";
 import { createLabelFilter, filterLabels, type LabelFilter } from "./label-filter.ts";
 import { LocalNumbers } from "./local-numbers.ts";
 import { IdentityAllocationError, type IdentityChange, type Numbers } from "./numbers.ts";
@@ -15,6 +14,7 @@ import { type IdentityScope, LOCAL_RANGE, REMOTE_NODE_RANGE, scopeOfLabels } fro
 import {
   type FixedIdentityMapping,
   fixedIdentities,
+  IDENTITY,
   indexByLabels,
   KEY_FIXED_IDENTITY,
 } from "./reserved.ts";
@@ -56,7 +56,7 @@ export class IdentityAllocator {
   readonly #restoredHoldMs: number;
   readonly #numbers: Record<IdentityScope, Numbers>;
   readonly #mapping: FixedIdentityMapping;
-  readonly #fixedById: ReadonlyMap<number, Identity>;
+  readonly #fixedById: Map<number, Identity>;
   readonly #fixedByLabels: ReadonlyMap<string, Identity>;
   readonly #byId = new Map<number, Allocation>();
   readonly #byKey = new Map<string, Allocation>();
@@ -104,20 +104,6 @@ export class IdentityAllocator {
   acquire(labels: Iterable<Label>): Promise<Identity> {
     const kept = sortLabels(filterLabels([...labels], this.#filter));
     return this.#run(() => this.#acquire(kept));
-  }
-
-  /**
-   * The identity of an address prefix; `0.0.0.0/0` and `::/0` are the world of their family.
-   * @throws IdentityAllocationError when it is not a prefix or the range is used up.
-   */
-  acquireCidr(prefix: string): Promise<Identity> {
-    return this.#run(() => {
-      const parsed = parsePrefix(prefix);
-      if (parsed) return this.#acquire(sortLabels(cidrLabels(parsed)));
-      throw new IdentityAllocationError(
-        `Cannot allocate an identity for ${JSON.stringify(prefix)}: it is not a prefix`,
-      );
-    });
   }
 
   /** One user less. Fixed and unknown numbers are ignored. */
@@ -172,9 +158,21 @@ export class IdentityAllocator {
   }
 
   /**
+   * Besides `reserved:host` this node has these labels: it is number 1 whatever is said of it, and
+   * each node has its own view of that. Announced, unlike other fixed identities.
+   */
+  nameHost(labels: readonly Label[]): void {
+    const identity = { id: IDENTITY.host, labels: sortLabels([reservedLabel("host"), ...labels]) };
+    const known = this.#fixedById.get(IDENTITY.host);
+    if (known !== undefined && labelSetKey(known.labels) === labelSetKey(identity.labels)) return;
+    this.#fixedById.set(IDENTITY.host, identity);
+    this.#announce({ added: [identity], removed: [] });
+  }
+
+  /**
    * Calls `listener` for everything that comes after this: an identity is announced before
-   * `acquire` settles with it, and its end before its number can be given out again. Fixed
-   * identities are never announced; `list` has them.
+   * `acquire` settles with it, and its end before its number can be given out again. Of the fixed
+   * identities only `nameHost` is announced; `list` has them.
    */
   onChange(listener: (change: IdentityChange) => void): void {
     this.#listeners.push(listener);

@@ -76,7 +76,8 @@ function parseGroups(text: string, endsText: boolean): number[] | undefined {
   return groups;
 }
 
-function maskPrefix(prefix: Prefix): Prefix {
+/** The same with the bits behind its length set to zero. */
+export function maskPrefix(prefix: Prefix): Prefix {
   const host = BigInt(BITS[prefix.family] - prefix.length);
   return { ...prefix, address: (prefix.address >> host) << host };
 }
@@ -140,7 +141,11 @@ export function parseCidrLabelKey(key: string): Prefix | undefined {
 export function cidrLabels(prefix: Prefix): Label[] {
   const world = reservedLabel(WORLD_OF_FAMILY[prefix.family]);
   if (prefix.length === 0) return [world];
-  return [{ source: SOURCE_CIDR, key: cidrLabelKey(prefix), value: "" }, world];
+  return [cidrLabel(prefix), world];
+}
+
+export function cidrLabel(prefix: Prefix): Label {
+  return { source: SOURCE_CIDR, key: cidrLabelKey(prefix), value: "" };
 }
 
 export function isWorldLabel(label: Label): boolean {

@@ -5,7 +5,13 @@
  */
 import { RE2JS } from "re2js";
 import type { Label } from "../policy/types.ts";
-import { SOURCE_NODE, SOURCE_RESERVED } from "./label.ts";
+import {
+  SOURCE_CIDR,
+  SOURCE_CIDR_GROUP,
+  SOURCE_FQDN,
+  SOURCE_NODE,
+  SOURCE_RESERVED,
+} from "./label.ts";
 
 export interface LabelFilterRule {
   exclude: boolean;
@@ -88,12 +94,16 @@ function parseRule(text: string): LabelFilterRule {
   }
 }
 
+/** Sources of labels that are never a pod's. */
+const UNFILTERED = new Set([SOURCE_NODE, SOURCE_CIDR, SOURCE_CIDR_GROUP, SOURCE_FQDN]);
+
 /**
  * The labels that count for the identity, in their order. Those of a node all do: policies choose
- * nodes by `kubernetes.io/hostname` and the like, which mean nothing on a pod.
+ * nodes by `kubernetes.io/hostname` and the like, which mean nothing on a pod. So do those of
+ * prefixes: without one of them an address would be somebody else.
  */
 export function filterLabels(labels: readonly Label[], filter: LabelFilter): Label[] {
-  return labels.filter((label) => label.source === SOURCE_NODE || isKept(label, filter));
+  return labels.filter((label) => UNFILTERED.has(label.source) || isKept(label, filter));
 }
 
 /** The longest include against the *shortest* exclude. */

@@ -8,6 +8,10 @@ import type { Label } from "../policy/types.ts";
 export const SOURCE_K8S = "k8s";
 export const SOURCE_RESERVED = "reserved";
 export const SOURCE_CIDR = "cidr";
+/** Of a CiliumCIDRGroup, on the identities of its prefixes: its own labels, and its name. */
+export const SOURCE_CIDR_GROUP = "cidrgroup";
+/** Of a DNS name, on the identities of the addresses it led to. */
+export const SOURCE_FQDN = "fqdn";
 /** Labels of a node, on the identity of its addresses. */
 export const SOURCE_NODE = "node";
 /** In a selector: every source. Never the source of an endpoint's label. */

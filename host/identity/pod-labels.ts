@@ -21,7 +21,7 @@ export interface PodMetadata {
   namespace: string;
   /** The pod's own labels, without source. */
   labels: Readonly<Record<string, string>>;
-  serviceAccount?: string;
+  serviceAccount?: string | undefined;
   /** Name of the cluster; `default` if absent. */
   cluster?: string;
   namespaceLabels?: Readonly<Record<string, string>>;

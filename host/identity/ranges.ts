@@ -4,7 +4,7 @@
  * cluster's own numbers say which cluster of a mesh it is.
  */
 import type { Label } from "../policy/types.ts";
-import { SOURCE_CIDR, SOURCE_RESERVED } from "./label.ts";
+import { SOURCE_CIDR, SOURCE_CIDR_GROUP, SOURCE_FQDN, SOURCE_RESERVED } from "./label.ts";
 import { IDENTITY, USER_RESERVED_MAX, USER_RESERVED_MIN } from "./reserved.ts";
 
 /** Inclusive. */
@@ -76,7 +76,7 @@ export function identityKind(id: number): IdentityKind {
 }
 
 /** Sources of labels that this node gives to addresses by itself. */
-const LOCAL_SOURCES = new Set([SOURCE_CIDR, "fqdn", "cidrgroup", SOURCE_RESERVED]);
+const LOCAL_SOURCES = new Set([SOURCE_CIDR, SOURCE_FQDN, SOURCE_CIDR_GROUP, SOURCE_RESERVED]);
 
 /** Who has to agree on the number of these labels. */
 export function scopeOfLabels(labels: readonly Label[]): IdentityScope {

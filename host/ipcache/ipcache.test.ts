@@ -5,13 +5,16 @@ import { Ipcache } from "./ipcache.ts";
 let rows: Map<string, number>;
 let ipcache: Ipcache;
 
+const over = (kernel: Map<string, number>) =>
+  new Ipcache({
+    upsertIpcache: (prefix, identity) => void kernel.set(prefix, identity),
+    deleteIpcache: (prefix) => void kernel.delete(prefix),
+    listIpcache: () => [...kernel].map(([prefix, identity]) => ({ prefix, identity })),
+  });
+
 beforeEach(() => {
   rows = new Map();
-  ipcache = new Ipcache({
-    upsertIpcache: (prefix, identity) => void rows.set(prefix, identity),
-    deleteIpcache: (prefix) => void rows.delete(prefix),
-    listIpcache: () => [...rows].map(([prefix, identity]) => ({ prefix, identity })),
-  });
+  ipcache = over(rows);
 });
 
 it("a policy's CIDR never takes a pod's address", () => {
@@ -34,9 +37,21 @@ it("a pod takes an address that a policy named first, and losing the policy chan
 it("prune() removes exactly what nobody claims", () => {
   rows.set("10.1.0.0/16", 77);
   rows.set("10.0.0.0/8", 78);
+  ipcache = over(rows);
   ipcache.upsert("generated", "10.0.0.0/8", 78);
   expect(ipcache.prune()).toBe(1);
   expect([...rows.keys()]).toEqual(["10.0.0.0/8"]);
+  expect(ipcache.prune()).toBe(0);
+});
+
+it("what an earlier agent left changes only where another identity is claimed", () => {
+  rows.set("10.1.0.1/32", 77);
+  rows.set("10.1.0.2/32", 78);
+  ipcache = over(rows);
+  expect(ipcache.upsert("kvstore", "10.1.0.1/32", 77)).toBe(false);
+  expect(ipcache.upsert("kvstore", "10.1.0.2/32", 79)).toBe(true);
+  expect(ipcache.delete("kvstore", "10.1.0.1/32")).toBe(true);
+  expect([...rows]).toEqual([["10.1.0.2/32", 79]]);
 });
 
 it("refuses what is not a prefix", () => {
@@ -46,7 +61,8 @@ it("refuses what is not a prefix", () => {
 it.each([
   ["kube-apiserver", "local"],
   ["local", "kvstore"],
-  ["kvstore", "custom-resource"],
+  ["kvstore", "kvstore-node"],
+  ["kvstore-node", "custom-resource"],
   ["custom-resource", "k8s"],
   ["k8s", "clustermesh"],
   ["clustermesh", "directory"],

@@ -7,12 +7,14 @@ import { formatPrefix, parsePrefix } from "../identity/cidr.ts";
 
 /**
  * Highest first, as Cilium's: the API server's own address; this node's pods and addresses; pods of
- * other nodes; … ; prefixes that policies name (`generated`); what an agent before this one left.
+ * other nodes, and those nodes, as their agents say; … ; prefixes that policies name (`generated`);
+ * what an agent before this one left.
  */
 const SOURCES = [
   "kube-apiserver",
   "local",
   "kvstore",
+  "kvstore-node",
   "custom-resource",
   "k8s",
   "clustermesh",
@@ -44,16 +46,22 @@ interface Row {
 export class Ipcache {
   readonly #map: IpcacheMap;
   readonly #rows = new Map<string, Row>();
+  /** Rows of an earlier agent that nobody has claimed yet. */
+  readonly #left: Map<string, number>;
 
   constructor(map: IpcacheMap) {
     this.#map = map;
+    this.#left = new Map(
+      map.listIpcache().map(({ prefix, identity }) => [canonical(prefix), identity]),
+    );
   }
 
   /** True when the kernel's row has changed. @throws what the kernel says; the claim stands. */
   upsert(source: IpcacheSource, prefix: string, identity: number): boolean {
     const key = canonical(prefix);
-    const row = this.#rows.get(key) ?? { claims: new Map(), written: undefined };
+    const row = this.#rows.get(key) ?? { claims: new Map(), written: this.#left.get(key) };
     this.#rows.set(key, row);
+    this.#left.delete(key);
     row.claims.set(source, identity);
     return this.#write(key, row);
   }
@@ -78,10 +86,9 @@ export class Ipcache {
 
   /** Removes what an earlier agent left in the kernel and nobody claims. Once, when all have. */
   prune(): number {
-    const stale = this.#map
-      .listIpcache()
-      .filter(({ prefix }) => !this.#rows.has(canonical(prefix)));
-    for (const { prefix } of stale) this.#map.deleteIpcache(prefix);
+    const stale = [...this.#left.keys()];
+    this.#left.clear();
+    for (const prefix of stale) this.#map.deleteIpcache(prefix);
     return stale.length;
   }
 }

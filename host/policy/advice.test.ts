@@ -1,6 +1,6 @@
 /** Warnings of valid documents: what is ignored or replaced is said, whatever else is not. */
 import { expect, test } from "vitest";
-import { CCNP, CNP, item, policy, tiered } from "./testing/policy-text.ts";
+import { CCNP, CNP, item, KNP, policy, tiered } from "./testing/policy-text.ts";
 import { AT } from "./testing/refusals.ts";
 import { parse } from "./testing/small-world.ts";
 
@@ -45,6 +45,17 @@ test.each<[string, string, string[]]>([
     ],
   ],
   [
+    "an empty list of peers, and what stands beside it",
+    item("ingress", "fromEndpoints: [], fromEntities: [world]"),
+    ["spec.ingress[0].fromEndpoints: an empty list selects nobody: the rule matches nothing"],
+  ],
+  [
+    "a list that is only accepted empty",
+    item("egress", "toGroups: []"),
+    ["spec.egress[0].toGroups: an empty list selects nobody: the rule matches nothing"],
+  ],
+  ["one that leaves it to another", item("egress", "toFQDNs: [], toEntities: [world]"), []],
+  [
     "a peer that is not understood",
     tiered("ingress: [{action: Accept, from: [{}]}], egress: [{action: Pass, to: [{}]}]"),
     [
@@ -52,6 +63,26 @@ test.each<[string, string, string[]]>([
       "spec.egress[0].to[0]: the peer cannot be understood: the rule denies everything",
     ],
   ],
+  [
+    "rules of a direction that policyTypes leaves out",
+    policy(KNP, "podSelector: {}, ingress: [{}], egress: [{}], policyTypes: [Egress]"),
+    ["spec.ingress: counts and turns default deny on, though policyTypes does not list it"],
+  ],
+  [
+    "a description out of place",
+    `${item("ingress", "").replace("{name: p}", "{name: p, description: a}")}description: b\n`,
+    [
+      "description: is ignored: a description stands in spec",
+      "metadata.description: is ignored: a description stands in spec",
+    ],
+  ],
+  ["rules without policyTypes", policy(KNP, "podSelector: {}, egress: [{}]"), []],
+  [
+    "the namespace of endpoints that have none",
+    subject("reserved:init").replace("other", "''"),
+    ["spec.endpointSelector: selects nobody: endpoints with reserved:init are in no namespace"],
+  ],
+  ["the same, clusterwide", subject("reserved:init", CCNP).replace("other", "''"), []],
 ])("warns of %s", (_name, text, expected) => {
   const { errors, warnings, documents } = parse(text);
   expect(errors).toEqual([]);

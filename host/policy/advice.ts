@@ -3,25 +3,54 @@
  * ignore or to replace. Warnings; the document is applied as the language has it.
  */
 import { KEY_NAMESPACE, SOURCE_K8S } from "../identity/label.ts";
-import type { CiliumDocument, PolicyDocument, TieredDocument } from "./document.ts";
+import type {
+  CiliumDocument,
+  NetworkPolicyDocument,
+  PolicyDocument,
+  TieredDocument,
+} from "./document.ts";
 import type { FieldPath, FieldProblem } from "./problem.ts";
 import type { CiliumRule } from "./schema/cilium.ts";
 import { PEER_FIELDS } from "./schema/cluster-policy.ts";
+import { fieldsOf } from "./schema/field.ts";
 import { type PortRule, parsePortNumber } from "./schema/port.ts";
-import { requirementsOf } from "./translate/scope.ts";
+import { isInitSelector, requirementsOf } from "./translate/scope.ts";
 
 export function adviceOn(document: PolicyDocument): FieldProblem[] {
+  return [...descriptionAdvice(document), ...adviceOfKind(document)];
+}
+
+/** Where it stands in old examples the API server drops it. */
+function descriptionAdvice({ object }: PolicyDocument): FieldProblem[] {
+  const fields = fieldsOf(object);
+  const places = [
+    { holder: fields, path: ["description"] },
+    { holder: fieldsOf(fields.metadata), path: ["metadata", "description"] },
+  ];
+  return places
+    .filter(({ holder }) => holder.description !== undefined)
+    .map(({ path }) => ({
+      path,
+      message: "is ignored: a description stands in spec",
+      expected: "spec.description, or none",
+    }));
+}
+
+function adviceOfKind(document: PolicyDocument): FieldProblem[] {
   switch (document.kind) {
     case "CiliumNetworkPolicy":
     case "CiliumClusterwideNetworkPolicy":
       return document.rules.flatMap(({ path, rule }) => [
         ...namespaceAdvice(document, rule, path),
+        ...initAdvice(document, rule, path),
         ...ruleAdvice(rule, path),
       ]);
     case "ClusterNetworkPolicy":
     case "AdminNetworkPolicy":
     case "BaselineAdminNetworkPolicy":
       return peerAdvice(document);
+    case "NetworkPolicy":
+      return typeAdvice(document);
     default:
       return [];
   }
@@ -55,16 +84,52 @@ function namespaceAdvice(
   ];
 }
 
+/** Endpoints without labels are in no namespace. */
+function initAdvice(
+  { kind }: CiliumDocument,
+  { endpointSelector }: CiliumRule,
+  path: FieldPath,
+): FieldProblem[] {
+  if (kind !== "CiliumNetworkPolicy" || !isInitSelector(endpointSelector ?? {})) return [];
+  return [
+    {
+      path: [...path, "endpointSelector"],
+      message: "selects nobody: endpoints with reserved:init are in no namespace",
+      expected: "a CiliumClusterwideNetworkPolicy",
+    },
+  ];
+}
+
 function ruleAdvice(rule: CiliumRule, path: FieldPath): FieldProblem[] {
   const advice: FieldProblem[] = [];
   for (const direction of ["ingress", "ingressDeny", "egress", "egressDeny"] as const) {
     for (const [i, item] of (rule[direction] ?? []).entries()) {
+      advice.push(...emptyPeerAdvice(item, [...path, direction, i]));
       for (const [j, portRule] of (item.toPorts ?? []).entries()) {
         advice.push(...portAdvice(portRule, [...path, direction, i, "toPorts", j]));
       }
     }
   }
   return advice;
+}
+
+const PEER_LIST = /^(from|to)(Endpoints|Entities|CIDR|CIDRSet|Nodes|Services|FQDNs|Groups)$/;
+/** Empty ones of these leave it to a list of another kind beside them. */
+const YIELDING_LIST = /(Services|FQDNs|Groups)$/;
+
+/** Who leaves such a list out means everybody. */
+function emptyPeerAdvice(item: object, path: FieldPath): FieldProblem[] {
+  const lists = Object.entries(item).filter(
+    ([field, value]) => PEER_LIST.test(field) && Array.isArray(value),
+  ) as [string, unknown[]][];
+  const hasPeers = lists.some(([, list]) => list.length > 0);
+  return lists
+    .filter(([field, list]) => list.length === 0 && !(hasPeers && YIELDING_LIST.test(field)))
+    .map(([field]) => ({
+      path: [...path, field],
+      message: "an empty list selects nobody: the rule matches nothing",
+      expected: "at least one peer, or the field to be absent",
+    }));
 }
 
 function portAdvice({ ports, rules }: Partial<PortRule>, path: FieldPath): FieldProblem[] {
@@ -98,6 +163,20 @@ function portAdvice({ ports, rules }: Partial<PortRule>, path: FieldPath): Field
     }
   }
   return advice;
+}
+
+/** Kubernetes' own words would leave such rules out; Cilium does not. */
+function typeAdvice({ spec }: NetworkPolicyDocument): FieldProblem[] {
+  const types = spec.policyTypes ?? [];
+  if (types.length === 0) return [];
+  const lists = { Ingress: spec.ingress, Egress: spec.egress } as const;
+  return (["Ingress", "Egress"] as const)
+    .filter((type) => (lists[type]?.length ?? 0) > 0 && !types.includes(type))
+    .map((type) => ({
+      path: ["spec", type.toLowerCase()],
+      message: "counts and turns default deny on, though policyTypes does not list it",
+      expected: `${type} among policyTypes, or no such rules`,
+    }));
 }
 
 /** A peer without a field this version knows comes from a newer language. */

@@ -9,7 +9,7 @@ import type { PluginLookup } from "./plugin-check.ts";
 import { type FieldPath, type FieldProblem, formatPath, type PolicyProblem } from "./problem.ts";
 import type { CiliumRule } from "./schema/cilium.ts";
 import type { TieredSpec } from "./schema/cluster-policy.ts";
-import { fieldsOf, itemsOf } from "./schema/field.ts";
+import { fieldsOf, isRecord, itemsOf } from "./schema/field.ts";
 import type { L7Settings } from "./schema/metadata.ts";
 import type { NetworkPolicySpec } from "./schema/network-policy.ts";
 import type { VisibilitySpec } from "./schema/visibility.ts";
@@ -132,13 +132,20 @@ export function parsePolicyFile(
   return { documents: errors.length > 0 ? [] : documents, errors, warnings };
 }
 
-/** The objects of a document: itself, or the items of a List. */
+/**
+ * The objects of a document: itself, or the items of a List. The API server leaves kind and version
+ * out of the items of a list of one kind.
+ */
 function objectsOf(document: YamlDocument): { value: unknown; path: FieldPath }[] {
-  const fields = fieldsOf(document.value);
-  const kind = fields.kind;
-  const isList = kind === "List" || KINDS.some((name) => kind === `${name}List`);
-  if (!isList || !Array.isArray(fields.items)) return [{ value: document.value, path: [] }];
-  return itemsOf(fields.items).map((value, index) => ({ value, path: ["items", index] }));
+  const { kind, apiVersion, items } = fieldsOf(document.value);
+  const itemKind = KINDS.find((name) => kind === `${name}List`);
+  const isList = kind === "List" || itemKind !== undefined;
+  if (!isList || !Array.isArray(items)) return [{ value: document.value, path: [] }];
+  return itemsOf(items).map((item, index) => {
+    const named = itemKind === undefined || !isRecord(item) || item.kind !== undefined;
+    const value = named ? item : { apiVersion, kind: itemKind, ...item };
+    return { value, path: ["items", index] };
+  });
 }
 
 function emptyFile(file: string): PolicyProblem {

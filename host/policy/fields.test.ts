@@ -28,8 +28,18 @@ test.each([
     `enforced, but required, test-always-fail refused on apply: ${REFUSALS.authentication.message}`,
   ],
   ["spec.externalCIDRs[]", "enforced"],
+  ["spec.egress[].toPorts[].listener.priority", `refused on apply: ${REFUSALS.listeners.message}`],
 ])("%s is %s", (path, state) => {
   expect(stateOf(path)).toContain(state);
+});
+
+test.each([
+  ["domainNames[]", `refused on apply: ${REFUSALS.fqdns.message}`],
+  ["nodes", "enforced with the agent's --node-selector-labels, otherwise refused on apply"],
+])("%s of a peer is the same in every kind with tiers", (field, state) => {
+  const states = stateOf(`spec.egress[].to[].${field}`);
+  expect(states.length).toBeGreaterThan(1);
+  expect(new Set(states)).toEqual(new Set([state]));
 });
 
 test("every refusal stands at a field", () => {

@@ -50,8 +50,11 @@ interface Leaf {
   field: z.ZodType;
 }
 
-/** Metadata is Kubernetes' own, a status nobody's to write. `specs[]` holds what `spec` does. */
-const SKIPPED = ["apiVersion", "kind", "metadata", "status"];
+/**
+ * Metadata is Kubernetes' own, a status nobody's to write, a description out of place. `specs[]`
+ * holds what `spec` does.
+ */
+const SKIPPED = ["apiVersion", "kind", "metadata", "status", "description"];
 
 function* leavesOf(schema: z.ZodType, path: string): Generator<Leaf> {
   const inner = unwrap(schema);
@@ -111,10 +114,13 @@ function supportOf(kind: string, path: string, field: z.ZodType, features: Apply
   if (inner instanceof z.ZodNever) return `refused: ${messageOf(inner)}`;
   const never = NEVER.find(([start]) => path.startsWith(start));
   if (never) return `refused: ${never[1]}`;
-  const refusal = Object.values(REFUSALS).find(({ fields }) =>
-    fields.some((end) => isAt(`${kind} ${path}`, end)),
+  // What one row has no objection to, another may refuse.
+  return (
+    Object.values(REFUSALS)
+      .filter(({ fields }) => fields.some((end) => isAt(`${kind} ${path}`, end)))
+      .map((refusal) => refusalText(refusal, features))
+      .find((text) => text !== "enforced") ?? "enforced"
   );
-  return refusal ? refusalText(refusal, features) : "enforced";
 }
 
 /** Whether the field, or an object that holds it, is at the end of a path. */

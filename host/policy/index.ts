@@ -21,10 +21,10 @@ export {
   type PluginReference,
   parsePluginReference,
 } from "./plugin-reference.ts";
+export { namedPrefixes, PolicySayings } from "./prefix-sayings.ts";
 export type { FieldPath, PolicyProblem } from "./problem.ts";
 export type { ApplyFeatures } from "./refusal.ts";
 export {
-  cidrPrefixesOf,
   PolicyRefusedError,
   PolicyRepository,
   type PolicyRepositoryOptions,

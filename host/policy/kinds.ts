@@ -4,6 +4,7 @@
  */
 import type { z } from "zod";
 import { parsePrefix } from "../identity/cidr.ts";
+import { prefixesByText } from "../identity/prefix-labels.ts";
 import type {
   CidrGroupDocument,
   CiliumDocument,
@@ -29,7 +30,7 @@ import {
   clusterwideNetworkPolicySchema,
 } from "./schema/cilium.ts";
 import { clusterNetworkPolicySchema, tieredSpecOf } from "./schema/cluster-policy.ts";
-import { fieldsOf } from "./schema/field.ts";
+import { fieldsOf, isRecord } from "./schema/field.ts";
 import { l7SettingsOf } from "./schema/metadata.ts";
 import { networkPolicySchema } from "./schema/network-policy.ts";
 import { visibilityPolicySchema } from "./schema/visibility.ts";
@@ -133,7 +134,7 @@ function read<T>(
     ? checkPlugins(value, { plugins, checkPattern })
     : { problems: [], warnings: [] };
   const problems = [
-    ...(deps.extendedProtocols === true ? [] : missingPorts(value)),
+    ...missingPorts(value, deps.extendedProtocols === true),
     ...checkPatterns(value, checkPattern),
     ...found.problems,
   ];
@@ -153,8 +154,8 @@ function read<T>(
 
 interface Metadata {
   name: string;
-  namespace?: string | undefined;
-  uid?: string | undefined;
+  namespace?: string | null | undefined;
+  uid?: string | null | undefined;
 }
 
 function metadataOf(
@@ -180,19 +181,23 @@ export function groupOf(
   metadata: { name: string; labels?: Readonly<Record<string, string>> | null | undefined },
   cidrs: readonly string[],
 ): CidrGroupDocument["group"] {
-  const prefixes = [...new Set(cidrs)].map(parsePrefix).filter((prefix) => prefix !== undefined);
-  return { name: metadata.name, labels: metadata.labels ?? {}, prefixes };
+  const prefixes = cidrs.map(parsePrefix).filter((prefix) => prefix !== undefined);
+  return {
+    ...{ name: metadata.name, labels: metadata.labels ?? {} },
+    prefixes: prefixesByText(prefixes),
+  };
 }
 
 function unknownKind(value: unknown, kind: unknown): FieldProblem {
   const expected = `one of ${KINDS.join(", ")}, List`;
+  if (Array.isArray(value)) {
+    const message = "is a list without a kind; rules need a policy around them";
+    return { path: [], message, expected };
+  }
   if (typeof kind !== "string") {
-    const isObject = typeof value === "object" && value !== null && !Array.isArray(value);
-    return {
-      path: isObject ? ["kind"] : [],
-      message: isObject ? "is required" : "must be an object",
-      expected,
-    };
+    return isRecord(value)
+      ? { path: ["kind"], message: "is required", expected }
+      : { path: [], message: "must be an object", expected };
   }
   if (kind.endsWith("List")) {
     return { path: ["items"], message: "is required", expected: "a list of policies" };

@@ -2,6 +2,7 @@
  * The kernel's policy look-up over resolved entries, in plain steps: for tests and for explaining
  * a decision. Order and tie-breaks are those of struct policy_value in bpf/abi/abi.h.
  */
+import { IDENTITY } from "../identity/reserved.ts";
 import { CLASS, classOf } from "./resolve/level.ts";
 import type { Direction } from "./rule.ts";
 import type { PolicyOrigin, ResolvedEntry } from "./types.ts";
@@ -16,7 +17,7 @@ export interface PolicyPacket {
 }
 
 export interface PolicyDecision {
-  /** `drop`: no entry (default deny, 133); `deny`: an explicit deny (181). */
+  /** `drop`: nothing allows it (default deny, 133); `deny`: an explicit deny (181). */
   verdict: "allow" | "redirect" | "deny" | "drop";
   /** How specific the entry is, as policy verdict events name it. */
   match: "none" | "L3-Only" | "L3-L4" | "L4-Only" | "all" | "L3-Proto" | "Proto-Only";
@@ -44,6 +45,36 @@ export function createLookup(
     const allowed = entry.l7 ? "redirect" : "allow";
     return { verdict: entry.deny ? "deny" : allowed, match: matchOf(entry), entry };
   };
+}
+
+/** How the node reaches its own pods (--allow-localhost). */
+export type HostAccess = "always" | "policy";
+
+/** Whether the peer is the node itself on its way to a pod of its own. */
+export function isFromHost({
+  direction,
+  identity,
+}: Pick<PolicyPacket, "direction" | "identity">): boolean {
+  return direction === "ingress" && identity === IDENTITY.host;
+}
+
+/**
+ * What the kernel makes of a look-up's outcome for the packet (bpf/lib/judge.h): the node may
+ * always reach its own pods, past the proxy, unless a rule denies it. By policy it has no more
+ * rights than others, and what a proxy would have to look into is dropped, with its entry.
+ */
+export function favourHost(
+  packet: PolicyPacket,
+  decision: PolicyDecision,
+  access: HostAccess,
+): PolicyDecision {
+  const { verdict, match, entry } = decision;
+  if (!isFromHost(packet) || verdict === "allow" || verdict === "deny") return decision;
+  if (access === "policy" && verdict === "drop") return decision;
+  if (!entry) return { verdict: "allow", match };
+  const { l7, ...rest } = entry;
+  const isOpen = access === "always" || l7?.mode === "observe";
+  return { verdict: isOpen ? "allow" : "drop", match, entry: rest };
 }
 
 function longest(

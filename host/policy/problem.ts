@@ -66,14 +66,27 @@ function fromIssue(schema: z.ZodType, root: unknown, issue: z.core.$ZodIssue): F
     case "invalid_value":
       return [{ path, message: notAllowed(issue, value), expected }];
     case "too_big":
-      return [{ path, message: `must be at most ${issue.maximum}`, expected }];
+      return [
+        { path, message: `${sized(issue)} at most ${amount(issue, issue.maximum)}`, expected },
+      ];
     case "too_small":
-      return [{ path, message: `must be at least ${issue.minimum}`, expected }];
+      return [
+        { path, message: `${sized(issue)} at least ${amount(issue, issue.minimum)}`, expected },
+      ];
     case "invalid_union":
       return [{ path, message: `must not be ${kindOf(value)}`, expected }];
     default:
       return [{ path, message: issue.message, expected }];
   }
+}
+
+function sized({ origin }: { origin: string }): string {
+  return origin === "array" ? "must have" : "must be";
+}
+
+function amount({ origin }: { origin: string }, limit: number | bigint): string {
+  if (origin !== "array") return `${limit}`;
+  return limit === 1 ? "1 item" : `${limit} items`;
 }
 
 function notAllowed(issue: z.core.$ZodIssueInvalidValue, value: unknown): string {

@@ -2,26 +2,22 @@
  * The policies in force: documents by kind, namespace and name, their rules, and a revision that
  * rises with every change. Pure data; nothing here reaches an endpoint.
  */
-import { formatPrefix, type Prefix, parseCidrLabelKey } from "../identity/cidr.ts";
-import { DEFAULT_CLUSTER, SOURCE_CIDR } from "../identity/label.ts";
+import { DEFAULT_CLUSTER } from "../identity/label.ts";
 import { validateForApply } from "./apply.ts";
-import {
-  type CidrGroupDocument,
-  documentKey,
-  type PolicyDocument,
-  withoutText,
-} from "./document.ts";
+import { documentKey, type PolicyDocument, withoutText } from "./document.ts";
 import type { PolicyProblem } from "./problem.ts";
 import type { ApplyFeatures } from "./refusal.ts";
 import type { Rule } from "./rule.ts";
-import type { Selector } from "./selector.ts";
 import { type CidrGroup, NO_SOURCES, type PolicySources } from "./sources.ts";
+import type { PeerClusters } from "./translate/context.ts";
 import { translate } from "./translate/index.ts";
-import { refersToOthers } from "./translate/reference.ts";
+import { refersToServices } from "./translate/reference.ts";
 
 export interface PolicyRepositoryOptions {
   /** Name of the local cluster; `default` if absent. */
   cluster?: string;
+  /** As of PeerClusters. */
+  anyCluster?: boolean;
   features?: ApplyFeatures;
   /** What policies refer to, beside the groups that were applied themselves. */
   sources?: PolicySources;
@@ -47,12 +43,14 @@ export class PolicyRefusedError extends Error {
 }
 
 export class PolicyRepository {
-  readonly #cluster: string;
+  readonly #clusters: PeerClusters;
   readonly #features: ApplyFeatures;
   readonly #others: PolicySources;
   readonly #policies = new Map<string, StoredPolicy>();
   /** Applied groups by name. */
   readonly #groups = new Map<string, CidrGroup>();
+  /** Those of `sources` as they were last: an unchanged one is the object it was. */
+  #otherGroups: readonly CidrGroup[];
   #revision = 1;
   #rules: readonly Rule[] | undefined;
   /** Keys of what was put or deleted since this is a copy. */
@@ -64,9 +62,11 @@ export class PolicyRepository {
   };
 
   constructor(options: PolicyRepositoryOptions = {}) {
-    this.#cluster = options.cluster ?? DEFAULT_CLUSTER;
+    const { cluster = DEFAULT_CLUSTER, anyCluster = false } = options;
+    this.#clusters = { cluster, anyCluster };
     this.#features = options.features ?? {};
     this.#others = options.sources ?? NO_SOURCES;
+    this.#otherGroups = [...this.#others.cidrGroups()];
   }
 
   get revision(): number {
@@ -90,10 +90,7 @@ export class PolicyRepository {
   upsertAll(documents: readonly PolicyDocument[]): number {
     for (const document of documents) this.#refuse(document);
     this.#revision++;
-    // Policies may refer to groups that come with them.
     for (const document of documents) this.#put(document, this.#revision);
-    for (const document of documents) this.#translate(document, this.#revision);
-    if (documents.some(isGroup)) this.#translateReferring(this.#revision);
     return this.#revision;
   }
 
@@ -104,8 +101,6 @@ export class PolicyRepository {
   restore(document: PolicyDocument, revision: number): void {
     this.#refuse(document);
     this.#put(document, revision);
-    this.#translate(document, revision);
-    if (isGroup(document)) this.#translateReferring();
     this.startAt(revision);
   }
 
@@ -115,13 +110,16 @@ export class PolicyRepository {
   }
 
   /**
-   * Groups or services have changed: translates again what refers to them. The revision rises, and
-   * the answer is true, if that makes a difference.
+   * Groups or services may have changed: translates again what refers to services. The revision
+   * rises, and the answer is true, if anything is different.
    */
   sourcesChanged(): boolean {
-    const changed = this.#translateReferring(this.#revision + 1);
-    if (changed) this.#revision++;
-    return changed;
+    const isTranslated = this.#translateReferring(this.#revision + 1);
+    const groups = [...this.#others.cidrGroups()];
+    const isRegrouped = !sameObjects(groups, this.#otherGroups);
+    this.#otherGroups = groups;
+    if (isTranslated || isRegrouped) this.#revision++;
+    return isTranslated || isRegrouped;
   }
 
   #refuse(document: PolicyDocument): void {
@@ -130,14 +128,10 @@ export class PolicyRepository {
   }
 
   #put(document: PolicyDocument, revision: number): void {
-    this.#set({ document: withoutText(document), revision, rules: [] });
-    if (isGroup(document)) this.#groups.set(document.name, document.group);
-  }
-
-  #translate(document: PolicyDocument, revision: number): void {
-    const options = { cluster: this.#cluster, revision, sources: this.sources };
+    const options = { ...this.#clusters, revision, sources: this.sources };
     const rules = translate(document, options);
     this.#set({ document: withoutText(document), revision, rules });
+    if (document.kind === "CiliumCIDRGroup") this.#groups.set(document.name, document.group);
   }
 
   #set(policy: StoredPolicy): void {
@@ -147,14 +141,14 @@ export class PolicyRepository {
     this.#rules = undefined;
   }
 
-  /** Of those that come to something else, with this revision or the one they had. */
-  #translateReferring(revision?: number): boolean {
+  /** Of those that come to something else, with this revision. */
+  #translateReferring(revision: number): boolean {
     let changed = false;
     for (const { document, rules, revision: before } of [...this.#policies.values()]) {
-      if (!refersToOthers(document)) continue;
-      const options = { cluster: this.#cluster, revision: before, sources: this.sources };
+      if (!refersToServices(document)) continue;
+      const options = { ...this.#clusters, revision: before, sources: this.sources };
       if (peersText(translate(document, options)) === peersText(rules)) continue;
-      this.#translate(document, revision ?? before);
+      this.#put(document, revision);
       changed = true;
     }
     return changed;
@@ -174,10 +168,7 @@ export class PolicyRepository {
     this.#touched.add(text);
     this.#rules = undefined;
     this.#revision++;
-    if (key.kind === "CiliumCIDRGroup") {
-      this.#groups.delete(key.name);
-      this.#translateReferring(this.#revision);
-    }
+    if (key.kind === "CiliumCIDRGroup") this.#groups.delete(key.name);
     return true;
   }
 
@@ -213,20 +204,17 @@ export class PolicyRepository {
    */
   clone(): PolicyRepository {
     const copy = new PolicyRepository({
-      cluster: this.#cluster,
+      ...this.#clusters,
       features: this.#features,
       sources: this.#others,
     });
     for (const [key, policy] of this.#policies) copy.#policies.set(key, policy);
     for (const [name, group] of this.#groups) copy.#groups.set(name, group);
+    copy.#otherGroups = this.#otherGroups;
     copy.#revision = this.#revision;
     copy.#rules = this.#rules;
     return copy;
   }
-}
-
-function isGroup(document: PolicyDocument): document is CidrGroupDocument {
-  return document.kind === "CiliumCIDRGroup";
 }
 
 /** Equal for rules that differ in nothing but their revision: references are about peers only. */
@@ -236,40 +224,6 @@ function peersText(rules: readonly Rule[]): string {
   );
 }
 
-/**
- * Prefixes that need an ipcache entry with an identity of their own for these policies to mean
- * what they say: every prefix and every exception. `0.0.0.0/0` and `::/0` are left out: they are
- * the world identity of their family, which every unlisted address has.
- */
-export function cidrPrefixesOf(source: PolicyRepository | Iterable<Rule>): string[] {
-  const rules = source instanceof PolicyRepository ? source.rules() : source;
-  const prefixes = new Set<string>();
-  const add = (prefix: Prefix) => {
-    if (prefix.length > 0) prefixes.add(formatPrefix(prefix));
-  };
-  for (const rule of rules) {
-    for (const { peers } of rule.items) {
-      for (const peer of peers) {
-        for (const prefix of prefixesOf(peer)) add(prefix);
-      }
-    }
-  }
-  return [...prefixes].sort();
-}
-
-/** `cidr:` labels may also be written into a selector by hand. */
-function prefixesOf(selector: Selector): Prefix[] {
-  switch (selector.kind) {
-    case "any":
-      return [];
-    case "cidr":
-      return [selector.prefix, ...selector.except];
-    case "labels":
-      return selector.requirements
-        .filter(({ source }) => source === SOURCE_CIDR)
-        .map(({ key }) => parseCidrLabelKey(key))
-        .filter((prefix) => prefix !== undefined);
-    default:
-      return selector satisfies never;
-  }
+function sameObjects<T>(a: readonly T[], b: readonly T[]): boolean {
+  return a.length === b.length && a.every((one, index) => one === b[index]);
 }

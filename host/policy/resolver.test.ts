@@ -3,7 +3,8 @@ import { cidrLabels, parsePrefix } from "../identity/cidr.ts";
 import { k8sLabel, parseLabel } from "../identity/label.ts";
 import { podLabels } from "../identity/pod-labels.ts";
 import { parsePolicyFile } from "./document.ts";
-import { cidrPrefixesOf, PolicyRefusedError, PolicyRepository } from "./repository.ts";
+import { namedPrefixes } from "./prefix-sayings.ts";
+import { PolicyRefusedError, PolicyRepository } from "./repository.ts";
 import { PolicyConflictError, resolvePolicy } from "./resolver.ts";
 import { SelectorCache } from "./selector-cache.ts";
 import type { Identity, PolicySubject, ResolvedPolicy } from "./types.ts";
@@ -376,9 +377,9 @@ describe("resolvePolicy()", () => {
         labels: podLabels({ namespace: "default", labels: { app: `a${i % apps}`, pod: `p${i}` } }),
       }),
     );
-    const cidrs = cidrPrefixesOf(repository).map((text, i) => ({
+    const cidrs = [...namedPrefixes(repository.rules()).values()].map((one, i) => ({
       id: (1 << 24) + 1 + i,
-      labels: cidrLabels(prefix(text)),
+      labels: cidrLabels(one),
     }));
     // CPU, not wall time: other test files run beside this one.
     const started = process.threadCpuUsage();
@@ -453,7 +454,7 @@ describe("PolicyRepository", () => {
         "ingress: [{fromCIDR: [0.0.0.0/0, 10.1.2.3/8]}, {fromCIDRSet: [{cidr: '::/0', except: ['FD00::/8']}]}]",
       ),
     );
-    expect(cidrPrefixesOf(repository)).toEqual(["10.0.0.0/8", "fd00::/8"]);
+    expect([...namedPrefixes(repository.rules()).keys()]).toEqual(["10.0.0.0/8", "fd00::/8"]);
   });
 });
 

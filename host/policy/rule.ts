@@ -73,5 +73,8 @@ export interface Rule {
   /** Name of the one endpoint it is for, among those that `subject` selects. */
   endpoint?: string;
   defaultDeny: Readonly<Record<Direction, boolean>>;
+  /** Where it turns default deny on, rules with `unlessIsolated` do not count. */
+  isolates?: true;
+  unlessIsolated?: true;
   items: readonly RuleItem[];
 }

@@ -6,7 +6,7 @@
 import { RESERVED_IDENTITIES } from "../identity/reserved.ts";
 import type { SelectionChanges } from "./resolve/direction-policy.ts";
 import { type Candidate, type Selector, selects, toCandidate } from "./selector.ts";
-import { labelTexts, requiredTexts, SelectorIndex } from "./selector-index.ts";
+import { isAddressed, labelTexts, requiredTexts, SelectorIndex } from "./selector-index.ts";
 import type { Identity } from "./types.ts";
 
 interface Selection {
@@ -19,7 +19,8 @@ interface Selection {
 export class SelectorCache {
   readonly #candidates = new Map<number, Candidate>();
   readonly #byLabel = new Map<string, Set<Candidate>>();
-  readonly #world = new Set<Candidate>();
+  /** Those that CIDRs may select. */
+  readonly #addressed = new Set<Candidate>();
   readonly #selections = new Map<string, Selection>();
   readonly #index = new SelectorIndex<Selection>();
   /** Keys of those that nobody holds. */
@@ -39,7 +40,7 @@ export class SelectorCache {
     this.#forget(identity.id);
     const candidate = toCandidate(identity);
     this.#candidates.set(candidate.id, candidate);
-    if (candidate.isWorld) this.#world.add(candidate);
+    if (isAddressed(candidate)) this.#addressed.add(candidate);
     for (const text of labelTexts(candidate)) {
       const sharing = this.#byLabel.get(text);
       if (sharing) sharing.add(candidate);
@@ -111,7 +112,7 @@ export class SelectorCache {
     const candidate = this.#candidates.get(id);
     if (!candidate) return;
     this.#candidates.delete(id);
-    this.#world.delete(candidate);
+    this.#addressed.delete(candidate);
     for (const text of labelTexts(candidate)) {
       const sharing = this.#byLabel.get(text);
       sharing?.delete(candidate);
@@ -132,9 +133,11 @@ export class SelectorCache {
 
   /** A superset of the selected, as small as the index can say. */
   #likely(selector: Selector): Iterable<Candidate> {
-    if (selector.kind === "cidr") return this.#world;
+    if (selector.kind === "cidr") return this.#addressed;
     const texts = requiredTexts(selector, this.#identitiesWith);
-    if (texts === undefined) return this.#candidates.values();
+    if (texts === undefined) {
+      return selector.kind === "group" ? this.#addressed : this.#candidates.values();
+    }
     return texts.flatMap((text) => [...(this.#byLabel.get(text) ?? [])]);
   }
 }

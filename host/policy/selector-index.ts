@@ -15,6 +15,11 @@ export function labelTexts(candidate: Candidate): Set<string> {
   return texts;
 }
 
+/** Whether a prefix may select it. */
+export function isAddressed({ isWorld, prefixes }: Candidate): boolean {
+  return isWorld || prefixes.length > 0;
+}
+
 /**
  * Label texts of which everything that the selector selects has one; undefined: there are none.
  * `identitiesWith`: how many identities have a text now; the fewest win.
@@ -23,7 +28,7 @@ export function requiredTexts(
   selector: Selector,
   identitiesWith: (text: string) => number,
 ): readonly string[] | undefined {
-  if (selector.kind !== "labels") return undefined;
+  if (selector.kind === "any" || selector.kind === "cidr") return undefined;
   let best: readonly string[] | undefined;
   let bestCount = Number.POSITIVE_INFINITY;
   for (const requirement of selector.requirements) {
@@ -45,8 +50,8 @@ function textsOf({ source, key, operator, values }: Requirement): string[] | und
 
 export class SelectorIndex<Selection extends { selector: Selector }> {
   readonly #byText = new Map<string, Set<Selection>>();
-  /** Of addresses: nothing but the world is ever in them. */
-  readonly #world = new Set<Selection>();
+  /** Of addresses. */
+  readonly #cidrs = new Set<Selection>();
   readonly #others = new Set<Selection>();
   /** Where each one is. */
   readonly #places = new Map<Selection, readonly Set<Selection>[]>();
@@ -65,14 +70,14 @@ export class SelectorIndex<Selection extends { selector: Selector }> {
   /** A superset of those that select the identity. */
   *likely(candidate: Candidate): Generator<Selection> {
     for (const text of labelTexts(candidate)) yield* this.#byText.get(text) ?? [];
-    if (candidate.isWorld) yield* this.#world;
+    if (isAddressed(candidate)) yield* this.#cidrs;
     yield* this.#others;
   }
 
   #placesFor(selector: Selector, identitiesWith: (text: string) => number): Set<Selection>[] {
-    if (selector.kind === "cidr") return [this.#world];
+    if (selector.kind === "cidr") return [this.#cidrs];
     const texts = requiredTexts(selector, identitiesWith);
-    if (texts === undefined) return [this.#others];
+    if (texts === undefined) return [selector.kind === "group" ? this.#cidrs : this.#others];
     return texts.map((text) => {
       const known = this.#byText.get(text) ?? new Set<Selection>();
       this.#byText.set(text, known);

@@ -11,7 +11,7 @@ import {
   prefixContains,
   WORLD_OF_FAMILY,
 } from "../identity/cidr.ts";
-import { SOURCE_ANY, SOURCE_CIDR, SOURCE_RESERVED } from "../identity/label.ts";
+import { SOURCE_ANY, SOURCE_CIDR, SOURCE_CIDR_GROUP, SOURCE_RESERVED } from "../identity/label.ts";
 import type { Identity, Label } from "./types.ts";
 
 export interface Requirement {
@@ -27,55 +27,81 @@ export type Selector =
   | { kind: "any"; key: string }
   /** All requirements hold. */
   | { kind: "labels"; key: string; requirements: readonly Requirement[] }
-  /** Addresses of the world inside the prefix and outside every exception. */
-  | { kind: "cidr"; key: string; prefix: Prefix; except: readonly Prefix[] };
+  /**
+   * Addresses of the world inside the prefix and outside every exception; of nodes too where their
+   * identities carry prefixes (policy-cidr-match-mode).
+   */
+  | { kind: "cidr"; key: string; prefix: Prefix; except: readonly Prefix[] }
+  /** Addresses of the world in groups whose labels, all taken together, meet the requirements. */
+  | {
+      kind: "group";
+      key: string;
+      requirements: readonly Requirement[];
+      except: readonly Prefix[];
+    };
 
 export const ANY_SELECTOR: Selector = { kind: "any", key: "*" };
 
 export function labelSelector(requirements: readonly Requirement[]): Selector {
-  const parts = requirements.map((requirement) =>
-    JSON.stringify([
-      requirement.source,
-      requirement.key,
-      requirement.operator,
-      [...requirement.values].sort(),
-    ]),
+  return { kind: "labels", key: `labels ${requirementsKey(requirements)}`, requirements };
+}
+
+function requirementsKey(requirements: readonly Requirement[]): string {
+  const parts = requirements.map(({ source, key, operator, values }) =>
+    JSON.stringify([source, key, operator, [...values].sort()]),
   );
-  return { kind: "labels", key: `labels ${parts.sort().join(" ")}`, requirements };
+  return parts.sort().join(" ");
 }
 
 export function cidrSelector(prefix: Prefix, except: readonly Prefix[] = []): Selector {
-  const exceptions = except.map(formatPrefix).sort();
   return {
     kind: "cidr",
-    key: `cidr ${[formatPrefix(prefix), ...exceptions].join(" ")}`,
+    key: `cidr ${[formatPrefix(prefix), ...exceptionTexts(except)].join(" ")}`,
     prefix,
     except,
   };
+}
+
+export function groupSelector(
+  requirements: readonly Requirement[],
+  except: readonly Prefix[],
+): Selector {
+  const key = ["group", requirementsKey(requirements), ...exceptionTexts(except)].join(" ");
+  return { kind: "group", key, requirements, except };
+}
+
+function exceptionTexts(except: readonly Prefix[]): string[] {
+  return except.map(formatPrefix).sort();
 }
 
 /** An identity with what matching needs worked out once. */
 export interface Candidate {
   id: number;
   labels: readonly Label[];
-  /** Prefixes of its `cidr:` labels. */
+  /** Prefixes of its `cidr:` labels; none of a pod, which is never selected by its address. */
   prefixes: readonly Prefix[];
   /** Pods and nodes are never of the world, whatever their addresses. */
   isWorld: boolean;
+  /** Some CIDR group holds it. */
+  isInGroup: boolean;
 }
 
 export function toCandidate(identity: Identity): Candidate {
+  const { id, labels } = identity;
+  const isWorld = labels.some(isWorldLabel);
   const prefixes: Prefix[] = [];
-  for (const label of identity.labels) {
+  for (const label of isWorld || labels.some(isNodeLabel) ? labels : []) {
     const prefix = label.source === SOURCE_CIDR ? parseCidrLabelKey(label.key) : undefined;
     if (prefix) prefixes.push(prefix);
   }
-  return {
-    id: identity.id,
-    labels: identity.labels,
-    prefixes,
-    isWorld: identity.labels.some(isWorldLabel),
-  };
+  const isInGroup = labels.some(({ source }) => source === SOURCE_CIDR_GROUP);
+  return { id, labels, prefixes, isWorld, isInGroup };
+}
+
+const NODES = new Set(["host", "remote-node"]);
+
+function isNodeLabel({ source, key }: Label): boolean {
+  return source === SOURCE_RESERVED && NODES.has(key);
 }
 
 export function selects(selector: Selector, candidate: Candidate): boolean {
@@ -87,6 +113,13 @@ export function selects(selector: Selector, candidate: Candidate): boolean {
     case "cidr":
       return (
         isInside(selector.prefix, candidate) &&
+        !selector.except.some((prefix) => isInside(prefix, candidate))
+      );
+    case "group":
+      return (
+        candidate.isWorld &&
+        candidate.isInGroup &&
+        selector.requirements.every((requirement) => isMet(requirement, candidate)) &&
         !selector.except.some((prefix) => isInside(prefix, candidate))
       );
     default:
@@ -130,7 +163,7 @@ function hasLabel(
 
 /** A prefix of length 0 is the world of its family; others contain by their `cidr:` labels. */
 function isInside(prefix: Prefix, candidate: Candidate): boolean {
-  if (!candidate.isWorld) return false;
+  if (prefix.length === 0 && !candidate.isWorld) return false;
   if (candidate.prefixes.some((inner) => prefixContains(prefix, inner))) return true;
   const world = WORLD_OF_FAMILY[prefix.family];
   return (

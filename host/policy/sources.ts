@@ -7,7 +7,8 @@ import type { Prefix } from "../identity/cidr.ts";
 export interface CidrGroup {
   name: string;
   labels: Readonly<Record<string, string>>;
-  prefixes: readonly Prefix[];
+  /** By their text. */
+  prefixes: ReadonlyMap<string, Prefix>;
 }
 
 export interface ServiceInfo {

@@ -64,6 +64,31 @@ test("a change touches only what it selects", () => {
   expect(touched(more)).toEqual([true, true, false]);
 });
 
+test("identities with the same rules share; who is told apart goes on with a copy", () => {
+  const { resolve } = create();
+  const first = { ...SUBJECT, endpoint: 4 };
+  const labels = [...SUBJECT.identity.labels, { source: "k8s", key: "tier", value: "a" }];
+  const second = { ...SUBJECT, endpoint: 5, identity: { id: 300, labels } };
+  const rules = rulesOf(cnp("a", FROM_CLIENT));
+  const policiesOf = (now: Rule[], subjects: PolicySubject[]): SubjectPolicy[] =>
+    resolve(now, subjects).filter((outcome) => outcome instanceof SubjectPolicy);
+  const [shared, same] = policiesOf(rules, [first, second]);
+  expect(same).toBe(shared);
+  const settled = shared?.version;
+  shared?.settle();
+  const own = cnp("b", "ingress: [{fromEntities: [host]}]").replace("app: web", "tier: a");
+  const [kept, copy] = policiesOf([...rules, ...rulesOf(own)], [first, second]);
+  expect([kept === shared, copy === shared]).toEqual([true, false]);
+  // The one has not changed, the other has, from what both had.
+  expect([kept?.version, copy?.settled]).toEqual([settled, settled]);
+  expect(copy?.version).not.toBe(settled);
+  // Relabelled, so that the rule is for it no more: its policy changes, and stays its own.
+  const relabelled = { ...second, identity: { ...SUBJECT.identity, id: 301 } };
+  const [, changed] = policiesOf([...rules, ...rulesOf(own)], [first, relabelled]);
+  expect(changed).toBe(copy);
+  expect(lines(changed?.entries ?? [])).toEqual(lines(kept?.entries ?? []));
+});
+
 test("a rule for one endpoint by name is for no other, whenever it comes", () => {
   const { resolve } = create();
   resolve([]);
@@ -91,4 +116,27 @@ test("after a contradiction is gone, what was missed meanwhile counts", () => {
   const [after] = resolve(redis);
   const identities = after instanceof SubjectPolicy ? [...after.identities("ingress")] : [];
   expect(identities).toEqual([0, 257, 300]);
+});
+
+test("isolation that comes and goes sets rules aside and takes them up again", () => {
+  const { resolve } = create();
+  const [allow] = rulesOf(cnp("a", FROM_CLIENT));
+  const [isolate] = rulesOf(cnp("b", "ingress: [{}]"));
+  if (!allow || !isolate) throw new Error("Cannot test: no rules");
+  const baseline: Rule = {
+    ...{ ...allow, tier: "baseline", unlessIsolated: true },
+    defaultDeny: { ingress: false, egress: false },
+  };
+  const closed: Rule = { ...isolate, isolates: true };
+  const seen = (rules: Rule[]): string[] => {
+    const [outcome] = resolve(rules);
+    return outcome instanceof SubjectPolicy ? lines(outcome.entries) : ["none"];
+  };
+  const asked = ["257 0:0/0 allow"];
+  expect(seen([baseline, isolate])).toEqual(asked);
+  expect(seen([baseline, closed])).toEqual([]);
+  expect(seen([baseline, isolate])).toEqual(asked);
+  expect(seen([closed])).toEqual([]);
+  expect(seen([closed, baseline])).toEqual([]);
+  expect(seen([baseline])).toEqual(["0 0:0/0 allow", ...asked]);
 });

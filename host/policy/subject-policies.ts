@@ -4,7 +4,7 @@
  * change tells some of them apart, these go on with a copy: what was written for them stays known.
  */
 
-import { finish, type Piecework } from "./piecework.ts";
+import { finish, type Piecework } from "../piecework.ts";
 import { PolicyConflictError } from "./resolve/conflict.ts";
 import type { SelectionChanges } from "./resolve/direction-policy.ts";
 import type { Rule } from "./rule.ts";

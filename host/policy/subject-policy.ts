@@ -3,6 +3,7 @@
  * policies contradict each other it stays as it was, and starts anew with the next change.
  */
 import { IDENTITY } from "../identity/reserved.ts";
+import { countingRules } from "./isolation.ts";
 import type { Combinations } from "./resolve/combinations.ts";
 import { DirectionPolicy, type SelectionChanges } from "./resolve/direction-policy.ts";
 import type { EntrySet } from "./resolve/entries.ts";
@@ -61,6 +62,11 @@ export class SubjectPolicy implements ResolvedPolicy {
       ingress: new DirectionPolicy("ingress", parts),
       egress: new DirectionPolicy("egress", parts),
     };
+  }
+
+  /** Policies of one lineage have versions that can be compared. */
+  get lineage(): object {
+    return this.#parts;
   }
 
   /** Another one with every update that changed entries; equal versions, equal entries. */
@@ -172,7 +178,8 @@ export class SubjectPolicy implements ResolvedPolicy {
     const applied = this.#parts.mode === "never" ? rules.filter(onlyWatches) : rules;
     const commits = DIRECTIONS.map((direction) => {
       const enforced = this.#isEnforced(subject, rules, direction);
-      const input = { rules: applied, enforced, subject, names };
+      const counting = countingRules(applied, direction);
+      const input = { rules: counting, enforced, subject, names };
       return this.#directions[direction].prepare(input, changes);
     });
     const changed = commits.map((commit) => commit());

@@ -70,6 +70,13 @@ test.each<[string, string[], string]>([
   ["a KNP with no types is about ingress", [knp("egress: [{}]")], ""],
   ["absent peers with ports are anyone", [cnp(`ingress: [{${P80}}]`)], EVERYONE],
   ["an empty list with ports is nobody", [cnp(`ingress: [{fromEndpoints: [], ${P80}}]`)], ""],
+  [
+    "an empty list is nobody, whatever kind stands beside it",
+    ["fromEntities", "fromCIDR", "fromCIDRSet", "fromNodes"].map((field, index) =>
+      named(cnp(`ingress: [{fromEndpoints: [{}], ${field}: [], ${P80}}]`), `p${index}`),
+    ),
+    "",
+  ],
   ["an empty KNP list is anyone", [knp("ingress: [{from: []}]")], EVERYONE],
   [
     "{} in a CNP is the namespace, of this cluster",

@@ -3,6 +3,7 @@
  * that no program reads yet, and put in force by one word; small changes are made in place.
  */
 import type { MapMemory, Native } from "../native/index.ts";
+import { finish, type Piecework } from "../piecework.ts";
 import { GroupTable, groupsOf, leavesFor } from "./group-table.ts";
 import {
   GENERATIONS,
@@ -16,7 +17,6 @@ import {
 import { NodeTree, nodesFor } from "./node-tree.ts";
 import type { Prefix } from "./prefix.ts";
 import type { PrefixList } from "./prefix-list.ts";
-import { atOnce, type Work } from "./turns.ts";
 
 const MAP_TYPE_ARRAY = 2;
 const BPF_F_MMAPABLE = 1 << 10;
@@ -83,14 +83,14 @@ export class Generations {
 
   /** Puts the lists in force as a whole. */
   replace(lists: Lists): void {
-    this.activate(atOnce(this.preparing(lists)));
+    this.activate(finish(this.preparing(lists)));
   }
 
   /**
    * Builds the lists beside those in force, in kernel memory of their own. Until it is activated
    * nothing else may be changed or prepared.
    */
-  *preparing(lists: Lists): Work<Generation> {
+  *preparing(lists: Lists): Piecework<Generation> {
     const slot = (this.#activeSlot + 1) % GENERATIONS;
     this.#clear(slot);
     const made: Generation = { slot, memories: [], bytes: 0, table: undefined, tree: undefined };
@@ -136,7 +136,7 @@ export class Generations {
     return Atomics.load(this.#active, 0) % GENERATIONS;
   }
 
-  *#buildingIpv4(made: Generation, list: PrefixList): Work<void> {
+  *#buildingIpv4(made: Generation, list: PrefixList): Piecework<void> {
     if (list.size === 0) return;
     const leaves = withRoom(leavesFor(list), ROOM_LEAVES_MIN);
     const groups = this.#make(made, "groups", GROUPS, GROUP_BYTES);
@@ -145,7 +145,7 @@ export class Generations {
     if (!fits) throw new Error("Cannot build the list: too few leaves");
   }
 
-  *#buildingIpv6(made: Generation, list: PrefixList): Work<void> {
+  *#buildingIpv6(made: Generation, list: PrefixList): Piecework<void> {
     if (list.size === 0) return;
     const nodes = withRoom(nodesFor(list.size), ROOM_NODES_MIN);
     made.tree = new NodeTree(

@@ -3,10 +3,11 @@
  * of which a part is denied. Groups are compiled from the list, each stored with one write, after
  * the bitmaps it points to; so a reader sees the group as it was or as it is.
  */
+
+import type { Piecework } from "../piecework.ts";
 import { GROUP_BYTES, GROUP_PART_SHIFT, GROUPS, LEAF_BYTES } from "./layout.ts";
 import type { Prefix } from "./prefix.ts";
 import type { PrefixList } from "./prefix-list.ts";
-import type { Work } from "./turns.ts";
 
 export const GROUP_BITS = 20;
 const GROUP_ADDRESSES = 2 ** 12;
@@ -46,7 +47,7 @@ export class GroupTable {
   }
 
   /** Compiles the whole list, once. False: there is no room for its leaves. */
-  *compiling(list: PrefixList): Work<boolean> {
+  *compiling(list: PrefixList): Piecework<boolean> {
     for (let from = 0; from < GROUPS; from += GROUPS_PER_TURN) {
       if (!this.compile(list, from, from + GROUPS_PER_TURN)) return false;
       yield;

@@ -6,11 +6,11 @@
 import { existsSync, readFileSync } from "node:fs";
 import { open, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { finish } from "../piecework.ts";
 import type { Lists } from "./generations.ts";
 import { parseDenied } from "./prefix.ts";
 import { PrefixList } from "./prefix-list.ts";
 import { readingPrefixes } from "./text-list.ts";
-import { atOnce } from "./turns.ts";
 
 /** A longer journal is made part of the list. */
 const JOURNAL_LINES_MAX = 10_000;
@@ -29,7 +29,7 @@ export class ListFile {
   /** @throws PrefixError: the files are not ours any more. */
   read(): Lists {
     const text = existsSync(this.#list) ? readFileSync(this.#list, "utf8") : "";
-    const lists = atOnce(readingPrefixes(text));
+    const lists = finish(readingPrefixes(text));
     if (!existsSync(this.#journal)) return lists;
     // A line cut short was never acknowledged.
     const lines = readFileSync(this.#journal, "utf8").split("\n").slice(0, -1);

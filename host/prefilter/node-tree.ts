@@ -4,6 +4,8 @@
  * points to the new root, in one write for any number of changes; a node once reached is never
  * written again, so a reader sees the list as it was or as it is.
  */
+
+import type { Piecework } from "../piecework.ts";
 import {
   HAS_TAIL,
   LEVELS_MAX,
@@ -14,7 +16,6 @@ import {
 } from "./layout.ts";
 import type { Prefix } from "./prefix.ts";
 import type { PrefixList } from "./prefix-list.ts";
-import type { Work } from "./turns.ts";
 
 const NODE_WORDS32 = NODE_BYTES / 4;
 const TAIL_WORDS32 = TAIL_BYTES / 4;
@@ -56,7 +57,7 @@ export class NodeTree {
   }
 
   /** Once, on an empty tree that is large enough (`nodesFor`). */
-  *building(list: PrefixList): Work<void> {
+  *building(list: PrefixList): Piecework<void> {
     const rows = list.outermost();
     let entries: Entry[] = [];
     for (let from = 0; from < rows.length; from += NODE_KEYS) {

@@ -12,7 +12,7 @@ const LOOPBACK = "lo";
 /** Where packets of denied sources are dropped: never on the loopback. */
 export function prefilterDevices(options: PrefilterOptions, outside: readonly string[]): string[] {
   const chosen = options.devices.length > 0 ? options.devices : outside;
-  return chosen.filter((device) => device !== LOOPBACK);
+  return [...new Set(chosen)].filter((device) => device !== LOOPBACK);
 }
 
 /** Does the option ask for what must not be? The answer says what. */

@@ -7,6 +7,7 @@
 import { setImmediate } from "node:timers/promises";
 import type { Logger } from "pino";
 import type { Native } from "../native/index.ts";
+import { finishInTurns } from "../piecework.ts";
 import { type CounterRow, decodeCounters } from "./counters.ts";
 import { Generations, isDenied, type Lists } from "./generations.ts";
 import { COUNTERS } from "./layout.ts";
@@ -14,7 +15,6 @@ import { ListFile, textOf } from "./list-file.ts";
 import { type PrefilterDevice, PrefilterPins } from "./pins.ts";
 import { formatDenied, type Prefix, PrefixError, parseDenied } from "./prefix.ts";
 import { PREFIXES_MAX, readingPrefixes } from "./text-list.ts";
-import { inTurns } from "./turns.ts";
 
 /** A change of more prefixes is made by building the list anew. */
 const CHANGES_ONE_BY_ONE_MAX = 1000;
@@ -106,10 +106,10 @@ export class Prefilter {
 
   /** Replaces the whole list. @throws PrefixError; after any error nothing was changed. */
   async load(text: string): Promise<PrefilterChange> {
-    const lists = await inTurns(readingPrefixes(text));
+    const lists = await finishInTurns(readingPrefixes(text));
     return this.#serial(async () => {
       const before = this.#size;
-      const made = await inTurns(this.#generations.preparing(lists));
+      const made = await finishInTurns(this.#generations.preparing(lists));
       try {
         await this.#file.replace(lists);
       } catch (error) {
@@ -197,7 +197,7 @@ export class Prefilter {
 
   async #rebuild(): Promise<void> {
     try {
-      this.#generations.activate(await inTurns(this.#generations.preparing(this.#lists)));
+      this.#generations.activate(await finishInTurns(this.#generations.preparing(this.#lists)));
       this.#isBehind = false;
     } catch (error) {
       this.#isBehind = true;

@@ -3,9 +3,10 @@
  * length, so that what contains a prefix stands before it. A change moves what is behind it (a few
  * megabytes at a million prefixes, a millisecond); everything else is a binary search.
  */
+
+import { finish, type Piecework } from "../piecework.ts";
 import { contains, type Family, formatWords, maskWord, type Prefix, WORDS } from "./prefix.ts";
 import { sortingOrder } from "./radix-sort.ts";
-import { atOnce, type Work } from "./turns.ts";
 
 const ROWS_MIN = 64;
 const ROWS_PER_TURN = 1 << 15;
@@ -39,11 +40,11 @@ export class PrefixList {
 
   /** Puts pushed prefixes in order, each once. */
   sort(): void {
-    atOnce(this.sorting());
+    finish(this.sorting());
   }
 
   /** As `sort`. Between the steps the list may not be used. */
-  *sorting(): Work<void> {
+  *sorting(): Piecework<void> {
     const [width, words, bits] = [this.#width, this.#words, this.#bits];
     const order = yield* sortingOrder(words, width, bits.subarray(0, this.#size));
     this.#words = new Uint32Array(Math.max(order.length, ROWS_MIN) * width);

@@ -1,5 +1,5 @@
 /** Sorts a million prefixes in a fraction of a second: by 16-bit digits, the least one first. */
-import type { Work } from "./turns.ts";
+import type { Piecework } from "../piecework.ts";
 
 const DIGITS = 1 << 16;
 const ROWS_PER_TURN = 1 << 16;
@@ -12,7 +12,7 @@ export function* sortingOrder(
   words: Uint32Array,
   width: number,
   bits: Uint8Array,
-): Work<Uint32Array> {
+): Piecework<Uint32Array> {
   let order = new Uint32Array(bits.length);
   for (let row = 0; row < order.length; row++) order[row] = row;
   let spare = new Uint32Array(bits.length);
@@ -39,7 +39,7 @@ function takeDigits(digits: Uint16Array, words: Uint32Array, width: number, plac
 }
 
 /** Where the rows of each digit begin; undefined: all rows have the same one. */
-function* counting(digits: Uint16Array): Work<Uint32Array | undefined> {
+function* counting(digits: Uint16Array): Piecework<Uint32Array | undefined> {
   const starts = new Uint32Array(DIGITS + 1);
   for (const digit of digits) starts[digit + 1] = (starts[digit + 1] ?? 0) + 1;
   if (starts.includes(digits.length)) return undefined;
@@ -55,7 +55,7 @@ function* scattering(
   to: Uint32Array,
   digits: Uint16Array,
   starts: Uint32Array,
-): Work<void> {
+): Piecework<void> {
   for (let first = 0; first < from.length; first += ROWS_PER_TURN) {
     yield;
     scatter(from.subarray(first, first + ROWS_PER_TURN), to, digits, starts);

@@ -4,13 +4,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it, test } from "vitest";
+import { finish, finishInTurns } from "../piecework.ts";
 import type { Lists } from "./generations.ts";
 import { emptyLists, ListFile, textOf } from "./list-file.ts";
 import { formatDenied, parseDenied } from "./prefix.ts";
 import { readingPrefixes } from "./text-list.ts";
-import { atOnce, inTurns } from "./turns.ts";
 
-const readPrefixes = (text: string): Lists => atOnce(readingPrefixes(text));
+const readPrefixes = (text: string): Lists => finish(readingPrefixes(text));
 const texts = (lists: Lists): string[] => [...textOf(lists)].join("").split("\n").slice(0, -1);
 
 test.each([
@@ -48,7 +48,7 @@ describe("a list", () => {
   it("is read with comments, blank lines, duplicates and no last line feed", async () => {
     const expected = ["1.10.16.0/20", "10.0.0.1/32", "2001:db8::/32"];
     expect(texts(readPrefixes(text))).toEqual(expected);
-    expect(texts(await inTurns(readingPrefixes(text)))).toEqual(expected);
+    expect(texts(await finishInTurns(readingPrefixes(text)))).toEqual(expected);
   });
 
   it("is refused as a whole for one line, which is named", () => {
@@ -58,7 +58,7 @@ describe("a list", () => {
   });
 
   it("tells how far it is, and lets others have their turn", async () => {
-    const lines = Array.from({ length: 25_000 }, (_, at) => `10.${at >> 8}.${at & 255}.0/24`);
+    const lines = Array.from({ length: 60_000 }, (_, at) => `10.${at >> 8}.${at & 255}.0/24`);
     let isRead = false;
     let turns = 0;
     const heard: number[] = [];
@@ -66,7 +66,7 @@ describe("a list", () => {
       for (; !isRead; turns++) await setImmediate();
     };
     const work = readingPrefixes(lines.join("\n"));
-    const reading = inTurns(work, (line) => heard.push(line)).finally(() => {
+    const reading = finishInTurns(work, (line) => heard.push(line)).finally(() => {
       isRead = true;
     });
     await Promise.all([reading, others()]);

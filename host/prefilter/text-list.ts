@@ -2,17 +2,18 @@
  * Lists as people publish them: one prefix or address a line, `#` and `;` begin a comment. A line
  * that is neither refuses the whole text.
  */
+
+import type { Piecework } from "../piecework.ts";
 import type { Lists } from "./generations.ts";
 import { PrefixError, parseDenied } from "./prefix.ts";
 import { PrefixList } from "./prefix-list.ts";
-import type { Work } from "./turns.ts";
 
 /** Of both families together. */
 export const PREFIXES_MAX = 1 << 21;
 const LINES_PER_TURN = 2_000;
 
 /** The lists that a text holds; counts the lines. @throws PrefixError naming the line. */
-export function* readingPrefixes(text: string): Work<Lists> {
+export function* readingPrefixes(text: string): Piecework<Lists> {
   const lists: Lists = { 4: new PrefixList(4), 6: new PrefixList(6) };
   let number = 0;
   for (const line of linesOf(text)) {

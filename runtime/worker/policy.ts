@@ -24,6 +24,8 @@ export type PolicyVerdict =
 
 export interface PolicyLookup {
   verdict(query: PolicyQuery): PolicyVerdict;
+  /** Of an address, in its 16 bytes, now; undefined: nothing says whose it is. */
+  identityOf(address: Uint8Array): number | undefined;
 }
 
 interface PolicyEntry {
@@ -44,23 +46,38 @@ const KEY_BYTES = 12;
 const VALUE_BYTES = 16;
 /** Identity, direction, protocol and all bits of the port. */
 const KEY_PREFIX_BITS = 64;
+const IPCACHE_KEY_BYTES = 20;
+const IPCACHE_VALUE_BYTES = 8;
+const ADDRESS_BITS = 128;
 const OPEN_ATTEMPTS_MAX = 3;
 
 /** Looks up in the pinned maps. One instance a thread; `close()` releases the map. */
 export class KernelPolicy implements PolicyLookup {
   readonly #kernel: EngineAddon;
   readonly #outer: number;
+  readonly #ipcache: number;
   readonly #key = new Uint8Array(KEY_BYTES);
   readonly #value = new Uint8Array(VALUE_BYTES);
 
-  /** `path`: of the pinned outer map. Throws when it cannot be opened. */
-  constructor(kernel: EngineAddon, path: string) {
+  /** Paths of the pinned maps. Throws when one cannot be opened. */
+  constructor(kernel: EngineAddon, { policies, ipcache }: { policies: string; ipcache: string }) {
     this.#kernel = kernel;
-    this.#outer = kernel.openMap(path);
+    this.#outer = kernel.openMap(policies);
+    this.#ipcache = kernel.openMap(ipcache);
   }
 
   close(): void {
     this.#kernel.closeFd(this.#outer);
+    this.#kernel.closeFd(this.#ipcache);
+  }
+
+  identityOf(address: Uint8Array): number | undefined {
+    const key = new Uint8Array(IPCACHE_KEY_BYTES);
+    const value = new Uint8Array(IPCACHE_VALUE_BYTES);
+    new DataView(key.buffer).setUint32(0, ADDRESS_BITS, true);
+    key.set(address, 4);
+    if (!this.#kernel.lookup(this.#ipcache, key, value)) return undefined;
+    return new DataView(value.buffer).getUint32(0, true);
   }
 
   /** An endpoint without a policy is denied, as in the datapath. Throws when asking fails. */

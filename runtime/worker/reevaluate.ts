@@ -88,10 +88,13 @@ export class Reevaluation {
   #sideNow({ facts }: Connection, side: PolicySide): SideNow | undefined {
     if (side.endpoint === 0) return { side, watch: false };
     const egress = side.point === POINT.egress;
-    const verdict = this.#deps.policy.verdict({
+    const known = egress ? facts.destinationIdentity : facts.sourceIdentity;
+    const address = egress ? facts.destinationAddress : facts.sourceAddress;
+    const { policy } = this.#deps;
+    const verdict = policy.verdict({
       endpoint: side.endpoint,
       point: side.point,
-      peer: egress ? facts.destinationIdentity : facts.sourceIdentity,
+      peer: isOfWorld(known) ? (policy.identityOf(address) ?? known) : known,
       port: facts.destinationPort,
     });
     switch (verdict.kind) {
@@ -135,10 +138,19 @@ export class Reevaluation {
   }
 }
 
+/** Such an address may get another identity with any change of what is known of it. */
+function isOfWorld(identity: number): boolean {
+  return WORLD.includes(identity) || identity >>> 24 === LOCAL_SCOPE;
+}
+
 function hasAddress({ facts }: Connection, addresses: ReadonlySet<string>): boolean {
   const { sourceAddress, destinationAddress } = facts;
   return [sourceAddress, destinationAddress].some((one) => addresses.has(printAddress(one)));
 }
+
+/** Numbers of the world, and the top byte of those that only this node knows (Cilium's). */
+const WORLD: readonly number[] = [2, 9, 10];
+const LOCAL_SCOPE = 1;
 
 /** No L7 rules any more. */
 const ALLOWED: { mode: RuleMode; failure: FailurePolicy } = { mode: "observe", failure: "open" };

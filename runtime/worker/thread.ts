@@ -75,7 +75,11 @@ class WorkerThread {
     });
     this.#rules = new RuleStore(createMatcher);
     this.#policy =
-      maps === undefined ? undefined : new KernelPolicy(this.#addon, join(maps, "policies@1"));
+      maps === undefined
+        ? undefined
+        : new KernelPolicy(this.#addon, {
+            ...{ policies: join(maps, "policies@1"), ipcache: join(maps, "ipcache@1") },
+          });
     this.#worker = new Worker({
       engine: this.#engine,
       memory,

@@ -1,6 +1,7 @@
 /** Options of `imker agent` about identities, and what they make together. */
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { AGENT_DEFAULTS, type EtcdStoreOptions, type IdentityOptions } from "../../options.ts";
+import { parseDuration } from "../duration.ts";
 import { CliError, EXIT } from "../errors.ts";
 
 const GRACE_SECONDS_MAX = 600;
@@ -41,11 +42,13 @@ export function addIdentityOptions(command: Command): Command {
     .option("--etcd-password-file <file>", "file with that user's password")
     .option("--labels <rules>", "label filters after the default ones, such as '!build'", words, [])
     .option("--fixed-identity-mapping <list>", "numbers of your own, such as 128=backup,129=ci")
-    .option(
-      "--identity-change-grace-period <seconds>",
-      "how long a relabelled pod keeps its identity",
-      seconds,
-      AGENT_DEFAULTS.gracePeriodMs / 1000,
+    .addOption(
+      new Option(
+        "--identity-change-grace-period <duration>",
+        "how long a relabelled pod keeps its identity",
+      )
+        .argParser(seconds)
+        .default(AGENT_DEFAULTS.gracePeriodMs / 1000, "5s"),
     );
 }
 
@@ -102,12 +105,14 @@ function wholeNumber(text: string): number {
   return Number(text);
 }
 
-/** `5`, `5s` or `0.5`. */
+/** A duration, or seconds without a unit. */
 function seconds(text: string): number {
-  const match = /^(\d{1,3}(?:\.\d{1,3})?)s?$/.exec(text);
-  const value = Number(match?.[1]);
-  if (match === null || value > GRACE_SECONDS_MAX) {
-    throw new InvalidArgumentError(`expected seconds, at most ${GRACE_SECONDS_MAX}`);
+  const plain = /^\d{1,3}(\.\d{1,3})?$/.test(text) ? `${text}s` : text;
+  const value = (parseDuration(plain) ?? Number.NaN) / 1000;
+  if (!(value <= GRACE_SECONDS_MAX)) {
+    throw new InvalidArgumentError(
+      `expected a duration of at most ${GRACE_SECONDS_MAX / 60}m, such as 5s`,
+    );
   }
   return value;
 }

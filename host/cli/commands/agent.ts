@@ -2,10 +2,17 @@
 import { availableParallelism, hostname } from "node:os";
 import { join } from "node:path";
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { AGENT_DEFAULTS, type AgentOptions, type TcpApiOptions } from "../../options.ts";
+import {
+  AGENT_DEFAULTS,
+  type AgentOptions,
+  type PolicyOptions,
+  type TcpApiOptions,
+} from "../../options.ts";
 import { globalOption } from "../context.ts";
 import { CliError, EXIT } from "../errors.ts";
+import { addConntrackOptions, type ConntrackFlags, ctTimeouts } from "./agent-conntrack.ts";
 import { addIdentityOptions, type IdentityFlags, identityOptions } from "./agent-identity.ts";
+import { addPolicyOptions, enabling, type PolicyFlags, policyOptions } from "./agent-policy.ts";
 import { addPrefilterOptions, type PrefilterFlags, prefilterOptions } from "./agent-prefilter.ts";
 import { collectLabel } from "./label-option.ts";
 
@@ -29,7 +36,9 @@ type OwnForm =
   | "clusterState"
   | "cluster"
   | "identity"
-  | "prefilter";
+  | "prefilter"
+  | "ctTimeouts"
+  | keyof PolicyOptions;
 
 type Flags = Omit<AgentOptions, OwnForm> & {
   clusterName: string;
@@ -39,7 +48,9 @@ type Flags = Omit<AgentOptions, OwnForm> & {
   policyDir?: string;
 } & TcpApiFlags &
   IdentityFlags &
-  PrefilterFlags;
+  PrefilterFlags &
+  ConntrackFlags &
+  PolicyFlags;
 
 interface TcpApiFlags {
   apiListen?: { host: string; port: number };
@@ -61,21 +72,10 @@ export function addAgentCommand(program: Command): void {
     .option("--device <interface>", "interface to the outside; repeat", collect, [])
     .option("--policy-audit-mode", "let pass what L3/L4 policy denies, and tell of it")
     .option("--host-firewall", "enforce policies with a nodeSelector on the node itself")
+    .addOption(enabling("host-firewall", "hostFirewall"))
     .option("--node-label <key=value>", "label of this node; repeat", collectLabel, {})
     .option("--policy-dir <path>", "keep the policy files of this folder in force")
-    .addOption(
-      new Option("--enable-policy <mode>", "whether endpoints without a policy are open")
-        .choices(["default", "always", "never"])
-        .default("default"),
-    )
-    .option(
-      "--endpoint-lockdown-on-policy-overflow",
-      "close an endpoint whose policy does not fit into its map, instead of keeping the last one",
-      false,
-    )
     .option("--cluster-state <path>", "file or folder with namespaces, services, nodes, groups")
-    .option("--node-selector-labels", "tell nodes apart by their labels", false)
-    .option("--extended-ip-protocols", "police VRRP, IGMP, GRE, IPIP, IPV6, ESP, AH", false)
     .option("--api-listen <host:port>", "serve the API over TCP too, with TLS", parseListen)
     .option("--api-tls-cert <file>", "certificate of the API over TCP, with its chain (PEM)")
     .option("--api-tls-key <file>", "key of that certificate (PEM)")
@@ -90,6 +90,8 @@ export function addAgentCommand(program: Command): void {
         .choices(["debug", "info", "warn", "error"])
         .default("info"),
     );
+  addPolicyOptions(agent);
+  addConntrackOptions(agent);
   addPrefilterOptions(addIdentityOptions(agent)).action(async (flags: Flags, command: Command) => {
     const { device, nodeLabel, policyDir, clusterState, clusterName, ...others } = flags;
     const { apiListen, apiTlsCert, apiTlsKey, ...rest } = others;
@@ -100,6 +102,8 @@ export function addAgentCommand(program: Command): void {
       ...rest,
       cluster: clusterName,
       identity: identityOptions(flags),
+      ...policyOptions(flags),
+      ctTimeouts: ctTimeouts(flags),
       devices: device,
       nodeLabels: nodeLabel,
       prefilter: prefilterOptions(flags),

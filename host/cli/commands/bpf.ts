@@ -1,5 +1,5 @@
 /** `imker bpf …`: what the kernel holds, as rows. */
-import { type Command, InvalidArgumentError } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
 import { type CtStatus, countAll } from "../../agent/ct-collector.ts";
 import type { CtRow, PolicyMapEntry } from "../../datapath/types.ts";
 import { type CliContext, table } from "../context.ts";
@@ -47,10 +47,14 @@ function addPolicy(policy: Command, context: CliContext): void {
     .command("get")
     .description("the entry that decides, as the kernel finds it")
     .argument("<endpoint>", "id, name, or namespace/name")
-    .requiredOption("--identity <number>", "of the peer")
-    .option("--direction <direction>", "ingress or egress", "ingress")
+    .requiredOption("--identity <number>", "of the peer", wholeNumber)
+    .addOption(
+      new Option("--direction <direction>", "seen from the endpoint")
+        .choices(["ingress", "egress"])
+        .default("ingress"),
+    )
     .option("--protocol <protocol>", "TCP, UDP, … or a number", parseProtocol, TCP)
-    .option("--port <port>", "destination port; of ICMP 256 times the type")
+    .option("--port <port>", "destination port; of ICMP 256 times the type", wholeNumber)
     .action(async (reference: string, options: Question, command: Command) => {
       await context.withClient(command, async (client) => {
         // The command's options are more than the question: --json may stand among them.
@@ -123,6 +127,11 @@ function addIpcache(ipcache: Command, context: CliContext): void {
 const pathOf = (reference: string): string =>
   reference.split("/").map(encodeURIComponent).join("/");
 
+function wholeNumber(text: string): string {
+  if (!/^\d{1,10}$/.test(text)) throw new InvalidArgumentError("expected a number");
+  return text;
+}
+
 /** The number of a protocol, as text. */
 function parseProtocol(text: string): string {
   if (/^\d{1,3}$/.test(text)) return text;
@@ -154,15 +163,16 @@ function policyTable(rows: (PolicyMapEntry & { allowedBy: string[] })[]): string
       actionText(row),
       row.ruleSet === 0 ? "-" : row.ruleSet,
       `0x${row.precedence.toString(16)}`,
-      row.allowedBy.join(",") || "-",
+      row.allowedBy.join(", ") || "-",
     ]),
   );
 }
 
 /** An entry of class 0 (low byte of its precedence) decides nothing: default deny. */
-function actionText({ deny, redirect, precedence }: PolicyMapEntry): string {
+function actionText({ deny, redirect, ruleSet, precedence }: PolicyMapEntry): string {
   if (deny) return "deny";
   if (precedence % 256 === 0) return "default-deny";
+  if (redirect && ruleSet === 0) return "no-plugin";
   return redirect ? "redirect" : "allow";
 }
 

@@ -16,6 +16,7 @@ interface AddOptions {
   name: string;
   namespace: string;
   label: Record<string, string>;
+  serviceAccount?: string;
   ipv4?: string;
   ipv6?: string;
   port: { name: string; port: number; protocol: string }[];
@@ -120,6 +121,7 @@ function addAdd(endpoint: Command, context: CliContext): void {
     .requiredOption("--name <name>", "name of the pod")
     .option("--namespace <namespace>", "Kubernetes namespace", "default")
     .option("--label <key=value>", "pod label; repeat for more", collectLabel, {})
+    .option("--service-account <name>", "Kubernetes service account; policies may select by it")
     .option("--ipv4 <address>", "wanted IPv4 address (default: the next free one)")
     .option("--ipv6 <address>", "wanted IPv6 address (default: the next free one)")
     .option(
@@ -132,9 +134,10 @@ function addAdd(endpoint: Command, context: CliContext): void {
       if (options.create && options.netns !== undefined) {
         throw new CliError(EXIT.user, "Cannot use --create and --netns together: choose one");
       }
-      const { name, namespace, label, netns, ipv4, ipv6, port } = options;
+      const { name, namespace, label, serviceAccount, netns, ipv4, ipv6, port } = options;
       await context.withClient(command, async (client) => {
-        const body = { name, namespace, labels: label, netns, ipv4, ipv6, ports: port };
+        const pod = { name, namespace, labels: label, serviceAccount, ports: port };
+        const body = { ...pod, netns, ipv4, ipv6 };
         const made = await client.call<Endpoint>("POST", "/v1/endpoints", body);
         context.print(command, made, details);
       });

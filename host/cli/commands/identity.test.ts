@@ -52,7 +52,13 @@ describe("options of the agent", () => {
       ...{ user: "u", passwordFile: "p" },
     });
     expect(parse("--labels", "!a k8s:b", "--labels", "c").labels).toEqual(["!a", "k8s:b", "c"]);
-    expect(parse("--identity-change-grace-period", "0.5s").gracePeriodMs).toBe(500);
+    for (const [text, ms] of [
+      ["0.5s", 500],
+      ["0.5", 500],
+      ["1m30s", 90_000],
+    ] as const) {
+      expect(parse("--identity-change-grace-period", text).gracePeriodMs).toBe(ms);
+    }
   });
 
   it.each([
@@ -70,7 +76,7 @@ describe("options of the agent", () => {
     ],
     [["--max-connected-clusters", "300"], "255, 511"],
     [["--cluster-id", "x"], "expected a whole number"],
-    [["--identity-change-grace-period", "1m"], "expected seconds"],
+    [["--identity-change-grace-period", "11m"], "expected a duration of at most 10m"],
   ])("refuses %j", (args, message) => {
     expect(() => parse(...args)).toThrow(message);
   });

@@ -5,11 +5,12 @@ import type { DiffView } from "../../policy/explain/diff-types.ts";
 import { type CliContext, wantsJson } from "../context.ts";
 import { diffText } from "../diff-text.ts";
 import { CliError, EXIT } from "../errors.ts";
-import { readPolicyInput } from "../policy-input.ts";
+import { RECURSIVE, readPolicyInput } from "../policy-input.ts";
 import { askToExplain, printRefused, removals } from "../policy-question.ts";
 
 interface DiffOptions {
   filename?: string[];
+  recursive?: boolean;
   delete?: string[];
   exitCode?: boolean;
 }
@@ -19,6 +20,7 @@ export function addPolicyDiff(policy: Command, context: CliContext): void {
     .command("diff")
     .description("what a change would allow or deny that is not so now; changes nothing")
     .option("-f, --filename <path...>", "policies that would be applied")
+    .option(...RECURSIVE)
     .option("--delete <policy...>", "policies that would go: KIND/namespace/name, or KIND/name")
     .option("--exit-code", "exit with 4 if there is a difference")
     .action(async (options: DiffOptions, command: Command) => {
@@ -26,7 +28,7 @@ export function addPolicyDiff(policy: Command, context: CliContext): void {
       if (filename === undefined && gone.length === 0) {
         throw new CliError(EXIT.user, "Cannot compare: give policies with -f, --delete, or both");
       }
-      const files = filename === undefined ? [] : readPolicyInput(filename);
+      const files = filename === undefined ? [] : readPolicyInput(filename, options.recursive);
       const change = { files, deletes: removals(gone) };
       const answer = await askToExplain<DiffView & Pick<ApplyResult, "warnings">>(
         context,

@@ -1,5 +1,5 @@
 /** Traces of policy files without an agent: exit codes, JSON, and lines that fit a terminal. */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, expect, it, test } from "vitest";
@@ -62,6 +62,19 @@ test.each([
   expect(answer).toMatchObject({ code, err: "" });
   expect(answer.out).toContain(text);
   for (const line of answer.out.split("\n")) expect(line.length).toBeLessThanOrEqual(110);
+});
+
+it("counts rules that have nothing to do with it, if they are many", async () => {
+  const web = readFileSync(join(folder, "web.yaml"), "utf8");
+  const many = Array.from({ length: 30 }, (_, index) =>
+    web.replace("name: web", `name: p${index}`),
+  );
+  const path = join(folder, "many");
+  writeFileSync(path, many.join("---\n"));
+  const args = ["--src", "ns:shop,app=back", "--dport", "1", "--offline", "-f", path];
+  const { out } = await trace(...args);
+  expect(out).toContain("and 30 more that match neither peer nor port");
+  expect(out.split("\n").length).toBeLessThan(25);
 });
 
 it("prints JSON", async () => {

@@ -5,7 +5,7 @@ import type { ApplyResult } from "../../admin/types.ts";
 import type { TraceView } from "../../policy/explain/types.ts";
 import { type CliContext, wantsJson } from "../context.ts";
 import { CliError, EXIT } from "../errors.ts";
-import { readPolicyInput } from "../policy-input.ts";
+import { RECURSIVE, readPolicyInput } from "../policy-input.ts";
 import { askToExplain, printRefused, removals } from "../policy-question.ts";
 import { traceText } from "../trace-text.ts";
 
@@ -14,6 +14,7 @@ interface TraceOptions {
   dst: string;
   dport: string[];
   filename?: string[];
+  recursive?: boolean;
   delete?: string[];
   offline?: boolean;
   exitCode?: boolean;
@@ -30,6 +31,7 @@ export function addPolicyTrace(policy: Command, context: CliContext): void {
     .requiredOption("--dst <end>", "to whom; the same forms")
     .requiredOption("--dport <port...>", "80, 80/TCP, 53/UDP, http, EchoRequest/ICMP; several: a,b")
     .option("-f, --filename <path...>", "as if these policies were applied too")
+    .option(...RECURSIVE)
     .option("--delete <policy...>", "as if these were not: KIND/namespace/name, or KIND/name")
     .option("--offline", "ask no agent: only the files of -f count")
     .option("--exit-code", "exit with 4 if it is denied")
@@ -37,7 +39,7 @@ export function addPolicyTrace(policy: Command, context: CliContext): void {
     .action(async (options: TraceOptions, command: Command) => {
       const request: TraceRequest = {
         ...{ source: options.src, destination: options.dst, ports: options.dport },
-        files: options.filename === undefined ? [] : readPolicyInput(options.filename),
+        files: readPolicyInput(options.filename ?? [], options.recursive),
         deletes: removals(options.delete ?? []),
       };
       const answer = await ask(context, command, request, options.offline === true);

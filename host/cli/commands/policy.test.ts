@@ -1,5 +1,5 @@
 /** `policy validate` and `policy fields` where no agent runs: exit codes and what is said. */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeEach, expect, test } from "vitest";
@@ -93,6 +93,21 @@ test("JSON, lists and folders are read", async () => {
   expect(out).toBe("NetworkPolicy shop/x is valid\nNetworkPolicy shop/y is valid\n");
   const all = await imker("validate", folder);
   expect(all.out.split("\n")).toHaveLength(5);
+});
+
+test("folders in folders are read if asked to, and what cannot be read says why", async () => {
+  const deep = join(folder, "tree");
+  mkdirSync(join(deep, "below", "folder.yaml"), { recursive: true });
+  const path = file("tree/below/deep.yaml", policy("deep", "toEntities: [world]"));
+  const flat = await imker("validate", deep);
+  expect(flat.err).toBe(
+    `imker: Cannot read ${deep}: no .yaml, .yml or .json file in it; ` +
+      "--recursive looks into its folders\n",
+  );
+  const { code, out } = await imker("validate", "-R", deep);
+  expect({ code, out }).toEqual({ code: 0, out: "CiliumNetworkPolicy default/deep is valid\n" });
+  const missing = await imker("validate", `${path}x`);
+  expect(missing.err).toBe(`imker: Cannot read ${path}x: there is no such file\n`);
 });
 
 test("fields lists the languages", async () => {

@@ -1,10 +1,10 @@
 /** `imker policy …`: the policies of this node. */
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import type { AppliedPolicy, ApplyResult, PolicyFile, PolicyView } from "../../admin/types.ts";
 import type { FieldRow } from "../../policy/fields.ts";
 import { type CliContext, table } from "../context.ts";
 import { CliError, EXIT } from "../errors.ts";
-import { readPolicyInput } from "../policy-input.ts";
+import { RECURSIVE, readPolicyInput } from "../policy-input.ts";
 import {
   type ChangeFlags,
   CutError,
@@ -26,8 +26,9 @@ export function addPolicyCommands(program: Command, context: CliContext): void {
     .description("check policy files without applying them, by the agent if one is reachable")
     .argument("<path...>", "YAML files, folders of them, or - for stdin")
     .option("--for-apply", "refuse what apply would refuse; without it, that is a warning")
-    .action(async (paths: string[], options: { forApply?: boolean }, command: Command) => {
-      const files = readPolicyInput(paths);
+    .option(...RECURSIVE)
+    .action(async (paths: string[], options: ValidateFlags, command: Command) => {
+      const files = readPolicyInput(paths, options.recursive);
       const result = await validate(context, command, files, options.forApply === true);
       context.print(command, result, (value) =>
         value.applied.map((one) => `${displayName(one)} is valid\n`).join(""),
@@ -41,8 +42,14 @@ export function addPolicyCommands(program: Command, context: CliContext): void {
   addPolicyDiff(policy, context);
 }
 
+interface ValidateFlags {
+  forApply?: boolean;
+  recursive?: boolean;
+}
+
 interface ApplyFlags extends ChangeFlags {
   filename: string[];
+  recursive?: boolean;
   confirmTimeout?: string;
 }
 
@@ -51,11 +58,12 @@ function addApply(policy: Command, context: CliContext): void {
     .command("apply")
     .description("put policies in force; nothing of a file with an error is applied")
     .requiredOption("-f, --filename <path...>", "YAML files, folders of them, or - for stdin")
+    .option(...RECURSIVE)
     .option("--wait", "return when kernel and proxy enforce them")
     .option("--force", "also when that cuts open connections into the node, such as your own")
     .option("--confirm-timeout <duration>", "undo it after so long (60s, 5m) unless confirmed")
     .action(async (flags: ApplyFlags, command: Command) => {
-      const files = readPolicyInput(flags.filename);
+      const files = readPolicyInput(flags.filename, flags.recursive);
       const result = await applyOrAsk(context, command, flags, files);
       context.print(command, result, appliedText);
       reportProblems(context, command, result);
@@ -127,15 +135,26 @@ function fieldTable(rows: FieldRow[]): string {
   );
 }
 
+interface GetFlags {
+  output: "table" | "json" | "yaml";
+}
+
 function addGet(policy: Command, context: CliContext): void {
   policy
     .command("get")
     .description("policies in force")
-    .argument("[name]", "name, or namespace/name; without it, all")
-    .action(async (name: string | undefined, _options: unknown, command: Command) => {
+    .argument("[name]", "name, namespace/name or KIND/namespace/name; without it, all")
+    .addOption(
+      new Option("-o, --output <format>", "yaml: the policies as they can be applied")
+        .choices(["table", "json", "yaml"])
+        .default("table"),
+    )
+    .action(async (name: string | undefined, { output }: GetFlags, command: Command) => {
       await context.withClient(command, async (client) => {
         const all = await client.call<PolicyView[]>("GET", "/v1/policies");
         const chosen = name === undefined ? all : select(all, name);
+        if (output === "yaml") return context.out(await yamlText(chosen));
+        if (output === "json") return context.out(`${JSON.stringify(chosen, undefined, 2)}\n`);
         context.print(command, chosen, (views) =>
           table(
             ["KIND", "NAMESPACE", "NAME", "REVISION", "SOURCE"],
@@ -146,27 +165,46 @@ function addGet(policy: Command, context: CliContext): void {
     });
 }
 
+/** One document for each. */
+async function yamlText(views: readonly PolicyView[]): Promise<string> {
+  const { stringify } = await import("yaml");
+  return views.map(({ object }) => stringify(object)).join("---\n");
+}
+
 function addDelete(policy: Command, context: CliContext): void {
   policy
     .command("delete")
     .description("take policies out of force")
-    .argument("<name...>", "name, or namespace/name")
+    .argument("<name...>", "name, namespace/name or KIND/namespace/name")
     .option("--wait", "return when kernel and proxy no longer enforce them")
     .option("--force", "also when that cuts open connections into the node, such as your own")
     .action(async (names: string[], flags: ChangeFlags, command: Command) => {
       await deletePolicies(context, command, {
         ...flags,
-        choose: (all) => names.flatMap((name) => select(all, name)),
+        choose: (all) => names.map((name) => selectOne(all, name)),
       });
     });
 }
 
 function select(all: PolicyView[], name: string): PolicyView[] {
-  const found = all.filter((one) => one.name === name || `${one.namespace}/${one.name}` === name);
+  const found = all.filter((one) =>
+    [one.name, `${one.namespace}/${one.name}`, displayName(one).replace(" ", "/")].includes(name),
+  );
   if (found.length === 0) {
     throw new CliError(EXIT.user, `Cannot find policy "${name}": see 'imker policy get'`);
   }
   return found;
+}
+
+/** Nothing may go because it is called like something else. */
+function selectOne(all: PolicyView[], name: string): PolicyView {
+  const [one, ...others] = select(all, name);
+  if (one !== undefined && others.length === 0) return one;
+  const names = select(all, name).map((other) => displayName(other).replace(" ", "/"));
+  throw new CliError(
+    EXIT.user,
+    `Cannot tell which policy "${name}" is: ${names.join(" or ")}; nothing was deleted`,
+  );
 }
 
 /** An agent knows its plugins; without one, those of this tree decide. */

@@ -51,7 +51,7 @@ function addChangeCommands(prefilter: Command, context: CliContext): void {
     .argument("<cidr...>", "prefixes or addresses")
     .option("--force", "even if it cuts the connection this command came over")
     .action(async (prefixes: string[], options: { force?: true }, command: Command) => {
-      requireFew(prefixes);
+      await requireFew(prefixes);
       if (!options.force) await refuseCut(prefixes.join("\n"));
       await context.withClient(command, async (client) => {
         const change = await client.call<Change>("POST", PREFIXES, { prefixes });
@@ -63,7 +63,7 @@ function addChangeCommands(prefilter: Command, context: CliContext): void {
     .description("take these off the list, each as it was added")
     .argument("<cidr...>", "prefixes or addresses")
     .action(async (prefixes: string[], _options: unknown, command: Command) => {
-      requireFew(prefixes);
+      await requireFew(prefixes);
       await context.withClient(command, async (client) => {
         const change = await client.call<Change>("POST", "/v1/prefilter/delete", { prefixes });
         context.print(command, change, changeText);
@@ -96,10 +96,10 @@ async function refuseCut(text: string, say: (line: string) => void = () => {}): 
   // Only these two commands need it; the others must not pay for loading it.
   const { PrefixError, parseDenied } = await import("../../prefilter/prefix.ts");
   const { readingPrefixes } = await import("../../prefilter/text-list.ts");
-  const { inTurns } = await import("../../prefilter/turns.ts");
+  const { finishInTurns } = await import("../../piecework.ts");
   const { isDenied } = await import("../../prefilter/generations.ts");
   try {
-    const lists = await inTurns(readingPrefixes(text), (lines) => {
+    const lists = await finishInTurns(readingPrefixes(text), (lines) => {
       if (lines % PROGRESS_LINES === 0) say(`read ${lines.toLocaleString("en")} lines`);
     });
     const peer = sshPeer();
@@ -124,13 +124,24 @@ function sshPeer(): string | undefined {
   return plain === "" ? undefined : plain;
 }
 
-function requireFew(prefixes: readonly string[]): void {
-  if (prefixes.length <= PREFIXES_PER_REQUEST_MAX) return;
-  throw new CliError(
-    EXIT.user,
-    `Cannot send ${prefixes.length} prefixes at once: at most ${PREFIXES_PER_REQUEST_MAX}; ` +
-      "'prefilter load' takes a file",
-  );
+/** Of words of the command line there are no lines to name. */
+async function requireFew(prefixes: readonly string[]): Promise<void> {
+  const { PrefixError, parseDenied } = await import("../../prefilter/prefix.ts");
+  if (prefixes.length > PREFIXES_PER_REQUEST_MAX) {
+    throw new CliError(
+      EXIT.user,
+      `Cannot send ${prefixes.length} prefixes at once: at most ${PREFIXES_PER_REQUEST_MAX}; ` +
+        "'prefilter load' takes a file",
+    );
+  }
+  for (const prefix of prefixes) {
+    try {
+      parseDenied(prefix);
+    } catch (cause) {
+      if (!(cause instanceof PrefixError)) throw cause;
+      throw new CliError(EXIT.user, cause.message, { cause });
+    }
+  }
 }
 
 function readList(name: string): Buffer {

@@ -207,6 +207,32 @@ export function parseFrame(frame: Uint8Array): ParsedFrame {
   };
 }
 
+export interface ParsedIcmp
+  extends Pick<ParsedFrame, "destinationMac" | "sourceMac" | "source" | "destination" | "bytes"> {
+  protocol: number;
+  type: number;
+  code: number;
+  /** What stands behind its header. */
+  quoted: Uint8Array;
+  sumsAreRight: boolean;
+}
+
+/** A frame that came out of a program: ICMP without extension headers. */
+export function parseIcmp(frame: Uint8Array): ParsedIcmp {
+  const { destinationMac, sourceMac, source, destination, bytes } = parseFrame(frame);
+  const v6 = isIPv6(source);
+  const ip = frame.subarray(ETHERNET_BYTES, ETHERNET_BYTES + (v6 ? 40 : 20));
+  const icmp = frame.subarray(ETHERNET_BYTES + ip.length);
+  const pseudo = new Uint8Array([0, 0, 0, icmp.length, 0, 0, 0, PROTOCOL.icmpv6]);
+  const sum = v6 ? internetSum(ip.subarray(8), pseudo, icmp) : internetSum(icmp);
+  return {
+    ...{ destinationMac, sourceMac, source, destination, bytes },
+    ...{ protocol: ip[v6 ? 6 : 9] ?? 0, type: icmp[0] ?? 0, code: icmp[1] ?? 0 },
+    quoted: icmp.subarray(8),
+    sumsAreRight: sum === 0 && (v6 || internetSum(ip) === 0),
+  };
+}
+
 /** Is the IPv4 header's sum right? */
 export function headerSumIsRight(frame: Uint8Array): boolean {
   return internetSum(frame.subarray(ETHERNET_BYTES, ETHERNET_BYTES + 20)) === 0;

@@ -33,6 +33,7 @@ export const POLICY_WEB: PolicyOrigin = {
   namespace: "default",
   labels: ["k8s:io.cilium.k8s.policy.name=web"],
   revision: 3,
+  log: "ticket-1",
 };
 
 export const HTTP_PLUGIN: PluginRecords = {
@@ -53,7 +54,8 @@ const PODS: Readonly<Record<string, FlowEndpoint>> = {
 export const GETTERS: FlowGetters = {
   endpointByIp: (ip) => PODS[ip],
   identityLabels: (identity) => (identity === 2 ? ["reserved:world"] : []),
-  originsByCookie: (cookie) => (cookie === 7 ? [POLICY_WEB] : []),
+  originsByCookie: (cookie) =>
+    cookie === 7 ? [POLICY_WEB, { ...POLICY_WEB, log: "ticket-2" }, POLICY_WEB] : [],
   originsByRuleSet: (ruleSet, endpoint) =>
     ruleSet === 5 && endpoint === 1 ? [{ ...POLICY_WEB, name: "by-rule-set" }] : [],
   namesOf: (endpoint, ip) => (endpoint === 1 && ip === "192.0.2.1" ? ["example.com"] : []),

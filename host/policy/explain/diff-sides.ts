@@ -1,12 +1,18 @@
 /**
- * The policies of now and those of a change, both resolved for every subject over the same
- * identities: those there are, and one for each prefix that either of them names.
+ * The policies of now and those of a change, both resolved for every subject over the same numbers:
+ * of the identities there are, and of addresses that either of them tells from others.
  */
-import { cidrLabels, parseAddress, parsePrefix } from "../../identity/cidr.ts";
-import { labelSetKey } from "../../identity/label.ts";
-import { createLookup, type PolicyDecision, type PolicyPacket } from "../lookup.ts";
-import { inPieces, type Piecework } from "../piecework.ts";
-import { cidrPrefixesOf } from "../repository.ts";
+import type { PrefixLabels } from "../../identity/prefix-labels.ts";
+import { identityKind } from "../../identity/ranges.ts";
+import { IDENTITY } from "../../identity/reserved.ts";
+import { inPieces, type Piecework } from "../../piecework.ts";
+import {
+  createLookup,
+  favourHost,
+  type HostAccess,
+  type PolicyDecision,
+  type PolicyPacket,
+} from "../lookup.ts";
 import type { PolicyConflictError } from "../resolver.ts";
 import type { Direction, Rule } from "../rule.ts";
 import { toCandidate } from "../selector.ts";
@@ -14,13 +20,18 @@ import { SelectorCache } from "../selector-cache.ts";
 import { SubjectPolicies, type SubjectResult } from "../subject-policies.ts";
 import { type EnforcementMode, type SubjectPolicy, toEntries } from "../subject-policy.ts";
 import type { Identity, PolicySubject, ResolvedEntry } from "../types.ts";
-import { longestPrefix } from "./end.ts";
+import type { DiffPrefixes } from "./diff-prefixes.ts";
+import { identityText } from "./text.ts";
 
 export interface DiffInput {
   before: readonly Rule[];
   /** A rule that stays is the object it was. */
   after: readonly Rule[];
+  /** Of prefixes, under either. */
+  labelsBefore: PrefixLabels;
+  labelsAfter: PrefixLabels;
   mode: EnforcementMode;
+  hostAccess: HostAccess;
   /** All of the node. */
   subjects: readonly PolicySubject[];
   identities: readonly Identity[];
@@ -30,52 +41,51 @@ export interface DiffInput {
 
 export type Outcome = SubjectPolicy | PolicyConflictError;
 
-/** Numbers for prefixes that no policy in force names; beyond every real one. */
-const HYPOTHETICAL_MIN = 0x7e00_0000;
-
 export class DiffSides {
   /** One for each subject compared, in their order. */
   readonly before: readonly Outcome[];
   readonly after: readonly Outcome[];
   readonly #identities: ReadonlyMap<number, Identity>;
-  readonly #named: readonly { prefix: string; identity: number }[];
-  /** At most one for each address of a flow. */
-  readonly #byAddress = new Map<string, number | undefined>();
+  readonly #prefixes: DiffPrefixes;
+  readonly hostAccess: HostAccess;
   readonly #lookups = new Map<string, (packet: PolicyPacket) => PolicyDecision>();
 
-  private constructor(sides: Sides, identities: Identities) {
+  private constructor(sides: Sides, { identities, prefixes }: Peers, hostAccess: HostAccess) {
+    this.hostAccess = hostAccess;
     this.before = sides.before;
     this.after = sides.after;
-    this.#identities = identities.all;
-    this.#named = identities.named;
+    this.#identities = identities;
+    this.#prefixes = prefixes;
   }
 
   /** @param compared Those for whom something may change. */
-  static *resolve(input: DiffInput, compared: readonly PolicySubject[]): Piecework<DiffSides> {
-    const prefixes = new Set([...cidrPrefixesOf(input.before), ...cidrPrefixesOf(input.after)]);
-    yield;
-    const identities = yield* identitiesOf(prefixes, input.identities);
-    const sides = yield* resolveBoth(input, compared, identities.all.values());
-    return new DiffSides(sides, identities);
+  static *resolve(
+    input: DiffInput,
+    compared: readonly PolicySubject[],
+    prefixes: DiffPrefixes,
+  ): Piecework<DiffSides> {
+    const identities = new Map<number, Identity>();
+    yield* inPieces(input.identities, (one) => {
+      if (!isByAddress(one)) identities.set(one.id, one);
+    });
+    const sides = yield* resolveBoth(input, compared, { identities, prefixes });
+    return new DiffSides(sides, { identities, prefixes }, input.hostAccess);
   }
 
-  identity(id: number): Identity | undefined {
-    return this.#identities.get(id);
+  /** For people. */
+  peerText(id: number): string {
+    if (id === 0) return "anyone else";
+    const known = this.#identities.get(id);
+    return known ? identityText(known) : (this.#prefixes.text(id) ?? `identity ${id}`);
   }
 
-  /** The identity that a peer would have if every prefix of both sides had one. */
+  /** The number of a peer here; of the world it depends on its address alone. */
   peerOf(id: number, address: string): number {
     const known = this.#identities.get(id);
-    if (known && !toCandidate(known).isWorld) return id;
-    if (!this.#byAddress.has(address)) {
-      const parsed = parseAddress(address);
-      const named = { prefixes: this.#named, policyPrefixes: [] };
-      const found = parsed && longestPrefix(parsed, named);
-      // A prefix of all addresses is the world, which has its number already.
-      const isNarrow = found?.prefix !== undefined && found.prefix.length > 0;
-      this.#byAddress.set(address, isNarrow ? found.identity : undefined);
-    }
-    return this.#byAddress.get(address) ?? id;
+    const isPlace = known ? toCandidate(known).isWorld : isPlaceNumber(id);
+    if (!isPlace) return id;
+    const world = address.includes(":") ? IDENTITY.worldIpv6 : IDENTITY.worldIpv4;
+    return this.#prefixes.numberOf(address) ?? world;
   }
 
   /** What one outcome says about a packet; `key` is the outcome's own. */
@@ -85,9 +95,11 @@ export class DiffSides {
     const lookup =
       this.#lookups.get(known) ?? createLookup(entriesFor(policy, direction, identity));
     this.#lookups.set(known, lookup);
-    return lookup(packet);
+    return favourHost(packet, lookup(packet), this.hostAccess);
   }
 }
+
+const WORLD: readonly number[] = [IDENTITY.world, IDENTITY.worldIpv4, IDENTITY.worldIpv6];
 
 /** What the look-up for this peer can find. */
 export function entriesFor(
@@ -102,11 +114,18 @@ export function entriesFor(
 
 type Sides = Pick<DiffSides, "before" | "after">;
 
+/** Whose number is the same on both sides. */
+interface Peers {
+  /** Their labels too. */
+  identities: ReadonlyMap<number, Identity>;
+  prefixes: DiffPrefixes;
+}
+
 /** What a change does not touch is one object on both sides. */
 function* resolveBoth(
   { mode, subjects, before, after }: DiffInput,
   compared: readonly PolicySubject[],
-  identities: Iterable<Identity>,
+  { identities, prefixes }: Peers,
 ): Piecework<Sides> {
   const ports = new Map<number, PolicySubject["namedPorts"][number][]>();
   for (const { identity, namedPorts } of subjects) {
@@ -115,39 +134,25 @@ function* resolveBoth(
   const namedPortsOf = (id: number): PolicySubject["namedPorts"] => ports.get(id) ?? [];
   const input = { subjects: compared, namedPortsOf };
   const cache = new SelectorCache();
-  yield* inPieces(identities, (identity) => cache.upsert(identity));
+  const upsert = (identity: Identity): void => cache.upsert(identity);
+  yield* inPieces(identities.values(), upsert);
+  yield* inPieces(prefixes.identities("before"), upsert);
   const now = new SubjectPolicies(cache, mode);
   const old = yield* now.pieces({ ...input, rules: before });
   const then = yield* now.fork();
+  // What was resolved stays as it is: only the copy hears of other labels.
+  yield* inPieces(prefixes.relabelled(), upsert);
   const wanted = yield* then.pieces({ ...input, rules: after });
   const outcomeOf = ({ outcome }: SubjectResult): Outcome => outcome;
   return { before: old.map(outcomeOf), after: wanted.map(outcomeOf) };
 }
 
-/** Those there are, and one for each prefix. */
-interface Identities {
-  all: ReadonlyMap<number, Identity>;
-  named: readonly { prefix: string; identity: number }[];
+/** Then it is among the prefixes, with the labels of either side. */
+/** Whose number nothing is known of any more. */
+function isPlaceNumber(id: number): boolean {
+  return identityKind(id) === "local" || WORLD.includes(id);
 }
 
-function* identitiesOf(
-  prefixes: Iterable<string>,
-  identities: readonly Identity[],
-): Piecework<Identities> {
-  const all = new Map<number, Identity>();
-  const known = new Map<string, Identity>();
-  yield* inPieces(identities, (one) => {
-    all.set(one.id, one);
-    known.set(labelSetKey(one.labels), one);
-  });
-  const named: { prefix: string; identity: number }[] = [];
-  yield* inPieces(prefixes, (text) => {
-    const prefix = parsePrefix(text);
-    if (!prefix) return;
-    const labels = cidrLabels(prefix);
-    const one = known.get(labelSetKey(labels)) ?? { id: HYPOTHETICAL_MIN + named.length, labels };
-    all.set(one.id, one);
-    named.push({ prefix: text, identity: one.id });
-  });
-  return { all, named };
+function isByAddress(identity: Identity): boolean {
+  return identityKind(identity.id) === "local" && toCandidate(identity).isWorld;
 }

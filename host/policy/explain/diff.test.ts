@@ -3,12 +3,24 @@ import fc from "fast-check";
 import { describe, expect, it, test } from "vitest";
 import { k8sLabel } from "../../identity/label.ts";
 import { podLabels } from "../../identity/pod-labels.ts";
+import { PrefixLabels } from "../../identity/prefix-labels.ts";
+import { finish } from "../../piecework.ts";
 import { createLookup } from "../lookup.ts";
 import { ruleOf } from "../oracle/generate-rules.ts";
-import { finish } from "../piecework.ts";
+import { PolicySayings } from "../prefix-sayings.ts";
+import type { PolicyRepository } from "../repository.ts";
 import { resolvePolicy } from "../resolver.ts";
 import type { Rule } from "../rule.ts";
-import { CLIENT, cnp, IDENTITIES, port80, repositoryOf, SUBJECT } from "../testing/small-world.ts";
+import { group } from "../testing/policy-text.ts";
+import {
+  CLIENT,
+  cnp,
+  IDENTITIES,
+  parse,
+  port80,
+  repositoryOf,
+  SUBJECT,
+} from "../testing/small-world.ts";
 import type { Identity, PolicySubject } from "../types.ts";
 import { diffPolicies, type SeenFlow } from "./diff.ts";
 import type { DiffInput } from "./diff-sides.ts";
@@ -23,17 +35,29 @@ const OTHER: Identity = {
   labels: podLabels({ namespace: "default", labels: { app: "other" } }),
 };
 
-function rulesOf(...texts: string[]): Rule[] {
-  return texts.length === 0 ? [] : [...repositoryOf(...texts).rules()];
+function sideOf(repository: PolicyRepository): { rules: Rule[]; labels: PrefixLabels } {
+  const rules = [...repository.rules()];
+  const said = new PolicySayings().of(rules, repository.sources.cidrGroups());
+  return { rules, labels: new PrefixLabels().with(said) };
 }
 
 function diff(
   before: string[],
   after: string[],
+  more: Partial<DiffInput> & { flows?: SeenFlow[] } = {},
+): DiffView {
+  return diffOf(repositoryOf(...before), repositoryOf(...after), more);
+}
+
+function diffOf(
+  before: PolicyRepository,
+  after: PolicyRepository,
   { flows = [], ...more }: Partial<DiffInput> & { flows?: SeenFlow[] } = {},
 ): DiffView {
+  const [was, is] = [sideOf(before), sideOf(after)];
   const input: DiffInput = {
-    ...{ before: rulesOf(...before), after: rulesOf(...after), mode: "default" },
+    ...{ before: was.rules, after: is.rules, mode: "default", hostAccess: "always" },
+    ...{ labelsBefore: was.labels, labelsAfter: is.labels },
     ...{ subjects: [SUBJECT], identities: [...IDENTITIES, OTHER], entriesMax: 100 },
     ...more,
   };
@@ -119,6 +143,18 @@ test.each([
     ["allowed ingress cidr:10.0.0.0/8 on all ports: drop -> allow"],
   ],
   [
+    "a deny of the node, which nothing else closes off",
+    [OPEN],
+    [OPEN, cnp("b", "ingressDeny: [{fromEntities: [host]}]")],
+    ["denied ingress identity 1 on all ports: allow -> deny"],
+  ],
+  [
+    "an allow of the node, which needs none",
+    [OPEN],
+    [OPEN, cnp("b", "ingress: [{fromEntities: [host]}]")],
+    [],
+  ],
+  [
     "egress",
     [],
     [cnp("a", "egress: [{toEntities: [world]}]")],
@@ -147,6 +183,8 @@ describe("beside what is allowed", () => {
     const [endpoint] = diff([HTTP_80], [HTTP_80, redis]).endpoints;
     expect(endpoint?.trouble).toMatch(/contradict each other: Cannot merge L7 rules/);
     expect(endpoint?.changes).toEqual([]);
+    expect(endpoint?.isEnforcedAfter).toEqual({ ingress: true, egress: false });
+    expect(diff([HTTP_80, redis], [OPEN]).endpoints[0]?.isEnforcedBefore.egress).toBe(false);
   });
 
   it("tells of a policy that does not fit into the map", () => {
@@ -194,6 +232,23 @@ describe("flows", () => {
     });
   });
 
+  it("of the node, which may always reach its pods, are not denied by default", () => {
+    const node = { ...flow, peer: 1, peerAddress: "10.9.0.1", source: "reserved:host" };
+    const flows = [flow, node];
+    const denied = (spec: string) =>
+      diff([], [cnp("b", spec)], { flows }).flows.map(({ source }) => source);
+    expect(denied("ingress: [{}]")).toEqual(["default/client"]);
+    expect(denied("ingressDeny: [{fromEntities: [host]}]").sort()).toEqual([
+      "default/client",
+      "reserved:host",
+    ]);
+    const byPolicy = diff([], [cnp("b", "ingress: [{}]")], { flows, hostAccess: "policy" });
+    expect(byPolicy.flows.map(({ source }) => source).sort()).toEqual([
+      "default/client",
+      "reserved:host",
+    ]);
+  });
+
   it("of an address in a prefix that gets an identity only with the change", () => {
     const flows = [
       { ...flow, peer: 9, peerAddress: "10.1.2.3" },
@@ -201,6 +256,56 @@ describe("flows", () => {
     ];
     const view = diff([OPEN], [OPEN, cnp("b", "ingress: [{fromCIDR: [10.0.0.0/8]}]")], { flows });
     expect(view.flows.map(({ count, change }) => [count, change])).toEqual([[1, "allowed"]]);
+  });
+});
+
+describe("of groups of prefixes", () => {
+  const partners = cnp("b", "ingress: [{fromCIDRSet: [{cidrGroupRef: partners}]}]");
+  const changed = (before: string, after: string, flows: SeenFlow[] = []): DiffView => {
+    const repository = repositoryOf(OPEN, partners, group("partners", before));
+    const copy = repository.clone();
+    copy.upsertAll(parse(group("partners", after)).documents);
+    return diffOf(repository, copy, { flows });
+  };
+
+  it.each([
+    ["the same", "10.1.0.0/16", "10.1.0.0/16", []],
+    [
+      "one more",
+      "10.1.0.0/16",
+      "10.1.0.0/16, 10.2.0.0/16",
+      ["allowed ingress cidr:10.2.0.0/16 on all ports: drop -> allow"],
+    ],
+    [
+      "wider",
+      "10.1.0.0/16",
+      "10.0.0.0/8",
+      ["allowed ingress cidr:10.0.0.0/8 on all ports: drop -> allow"],
+    ],
+    [
+      "several less, one of them inside another",
+      "10.1.0.0/16, 10.2.0.0/16, 10.2.3.0/24, 192.0.2.0/24",
+      "10.2.3.0/24",
+      ["denied ingress cidr:192.0.2.0/24 and 2 more prefixes on all ports: allow -> drop"],
+    ],
+  ])("%s", (_, before, after, expected) => {
+    const view = changed(before, after);
+    expect(lines(view)).toEqual(expected);
+    expect(view.isDifferent).toBe(expected.length > 0);
+  });
+
+  it("of addresses that are known by an identity of before", () => {
+    const seen = {
+      ...({ direction: "ingress", endpoint: 1, protocol: 6, port: 80, timeMs: 1_000 } as const),
+      ...{ source: "10.1.0.1", destination: "default/web-1", peer: (1 << 24) + 7 },
+    };
+    const flows = ["10.1.0.1", "10.2.0.1", "10.3.0.1"].map((peerAddress) => {
+      return { ...seen, source: peerAddress, peerAddress };
+    });
+    const view = changed("10.1.0.0/16, 10.2.0.0/16", "10.1.0.0/16", flows);
+    expect(view.flows.map(({ source, change }) => [source, change])).toEqual([
+      ["10.2.0.1", "denied"],
+    ]);
   });
 });
 
@@ -222,7 +327,9 @@ test(`regions are exactly where two maps differ (IMKER_SEED=${SEED})`, () => {
       const [before = [], after = []] = [a, b].map(
         (rules) => resolvePolicy(rules, pods, subject).entries,
       );
-      const { regions } = changedRegions({ before, after, identity: peer, direction: "ingress" });
+      const { regions } = changedRegions({
+        ...{ before, after, identity: peer, direction: "ingress", hostAccess: "always" },
+      });
       const named = new Set([...before, ...after].map(({ protocol }) => protocol));
       for (const protocol of [6, 17, 1]) {
         const packet = { direction: "ingress", identity: peer, protocol, port: number } as const;

@@ -2,20 +2,23 @@
  * What a change of policies would allow or deny that is not so now: for every endpoint over all
  * identities, and for the connections that were seen.
  */
+
+import { inPieces, type Piecework } from "../../piecework.ts";
 import { policyKeyText } from "../document.ts";
-import { inPieces, type Piecework } from "../piecework.ts";
+import { isFromHost } from "../lookup.ts";
 import type { EntrySet } from "../resolve/entries.ts";
 import { DIRECTIONS, type Direction } from "../rule.ts";
 import { ruleDifference } from "../rule-difference.ts";
 import { selectsSubject } from "../rule-index.ts";
 import { toCandidate } from "../selector.ts";
 import { SubjectPolicy } from "../subject-policy.ts";
-import type { Identity, PolicySubject } from "../types.ts";
+import type { PolicySubject } from "../types.ts";
+import { DiffPrefixes } from "./diff-prefixes.ts";
 import { type DiffInput, DiffSides, entriesFor, type Outcome } from "./diff-sides.ts";
 import type { ChangedAccess, DiffView, EndpointDiff, FlowChange } from "./diff-types.ts";
 import { endpointName } from "./end.ts";
 import { changedRegions, changeOf, effectKey, effectOf, type Region } from "./regions.ts";
-import { identityText, rangeText, regionTexts } from "./text.ts";
+import { rangeText, regionTexts } from "./text.ts";
 
 /** A decision that the kernel made. */
 export interface SeenFlow {
@@ -43,8 +46,10 @@ const FLOW_ROWS_MAX = 1_000;
 
 /** In pieces: with many endpoints and identities it takes a second and more. */
 export function* diffPolicies(input: DiffInput, flows: readonly SeenFlow[]): Piecework<DiffView> {
-  const subjects = yield* affectedSubjects(input);
-  const sides = yield* DiffSides.resolve(input, subjects);
+  const prefixes = new DiffPrefixes(input.labelsBefore, input.labelsAfter);
+  yield;
+  const subjects = yield* affectedSubjects(input, prefixes);
+  const sides = yield* DiffSides.resolve(input, subjects, prefixes);
   const shared = new Map<Outcome, Map<Outcome, Comparison>>();
   const numbers = new Map<Outcome, string>();
   for (const one of [...sides.before, ...sides.after]) {
@@ -73,10 +78,21 @@ export function* diffPolicies(input: DiffInput, flows: readonly SeenFlow[]): Pie
   };
 }
 
-/** For all others the same rules count as before. */
-function* affectedSubjects({ before, after, subjects }: DiffInput): Piecework<PolicySubject[]> {
+/** For all others the same rules count as before, and select the same peers. */
+function* affectedSubjects(
+  { before, after, subjects }: DiffInput,
+  prefixes: DiffPrefixes,
+): Piecework<PolicySubject[]> {
   const { added, removed } = ruleDifference(before, after);
   const changed = [...removed, ...added];
+  if (prefixes.differ) {
+    yield* inPieces(after, (rule) => {
+      const selectsOthers = rule.items.some(({ peers }) =>
+        peers.some((peer) => prefixes.changes(peer)),
+      );
+      if (selectsOthers) changed.push(rule);
+    });
+  }
   const affected: PolicySubject[] = [];
   yield* inPieces(subjects, (subject) => {
     const candidate = toCandidate(subject.identity);
@@ -94,8 +110,8 @@ function* compare(
   sides: DiffSides,
   entriesMax: number,
 ): Piecework<Comparison> {
-  const isEnforcedBefore = enforced(before);
-  const isEnforcedAfter = enforced(after);
+  const isEnforcedBefore = enforced(before, after);
+  const isEnforcedAfter = enforced(after, before);
   const trouble = troubleOf(before, after, entriesMax);
   const changes: ChangedAccess[] = [];
   if (before instanceof SubjectPolicy && after instanceof SubjectPolicy) {
@@ -117,9 +133,11 @@ function* compare(
   };
 }
 
-function enforced(outcome: Outcome): Record<Direction, boolean> {
-  if (!(outcome instanceof SubjectPolicy)) return { ingress: true, egress: true };
-  return { ingress: outcome.ingressEnforced, egress: outcome.egressEnforced };
+/** Policies that contradict each other change nothing: what the others come to stays. */
+function enforced(outcome: Outcome, other: Outcome): Record<Direction, boolean> {
+  const known = [outcome, other].find((one) => one instanceof SubjectPolicy);
+  if (known === undefined) return { ingress: true, egress: true };
+  return { ingress: known.ingressEnforced, egress: known.egressEnforced };
 }
 
 function troubleOf(before: Outcome, after: Outcome, entriesMax: number): string | undefined {
@@ -163,14 +181,16 @@ function* changesOf(
     if (isAnyAlike && was === is) return;
     const same = known.get(was) ?? new Map<EntrySet, ReadonlyMap<string, Row>>();
     known.set(was, same);
+    // The node fares as nobody else does.
+    const isShared = !isFromHost({ direction, identity });
     const own =
-      same.get(is) ??
+      (isShared ? same.get(is) : undefined) ??
       rowsOf({
         before: entriesFor(before, direction, identity),
         after: entriesFor(after, direction, identity),
-        ...{ identity, direction },
+        ...{ identity, direction, hostAccess: sides.hostAccess },
       });
-    same.set(is, own);
+    if (isShared) same.set(is, own);
     if (identity === 0) anyone = own;
     for (const [key, { region, ports }] of own) {
       // Who fares as anyone else does is one of them.
@@ -190,7 +210,7 @@ function accessOf(
 ): ChangedAccess {
   return {
     ...{ change: region.change, direction },
-    peers: peers.slice(0, PEERS_MAX).map((id) => peerText(id, sides.identity(id))),
+    peers: peers.slice(0, PEERS_MAX).map((id) => sides.peerText(id)),
     peersCount: peers.length,
     ...{ ports, before: effectOf(region.before), after: effectOf(region.after) },
   };
@@ -206,11 +226,6 @@ function rowsOf(comparison: Parameters<typeof changedRegions>[0]): Map<string, R
     if (region) rows.set(`${key} ${ports.join()}`, { region, ports, peers: [] });
   }
   return rows;
-}
-
-function peerText(id: number, identity: Identity | undefined): string {
-  if (id === 0) return "anyone else";
-  return identity ? identityText(identity) : `identity ${id}`;
 }
 
 function* changedFlows(

@@ -4,7 +4,14 @@
  * look-up. Both must come to the same, and a test holds them against each other; where they do not,
  * the explanation says so.
  */
-import { createLookup, type PolicyDecision } from "../lookup.ts";
+import { countingRules } from "../isolation.ts";
+import {
+  createLookup,
+  favourHost,
+  type HostAccess,
+  isFromHost,
+  type PolicyDecision,
+} from "../lookup.ts";
 import { CLASS, classOf, levelOf } from "../resolve/level.ts";
 import { PolicyConflictError, resolvePolicy } from "../resolver.ts";
 import type { Direction, PortMatch, Rule, RuleItem } from "../rule.ts";
@@ -31,6 +38,7 @@ export interface DirectionInput {
   port: TracedPort;
   rules: readonly Rule[];
   mode: EnforcementMode;
+  hostAccess: HostAccess;
 }
 
 /** An item of a rule that selects the subject, held against the packet. */
@@ -49,7 +57,7 @@ export function subjectOf(end: TraceEnd): PolicySubject {
 }
 
 export function explainDirection(input: DirectionInput): DirectionView {
-  const { direction, subject, mode } = input;
+  const { direction, subject, peer, mode, hostAccess } = input;
   const base = { direction, subject: subject.name, rules: [], steps: [], decidedBy: [] };
   if (subject.kind === "outside") {
     const reason = "policies are for pods and nodes: nothing is enforced here for what is outside";
@@ -57,33 +65,38 @@ export function explainDirection(input: DirectionInput): DirectionView {
   }
   const resolved = resolve(input);
   const selecting = selectingRules(input);
-  const items = selecting.flatMap((rule) => itemsOf(rule, input));
+  const counting = countingRules(selecting, direction);
+  const items = counting.flatMap((rule) => itemsOf(rule, input));
   if (resolved instanceof PolicyConflictError) {
-    const rules = ruleViews(selecting, items, direction, () => false);
+    const rules = ruleViews(counting, items, direction, () => false);
     return {
       ...{ ...base, rules, verdict: "error", reason: resolved.message, match: "none" },
       ...{ decidedBy: policyNames(resolved.policies), isEnforced: true },
     };
   }
   const { decision, isEnforced } = resolved;
-  const steps = stepsOf(mode === "never" ? items.filter(isWatch) : items, isEnforced);
+  const isHost = isFromHost({ direction, identity: peer.identity.id });
+  const isClosed = isEnforced && !(isHost && hostAccess === "always");
+  const steps = stepsOf(mode === "never" ? items.filter(isWatch) : items, isClosed);
   const last = steps.at(-1);
   const deciding = (one: Item): boolean =>
     matches(one) && one.item.verdict === last?.verdict && one.level === last.level;
   const view: DirectionView = {
     ...base,
     verdict: decision.verdict,
-    reason: reasonOf(input, selecting, decision, last),
+    reason: reasonOf(input, selecting, resolved, last),
     isEnforced,
     ...(subject.isAudited && !isAllowed(decision) ? { isAudited: true } : {}),
-    rules: ruleViews(selecting, items, direction, deciding),
+    rules: ruleViews(counting, items, direction, deciding),
+    ...setAside(selecting, counting),
     steps: steps.map(({ level: _, ...step }) => step),
     decidedBy: last?.policies ?? [],
     match: decision.match,
     ...(decision.entry?.l7 ? { l7: l7View(decision.entry.l7) } : {}),
-    ...(decision.entry ? { entry: entryView(decision.entry, input.peer.isHypothetical) } : {}),
+    ...(resolved.entry ? { entry: entryView(resolved.entry, input.peer.isHypothetical) } : {}),
   };
-  const agrees = isAllowed(decision) === (last?.verdict === "allow");
+  const isWithoutProxy = decision.verdict === "drop" && decision.entry !== undefined;
+  const agrees = (isAllowed(decision) || isWithoutProxy) === (last?.verdict === "allow");
   return agrees ? view : { ...view, fault: "its rules and its policy map do not agree" };
 }
 
@@ -91,20 +104,34 @@ function isAllowed({ verdict }: PolicyDecision): boolean {
   return verdict === "allow" || verdict === "redirect";
 }
 
+interface Resolved {
+  decision: PolicyDecision;
+  /** The row of the map that decides; the decision's own says less for a favoured peer. */
+  entry: ResolvedEntry | undefined;
+  /** The peer is the node, and gets more than the rules give anybody else. */
+  isFavoured: boolean;
+  isEnforced: boolean;
+}
+
 /** What the kernel is told, and what it then says about the packet. */
-function resolve(
-  input: DirectionInput,
-): { decision: PolicyDecision; isEnforced: boolean } | PolicyConflictError {
-  const { direction, peer, port, rules, mode } = input;
+function resolve(input: DirectionInput): Resolved | PolicyConflictError {
+  const { direction, peer, port, rules, mode, hostAccess } = input;
   const subject = subjectOf(input.subject);
   const options = { namedPortsOf: () => peer.namedPorts, enforcement: mode };
   try {
     const policy = resolvePolicy(rules, [peer.identity], subject, options);
     const lookup = createLookup(policy.entries);
     const identity = peer.identity.id;
-    const decision = lookup({ direction, identity, protocol: port.protocol, port: port.port });
+    const packet = { direction, identity, protocol: port.protocol, port: port.port };
+    const found = lookup(packet);
+    const decision = favourHost(packet, found, hostAccess);
     const isEnforced = direction === "ingress" ? policy.ingressEnforced : policy.egressEnforced;
-    return { decision, isEnforced };
+    return {
+      decision,
+      entry: found.entry,
+      isEnforced,
+      isFavoured: decision !== found && isAllowed(decision),
+    };
   } catch (error) {
     if (error instanceof PolicyConflictError) return error;
     throw error;
@@ -168,6 +195,8 @@ interface Step extends StepView {
 }
 
 const DEFAULT_STEP_LEVEL = -1;
+/** In a sentence; the others are counted. */
+const NAMES_MAX = 6;
 
 /** Level by level until one allows or denies; a pass goes on behind its tier. */
 function stepsOf(items: readonly Item[], isEnforced: boolean): Step[] {
@@ -191,6 +220,14 @@ function stepsOf(items: readonly Item[], isEnforced: boolean): Step[] {
   const verdict = isEnforced ? "deny" : "allow";
   const level = DEFAULT_STEP_LEVEL;
   return [...steps, { tier: "default", priority: 0, verdict, policies: [], level }];
+}
+
+function setAside(
+  selecting: readonly Rule[],
+  counting: readonly Rule[],
+): Pick<DirectionView, "setAside"> {
+  const others = selecting.filter((rule) => !counting.includes(rule));
+  return others.length === 0 ? {} : { setAside: policyNames(others.map(({ origin }) => origin)) };
 }
 
 /** Rules that say nothing about the direction are left out. */
@@ -225,22 +262,35 @@ function itemView({ rule, item, matchesPeer, matchesPort }: Item, decides: boole
 function reasonOf(
   { direction, mode }: DirectionInput,
   selecting: readonly Rule[],
-  { verdict, entry }: PolicyDecision,
+  { decision: { verdict, entry }, isFavoured }: Resolved,
   last: Step | undefined,
 ): string {
   const closed = policyNames(
     selecting.filter((rule) => rule.defaultDeny[direction]).map(({ origin }) => origin),
   );
-  const names = last?.policies.join(", ") ?? "";
+  const names = fewNames(last?.policies ?? []);
   if (verdict === "deny") return `${names} denies it`;
+  if (verdict === "drop" && entry) {
+    return `${names} allows it by L7 rules, and the node's own connections have no proxy`;
+  }
   if (verdict === "drop") {
-    const by = closed.length === 0 ? "the agent's settings" : closed.join(", ");
+    const by = closed.length === 0 ? "the agent's settings" : fewNames(closed);
     return `no rule allows it, and default deny is turned on by ${by}`;
   }
-  if (last?.tier !== "default") return `${names} allows it`;
+  const favour = "the node may always reach its own pods unless a rule denies it";
+  if (last?.tier !== "default") {
+    return `${names} allows it${isFavoured ? `; ${favour}, and no L7 rules count` : ""}`;
+  }
+  if (isFavoured) return favour;
   if (mode === "never") return "enforcement is off (--enable-policy never)";
   const watched = entry?.l7 ? "; it is only watched" : "";
   return `no rule denies it, and no policy turns default deny on${watched}`;
+}
+
+/** All of them are in the view's rules. */
+function fewNames(names: readonly string[]): string {
+  const more = names.length - NAMES_MAX;
+  return [...names.slice(0, NAMES_MAX), ...(more > 0 ? [`${more} more`] : [])].join(", ");
 }
 
 export function entryView(entry: ResolvedEntry, isHypothetical = false): MapEntryView {

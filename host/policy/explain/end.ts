@@ -4,7 +4,6 @@
  */
 import {
   cidrLabels,
-  formatPrefix,
   type Prefix,
   parseAddress,
   parsePrefix,
@@ -20,7 +19,9 @@ import {
   sortLabels,
 } from "../../identity/label.ts";
 import { podLabels } from "../../identity/pod-labels.ts";
+import type { PrefixLabels } from "../../identity/prefix-labels.ts";
 import { IDENTITY, RESERVED_IDENTITIES } from "../../identity/reserved.ts";
+import { toCandidate } from "../selector.ts";
 import type { Identity, Label, PolicySubject } from "../types.ts";
 import { ExplainInputError } from "./input-error.ts";
 import type { TraceEnd } from "./types.ts";
@@ -37,10 +38,10 @@ export interface KnownWorld {
   cluster: string;
   endpoints: readonly KnownEndpoint[];
   identities: readonly Identity[];
-  /** Which identity an address has; the longest prefix counts. */
+  /** Which identity the kernel gives an address; of the world `labels` knows more. */
   prefixes: readonly { prefix: string; identity: number }[];
-  /** Prefixes that policies name and that may have no identity yet. */
-  policyPrefixes: readonly string[];
+  /** What is said of prefixes under the policies that are asked about. */
+  labels: PrefixLabels;
 }
 
 /** Beyond every number that an identity may have (host/identity/ranges.ts). */
@@ -143,37 +144,46 @@ function byAddress(
 ): TraceEnd {
   const owner = world.endpoints.find(({ addresses }) => addresses.includes(text));
   if (owner) return fromEndpoint(owner);
-  const { prefix, identity: id } = longestPrefix(address, world);
-  const known = id === undefined ? undefined : identityOf(id, world);
-  if (known) return fromIdentity(known, text, world);
-  const world0 = address.family === 4 ? IDENTITY.worldIpv4 : IDENTITY.worldIpv6;
-  if (prefix === undefined || prefix.length === 0) {
-    const identity = { id: world0, labels: cidrLabels({ ...address, address: 0n, length: 0 }) };
+  const inside = insideOf(address, world);
+  const said = world.labels.at(address);
+  if (inside && inside.length >= (said?.prefix.length ?? 0)) {
+    return fromIdentity(inside.identity, text, world);
+  }
+  if (said === undefined) {
+    const id = address.family === 4 ? IDENTITY.worldIpv4 : IDENTITY.worldIpv6;
+    const identity = { id, labels: cidrLabels({ ...address, address: 0n, length: 0 }) };
     return fromIdentity(identity, text, world);
   }
-  const identity = { id: id ?? world.number, labels: cidrLabels(prefix) };
-  return fromIdentity(identity, `${text} in ${formatPrefix(prefix)}`, world, id === undefined);
+  const { labels } = said.set;
+  const known = withLabels(labels, world);
+  if (known) return fromIdentity(known, text, world);
+  return fromIdentity({ id: world.number, labels }, `${text} in ${said.text}`, world, true);
 }
 
-interface FoundPrefix {
-  prefix?: Prefix;
-  identity?: number;
-}
-
-/** A row of the kernel counts before a prefix that a policy only names. */
-export function longestPrefix(
+/** The pod or node that has the address, or the narrowest prefix around it. */
+function insideOf(
   address: Prefix,
-  { prefixes, policyPrefixes }: Pick<KnownWorld, "prefixes" | "policyPrefixes">,
-): FoundPrefix {
-  let found: FoundPrefix = {};
-  const rows = [...prefixes, ...policyPrefixes.map((prefix) => ({ prefix, identity: undefined }))];
-  for (const { prefix: text, identity } of rows) {
+  world: KnownWorld,
+): { identity: Identity; length: number } | undefined {
+  let found: { identity: Identity; length: number } | undefined;
+  for (const { prefix: text, identity: id } of world.prefixes) {
     const prefix = parsePrefix(text);
     if (!prefix || !prefixContains(prefix, address)) continue;
-    if (found.prefix && found.prefix.length >= prefix.length) continue;
-    found = { prefix, ...(identity === undefined ? {} : { identity }) };
+    const identity = identityOf(id, world);
+    if (!identity || toCandidate(identity).isWorld) continue;
+    if (!found || found.length < prefix.length) found = { identity, length: prefix.length };
   }
   return found;
+}
+
+/** The one known identity with exactly these labels. */
+function withLabels(labels: readonly Label[], world: KnownWorld): Identity | undefined {
+  const key = labelSetKey(labels);
+  const known = [...world.identities, ...RESERVED_IDENTITIES].find(
+    (one) => labelSetKey(one.labels) === key,
+  );
+  // A reserved one may have more labels here than everywhere.
+  return known && identityOf(known.id, world);
 }
 
 /** Of a pod unless a label of another source says otherwise; `ns:NAME` is its namespace. */
@@ -182,23 +192,23 @@ function byLabels(text: string, world: KnownWorld, number: number): TraceEnd {
   if (parts.some((part) => part === "" || part.endsWith(":"))) {
     throw new ExplainInputError(`Cannot read "${text}": an end is ${FORMS}`);
   }
-  const labels = labelsOf(parts, world.cluster);
-  const key = labelSetKey(labels);
-  const known = [...world.identities, ...RESERVED_IDENTITIES].find(
-    (one) => labelSetKey(one.labels) === key,
-  );
+  const labels = labelsOf(parts, world);
+  const known = withLabels(labels, world);
   if (known) return fromIdentity(known, text, world);
   return fromIdentity({ id: number, labels }, text, world, true);
 }
 
-function labelsOf(parts: readonly string[], cluster: string): Label[] {
+function labelsOf(
+  parts: readonly string[],
+  { cluster, labels: said }: Pick<KnownWorld, "cluster" | "labels">,
+): readonly Label[] {
   const given = parts.map((part) => parseLabel(part, SOURCE_K8S));
   const cidr = given.length === 1 && given[0]?.source === "cidr" ? given[0] : undefined;
   if (cidr) {
     // A prefix is written with its colons here, in a label it has none.
     const prefix = parsePrefix(parts[0]?.slice("cidr:".length) ?? "");
     if (!prefix) throw new ExplainInputError(`Cannot read "${parts[0]}": expected cidr:PREFIX`);
-    return cidrLabels(prefix);
+    return said.labelsOf(prefix);
   }
   const pod = given.filter(({ source }) => source === SOURCE_K8S);
   const namespace = given.find(({ source }) => source === "ns")?.key;

@@ -4,7 +4,8 @@ import { resolvePolicy } from "../resolver.ts";
 import { CLIENT, cnp, IDENTITIES, port80, repositoryOf, SUBJECT } from "../testing/small-world.ts";
 import { explainDirection } from "./direction.ts";
 import { type InstalledRow, withInstalled } from "./installed.ts";
-import type { DirectionView, TraceEnd } from "./types.ts";
+import { endView, withDirections } from "./trace.ts";
+import type { DirectionView, TraceEnd, TraceView } from "./types.ts";
 
 const PORT = { protocol: 6, port: 80, text: "80/TCP" };
 const end = (identity: TraceEnd["identity"]): TraceEnd => ({
@@ -13,22 +14,30 @@ const end = (identity: TraceEnd["identity"]): TraceEnd => ({
 });
 const CLIENTS = "fromEndpoints: [{matchLabels: {app: client}}]";
 
-function explain(rules: string): { view: DirectionView; rows: InstalledRow[] } {
+function explain(
+  rules: string,
+  peer: TraceEnd = end(CLIENT),
+): { view: DirectionView; rows: InstalledRow[] } {
   const repository = repositoryOf(cnp("a", rules));
   const { entries } = resolvePolicy(repository, IDENTITIES, SUBJECT);
   const view = explainDirection({
-    ...{ direction: "ingress", subject: end(SUBJECT.identity), peer: end(CLIENT) },
-    ...{ port: PORT, rules: [...repository.rules()], mode: "default" },
+    ...{ direction: "ingress", subject: end(SUBJECT.identity), peer },
+    ...{ port: PORT, rules: [...repository.rules()], mode: "default", hostAccess: "always" },
   });
   const rows = entries.map(({ l7, origins: _, ...row }) => ({
     ...row,
-    ...{ redirect: l7 !== undefined, cookie: 7 },
+    ...{ redirect: l7 !== undefined, ruleSet: l7 ? 3 : 0, cookie: 7 },
   }));
   return { view, rows };
 }
 
-const compare = (view: DirectionView, rows: InstalledRow[], lag?: string): DirectionView =>
-  withInstalled(view, { rows, originsOf: () => [], ...(lag ? { lag } : {}) }, CLIENT.id, PORT);
+const compare = (
+  view: DirectionView,
+  rows: InstalledRow[],
+  lag?: string,
+  peer = CLIENT.id,
+): DirectionView =>
+  withInstalled(view, { rows, originsOf: () => [], ...(lag ? { lag } : {}) }, peer, PORT);
 
 test.each([
   ["an allow", `ingress: [{${CLIENTS}}]`],
@@ -62,4 +71,50 @@ it("lets a plugin that is not there pass only where the policy says so", () => {
   expect(compare(view, plain).fault).toBeDefined();
   const open = { ...view, ...(view.l7 ? { l7: { ...view.l7, failure: "open" } } : {}) };
   expect(compare(open, plain).fault).toBeUndefined();
+  expect(compare(open, plain)).toMatchObject({
+    verdict: "allow",
+    reason:
+      "CiliumNetworkPolicy default/a allows it; it passes unseen: there is no plugin l7-http that " +
+      "can serve it",
+  });
+});
+
+it("denies what has L7 rules that no plugin serves", () => {
+  const http = `ingress: [{${CLIENTS}, ${port80("http: [{method: GET}]")}}]`;
+  const { view, rows } = explain(http);
+  const unserved = compare(
+    view,
+    rows.map((row) => ({ ...row, ruleSet: 0 })),
+  );
+  const egress: DirectionView = { ...view, direction: "egress", verdict: "allow" };
+  expect(unserved.fault).toBeUndefined();
+  expect(unserved).toMatchObject({
+    verdict: "no-plugin",
+    reason:
+      "CiliumNetworkPolicy default/a allows it, but there is no plugin l7-http that can serve it",
+  });
+  const before: TraceView = {
+    ...{ source: endView(end(CLIENT)), destination: endView(end(SUBJECT.identity)) },
+    ...{
+      verdict: "allowed",
+      ports: [{ port: "80/TCP", verdict: "allowed", egress, ingress: view }],
+    },
+  };
+  const traced = withDirections(before, ({ direction }) =>
+    direction === "ingress" ? unserved : egress,
+  );
+  expect([traced.verdict, traced.ports[0]?.verdict]).toEqual(["denied", "denied"]);
+});
+
+it("has no fault in what the node may do, whoever serves the rules", () => {
+  const host: TraceEnd = { ...end({ id: 1, labels: [] }), kind: "node" };
+  const { view, rows } = explain(`ingress: [{${port80("http: [{method: GET}]")}}]`, host);
+  expect(view).toMatchObject({ verdict: "allow", entry: { action: "redirect" } });
+  const unserved = rows.map((row) => ({ ...row, ruleSet: 0 }));
+  const open = rows.map((row) => ({ ...row, redirect: false, ruleSet: 0 }));
+  for (const installed of [rows, unserved, open]) {
+    const compared = compare(view, installed, undefined, 1);
+    expect(compared).toMatchObject({ verdict: "allow" });
+    expect(compared.fault).toBeUndefined();
+  }
 });

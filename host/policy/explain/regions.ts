@@ -2,7 +2,13 @@
  * Where two policy maps say something else about one peer: ranges of ports, found by asking both at
  * every port where an entry of either begins or ends. Between two such ports nothing can change.
  */
-import { createLookup, type PolicyDecision } from "../lookup.ts";
+import {
+  createLookup,
+  favourHost,
+  type HostAccess,
+  type PolicyDecision,
+  type PolicyPacket,
+} from "../lookup.ts";
 import type { Direction } from "../rule.ts";
 import type { ResolvedEntry } from "../types.ts";
 import type { ChangeKind, Effect } from "./diff-types.ts";
@@ -29,6 +35,7 @@ export interface Comparison {
   /** Of the peer; a number without entries is anyone else. */
   identity: number;
   direction: Direction;
+  hostAccess: HostAccess;
 }
 
 export interface ChangedRegions {
@@ -39,17 +46,18 @@ export interface ChangedRegions {
 }
 
 export function changedRegions(input: Comparison): ChangedRegions {
-  const { before, after, identity, direction } = input;
-  const ask = { before: createLookup(before), after: createLookup(after) };
+  const { before, after, identity, direction, hostAccess } = input;
+  const look = { before: createLookup(before), after: createLookup(after) };
+  const decide = (packet: PolicyPacket) => ({
+    before: favourHost(packet, look.before(packet), hostAccess),
+    after: favourHost(packet, look.after(packet), hostAccess),
+  });
   const regions: Region[] = [];
   const byProtocol = cutsOf([...before, ...after]);
   for (const [protocol, cuts] of byProtocol) {
     const packet = { direction, identity, protocol: protocol || UNNAMED_PROTOCOL };
     for (const [index, first] of cuts.entries()) {
-      const decided = {
-        before: ask.before({ ...packet, port: first }),
-        after: ask.after({ ...packet, port: first }),
-      };
+      const decided = decide({ ...packet, port: first });
       const change = changeOf(decided.before, decided.after);
       if (change === undefined) continue;
       const last = (cuts[index + 1] ?? PORTS) - 1;

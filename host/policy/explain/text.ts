@@ -69,6 +69,11 @@ export function selectorText(selector: Selector): string {
       const except = selector.except.map(formatPrefix).join(", ");
       return `${formatPrefix(selector.prefix)}${except === "" ? "" : ` except ${except}`}`;
     }
+    case "group": {
+      const except = selector.except.map(formatPrefix).join(", ");
+      const needs = selector.requirements.map(requirementText).join(", ");
+      return `${needs || "any CIDR group"}${except === "" ? "" : ` except ${except}`}`;
+    }
     case "labels":
       if (selector.requirements.length === 0) return "every identity";
       return selector.requirements.map(requirementText).join(", ");

@@ -1,9 +1,15 @@
 /** Traces of the cases that policy languages are misread in, from text to verdict and reason. */
 import { describe, expect, it, test } from "vitest";
+import { type Prefix, parsePrefix } from "../../identity/cidr.ts";
+import { parseLabel } from "../../identity/label.ts";
+import { PrefixLabels, prefixesByText } from "../../identity/prefix-labels.ts";
 import { parsePolicyFile } from "../document.ts";
-import { cidrPrefixesOf, PolicyRepository } from "../repository.ts";
+import { PolicySayings } from "../prefix-sayings.ts";
+import { PolicyRepository } from "../repository.ts";
 import type { Rule } from "../rule.ts";
 import { ANY_SELECTOR, labelSelector } from "../selector.ts";
+import type { CidrGroup } from "../sources.ts";
+import { group } from "../testing/policy-text.ts";
 import { SUBJECT } from "../testing/small-world.ts";
 import { findEnd, type KnownWorld } from "./end.ts";
 import { ExplainInputError } from "./input-error.ts";
@@ -12,16 +18,31 @@ import { traceConnection } from "./trace.ts";
 import type { TraceView } from "./types.ts";
 
 const NOTHING: KnownWorld = {
-  ...{ cluster: "default", endpoints: [], identities: [], prefixes: [], policyPrefixes: [] },
+  ...{ cluster: "default", endpoints: [], identities: [], prefixes: [] },
+  labels: new PrefixLabels(),
 };
 
-function rulesOf(text: string): Rule[] {
-  if (text === "") return [];
+function repositoryOf(text: string): PolicyRepository {
+  if (text === "") return new PolicyRepository();
   const { documents, errors } = parsePolicyFile(text, "f.yaml", { checkPattern: () => undefined });
   expect(errors).toEqual([]);
-  const repository = new PolicyRepository();
-  repository.upsertAll(documents);
-  return [...repository.rules()];
+  const repository = new PolicyRepository({ features: { tiers: true } });
+  if (documents.length > 0) repository.upsertAll(documents);
+  return repository;
+}
+
+function rulesOf(text: string): Rule[] {
+  return [...repositoryOf(text).rules()];
+}
+
+function prefix(text: string): Prefix {
+  const parsed = parsePrefix(text);
+  if (!parsed) throw new Error(`Cannot read ${text}: not a prefix`);
+  return parsed;
+}
+
+function labelsOf(rules: Rule[], groups: Iterable<CidrGroup> = []): PrefixLabels {
+  return new PrefixLabels().with(new PolicySayings().of(rules, groups));
 }
 
 const cnp = (name: string, fields: string): string =>
@@ -34,7 +55,7 @@ const knp = (name: string, fields: string): string =>
   `spec: {podSelector: {matchLabels: {app: web}}, ${fields}}\n---\n`;
 
 function trace(rules: Rule[], source: string, dport: string, destination = "app=web"): TraceView {
-  const world = { ...NOTHING, policyPrefixes: cidrPrefixesOf(rules) };
+  const world = { ...NOTHING, labels: labelsOf(rules) };
   const [from, to] = [findEnd(source, world, 0), findEnd(destination, world, 1)];
   const ports = parsePorts([dport], to.namedPorts);
   return traceConnection({ source: from, destination: to, ports, rules });
@@ -210,6 +231,31 @@ describe("an explanation", () => {
     expect(view.ports[0]?.ingress).toMatchObject({ verdict: "drop", isAudited: true });
   });
 
+  it.each([
+    ["ingress: [{}]", "allow", "the node may always reach its own pods unless a rule denies it"],
+    [
+      `ingress: [{${HTTP}}]`,
+      "allow",
+      "CiliumNetworkPolicy default/a allows it; the node may always reach its own pods unless a " +
+        "rule denies it, and no L7 rules count",
+    ],
+    ["ingressDeny: [{fromEntities: [all]}]", "deny", "CiliumNetworkPolicy default/a denies it"],
+  ])("lets the node reach its pods unless a rule denies it: %s", (fields, verdict, reason) => {
+    const [port] = trace(rulesOf(cnp("a", fields)), "reserved:host", "80").ports;
+    expect(port?.ingress).toMatchObject({ verdict, reason });
+    expect(port?.ingress.l7).toBeUndefined();
+    expect(port?.ingress.fault).toBeUndefined();
+  });
+
+  it("names few of many policies in its reason", () => {
+    const texts = Array.from({ length: 9 }, (_, index) =>
+      cnp(`p${index}`, "ingress: [{fromEndpoints: [{matchLabels: {app: x}}]}]"),
+    );
+    const [port] = trace(rulesOf(texts.join("")), "app=client", "80").ports;
+    expect(port?.ingress.reason).toMatch(/turned on by .*p0, .*p5, 3 more$/);
+    expect(port?.ingress.rules).toHaveLength(9);
+  });
+
   it("says that policies contradict each other", () => {
     const rules = rulesOf(
       cnp("a", `ingress: [{${CLIENT}, ${HTTP}}]`) +
@@ -220,7 +266,10 @@ describe("an explanation", () => {
     );
     const view = trace(rules, "app=client", "80");
     expect(view.verdict).toBe("error");
-    expect(view.ports[0]?.ingress.reason).toMatch(/^Cannot merge L7 rules/);
+    expect(view.ports[0]?.ingress.reason).toBe(
+      "Cannot merge L7 rules for ingress on 80/TCP: CiliumNetworkPolicy default/a asks for " +
+        "l7-http, CiliumNetworkPolicy default/b for redis",
+    );
   });
 
   it("shows what an item lacks", () => {
@@ -238,6 +287,82 @@ describe("an explanation", () => {
   });
 });
 
+describe("addresses of the world", () => {
+  const api = {
+    ...{ key: "api", labels: [parseLabel("reserved:kube-apiserver")], byAddress: true },
+    prefixes: prefixesByText([prefix("198.51.100.1/32")]),
+  };
+  const repository = repositoryOf(
+    group("wide", "10.0.0.0/8", "{site: a}") +
+      "---\n" +
+      group("narrow", "10.1.0.0/16", "{site: b}") +
+      "---\n" +
+      cnp("a", "ingress: [{fromCIDRSet: [{cidrGroupRef: wide, except: [10.1.2.0/24]}]}]") +
+      cnp("b", "ingressDeny: [{fromCIDRSet: [{cidrGroupSelector: {matchLabels: {site: b}}}]}]") +
+      cnp("c", "ingress: [{fromEntities: [kube-apiserver]}]"),
+  );
+  const rules = [...repository.rules()];
+  const said = new PolicySayings().of(rules, repository.sources.cidrGroups());
+  const world = { ...NOTHING, labels: new PrefixLabels().with([...said, api]) };
+  const traced = (source: string, known: KnownWorld = world): TraceView => {
+    const [from, to] = [findEnd(source, known, 0), findEnd("app=web", known, 1)];
+    const ports = parsePorts(["80"], []);
+    return traceConnection({ source: from, destination: to, ports, rules });
+  };
+  const wide = "cidrgroup:io.cilium.policy.cidrgroupname/wide";
+  const narrow = "cidrgroup:io.cilium.policy.cidrgroupname/narrow";
+  const V4 = "reserved:world-ipv4";
+
+  test.each<[string, string[], string, string | undefined]>([
+    ["10.2.0.1", [wide, "cidrgroup:site=a", V4], "allow", "a"],
+    ["10.1.0.1", [narrow, wide, "cidrgroup:site=a", "cidrgroup:site=b", V4], "deny", "b"],
+    [
+      "10.1.2.3",
+      ["cidr:10.1.2.0/24", narrow, wide, "cidrgroup:site=a", "cidrgroup:site=b", V4],
+      "deny",
+      "b",
+    ],
+    ["cidr:10.2.0.0/16", ["cidr:10.2.0.0/16", wide, "cidrgroup:site=a", V4], "allow", "a"],
+    ["192.0.2.1", [V4], "drop", undefined],
+    ["198.51.100.1", ["cidr:198.51.100.1/32", "reserved:kube-apiserver", V4], "allow", "c"],
+  ])("%s has the labels of all it is in", (source, labels, verdict, by) => {
+    const view = traced(source);
+    expect(view.source.labels).toEqual(labels);
+    const [port] = view.ports;
+    expect(port?.ingress.verdict).toBe(verdict);
+    expect(port?.ingress.fault).toBeUndefined();
+    expect(port?.ingress.decidedBy).toEqual(by ? [`CiliumNetworkPolicy default/${by}`] : []);
+  });
+
+  it("names the groups of a rule", () => {
+    const items = traced("10.2.0.1").ports[0]?.ingress.rules.flatMap((one) => one.items) ?? [];
+    expect(items.flatMap(({ peers }) => peers)).toEqual([
+      `${wide} except 10.1.2.0/24`,
+      "cidrgroup:site=b",
+      "reserved:kube-apiserver",
+    ]);
+  });
+
+  it("what the kernel has them as under other policies does not count, pods and nodes do", () => {
+    const stale = { id: (1 << 24) + 5, labels: [parseLabel(wide), parseLabel(V4)] };
+    const rows = [
+      { prefix: "192.0.2.0/24", identity: stale.id },
+      { prefix: "10.2.0.7/32", identity: SUBJECT.identity.id },
+    ];
+    const known = { ...world, identities: [stale, SUBJECT.identity], prefixes: rows };
+    expect(traced("192.0.2.1", known).source).toMatchObject({ identity: 9, labels: [V4] });
+    expect(traced("10.2.0.7", known).source.identity).toBe(SUBJECT.identity.id);
+  });
+
+  it("the host has its other label however one asks for it", () => {
+    const labels = ["reserved:host", "reserved:kube-apiserver"].map((text) => parseLabel(text));
+    const known = { ...world, identities: [{ id: 1, labels }] };
+    for (const text of ["reserved:host", "identity:1"]) {
+      expect(traced(text, known).source.labels).toHaveLength(2);
+    }
+  });
+});
+
 describe("ends", () => {
   const world: KnownWorld = {
     ...NOTHING,
@@ -249,7 +374,7 @@ describe("ends", () => {
     ],
     identities: [SUBJECT.identity],
     prefixes: [{ prefix: "10.9.0.0/16", identity: 1 }],
-    policyPrefixes: ["10.8.0.0/16"],
+    labels: labelsOf(rulesOf(cnp("a", "ingress: [{fromCIDR: [10.8.0.0/16]}]"))),
   };
 
   test.each([
@@ -301,4 +426,19 @@ describe("ports", () => {
       expect(() => parsePorts([text], named)).toThrow(ExplainInputError);
     },
   );
+});
+
+test("names the policy that is not asked, since a NetworkPolicy isolates the pod", () => {
+  const baseline =
+    "apiVersion: policy.networking.k8s.io/v1alpha1\nkind: BaselineAdminNetworkPolicy\n" +
+    "metadata: {name: default}\nspec: {subject: {namespaces: {}}, " +
+    "ingress: [{action: Allow, from: [{namespaces: {}}]}]}\n";
+  const ask = (text: string) => trace(rulesOf(text), "app=client", "80").ports[0]?.ingress;
+  expect(ask(baseline)).toMatchObject({
+    verdict: "allow",
+    decidedBy: [expect.stringMatching(/BaselineAdmin/)],
+  });
+  const isolated = ask(knp("a", "ingress: []") + baseline);
+  expect(isolated).toMatchObject({ verdict: "drop", setAside: [expect.stringMatching(/default/)] });
+  expect(isolated?.fault).toBeUndefined();
 });

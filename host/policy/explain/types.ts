@@ -95,10 +95,11 @@ export interface MapEntryView {
 }
 
 /**
- * `drop` is default deny (133), `deny` an explicit one (181). `error`: the policies contradict each
- * other, so the subject keeps the policy it had.
+ * `drop` is default deny (133), `deny` an explicit one (181), `no-plugin` an allow whose L7 rules
+ * nobody can serve (222). `error`: the policies contradict each other, so the subject keeps the
+ * policy it had.
  */
-export type DirectionVerdict = "allow" | "redirect" | "deny" | "drop" | "error";
+export type DirectionVerdict = "allow" | "redirect" | "deny" | "drop" | "no-plugin" | "error";
 
 export interface DirectionView {
   direction: Direction;
@@ -112,6 +113,8 @@ export interface DirectionView {
   /** It is denied, but audit mode lets it pass. Absent is no. */
   isAudited?: true;
   rules: RuleView[];
+  /** Policies that are for pods no NetworkPolicy isolates; absent: none. */
+  setAside?: string[];
   steps: StepView[];
   /** Policies behind the verdict. */
   decidedBy: string[];

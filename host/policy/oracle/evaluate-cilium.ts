@@ -83,6 +83,9 @@ export function ciliumItem(item: Yaml, about: CiliumCase): { http?: Yaml[] }[] {
 
 function isPeer(item: Yaml, to: string, about: CiliumCase): boolean {
   const { peer } = about;
+  // One list that is there and empty takes the others with it.
+  const alone = ["Endpoints", "CIDR", "CIDRSet", "Entities", "Nodes"];
+  if (alone.some((field) => item[to + field]?.length === 0)) return false;
   const some = (field: string, fits: (one: Yaml) => boolean) => (item[to + field] ?? []).some(fits);
   return (
     some("Endpoints", (selector) => ciliumEndpoint(selector, about)) ||
@@ -97,18 +100,28 @@ function isPeer(item: Yaml, to: string, about: CiliumCase): boolean {
   );
 }
 
+/**
+ * An address of the world has the labels of every group it is in, whichever of their prefixes it is
+ * in. Nodes are in none, known by address or not.
+ */
 function inCidrSet(set: Yaml, { peer, groups }: CiliumCase): boolean {
   if ((set.except ?? []).some((cidr: string) => inCidr(cidr, peer))) return false;
   if (set.cidr !== undefined) return inCidr(set.cidr, peer);
-  const named = groups.filter(({ metadata }) =>
-    set.cidrGroupRef !== undefined
-      ? metadata.name === set.cidrGroupRef
-      : meetsAll(requirements(set.cidrGroupSelector, "any"), labelsOf(metadata.labels)),
+  if (isReserved("remote-node", peer)) return false;
+  const own = groups.filter(({ spec }) =>
+    spec.externalCIDRs.some((cidr: string) => inCidr(cidr, peer)),
   );
-  return named.some(({ spec }) => spec.externalCIDRs.some((cidr: string) => inCidr(cidr, peer)));
+  if (set.cidrGroupRef !== undefined) {
+    return own.some(({ metadata }) => metadata.name === set.cidrGroupRef);
+  }
+  const labels = own.flatMap(({ metadata }) => [
+    { source: "cidrgroup", key: `io.cilium.policy.cidrgroupname/${metadata.name}`, value: "" },
+    ...labelsOf(metadata.labels, "cidrgroup"),
+  ]);
+  return own.length > 0 && meetsAll(requirements(set.cidrGroupSelector, "cidrgroup"), labels);
 }
 
-function labelsOf(labels: Record<string, string>, source = "cidrgroup") {
+function labelsOf(labels: Record<string, string>, source: string) {
   return Object.entries(labels ?? {}).map(([key, value]) => ({ source, key, value }));
 }
 
@@ -157,7 +170,7 @@ export function isForInit(selector: Yaml): boolean {
 
 export function ciliumSubject(selector: Yaml, subject: OraclePeer, ns: string): boolean {
   let needed = requirements(selector, "any");
-  if (ns !== "" && !isForInit(selector)) {
+  if (ns !== "") {
     needed = needed.filter((r) => !(r.key === NAMESPACE && r.operator === "In"));
     needed.push(is(NAMESPACE, ns));
   }

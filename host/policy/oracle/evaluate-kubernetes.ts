@@ -69,6 +69,8 @@ export interface TieredHit {
   /** Lower decides first. */
   order: number;
   action: "allow" | "deny" | "pass";
+  /** It is for pods that no NetworkPolicy isolates. */
+  unlessIsolated: boolean;
 }
 
 const ACTIONS: Readonly<Record<string, TieredHit["action"]>> = {
@@ -90,7 +92,8 @@ export function tieredHits(
     const peers: Yaml[] = packet.direction === "ingress" ? rule.from : rule.to;
     const action = ACTIONS[rule.action] ?? "deny";
     const place = { tier: isAdmin ? "admin" : "baseline", order: spec.priority ?? 0 } as const;
-    const hit = { ...place, order: place.order + index / 100 };
+    const unlessIsolated = kind === "BaselineAdminNetworkPolicy";
+    const hit = { ...place, order: place.order + index / 100, unlessIsolated };
     // A peer that is not understood: an allow is about nobody, all else denies everything.
     if (peers.some((one) => Object.keys(one).length === 0)) {
       return action === "allow" ? [] : [{ ...hit, action: "deny" }];

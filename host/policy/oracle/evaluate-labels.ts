@@ -14,7 +14,7 @@ export interface OraclePeer {
   labels: OracleLabel[];
   /** The node itself, as one whose policy is asked. */
   isNode?: boolean;
-  /** Set for addresses of the world. */
+  /** Set for addresses of the world, and for nodes that prefixes select. */
   address?: string;
   namedPorts: { name: string; port: number; protocol: number }[];
 }
@@ -100,10 +100,17 @@ export function named(
   );
 }
 
-/** Only addresses of the world are inside a prefix; pods and nodes never. */
+/**
+ * Only addresses of the world are inside a prefix; pods never, nodes only if they are known by
+ * address, and never inside one that is the whole world.
+ */
 export function inCidr(cidr: string, peer: OraclePeer): boolean {
   if (peer.address === undefined) return false;
   const [network = "", length = ""] = cidr.split("/");
+  const isNode = peer.labels.some(
+    ({ source, key }) => `${source}:${key}` === "reserved:remote-node",
+  );
+  if (isNode && length === "0") return false;
   const address = bitsOf(peer.address);
   const inside = bitsOf(network);
   return address.length === inside.length && address.startsWith(inside.slice(0, Number(length)));

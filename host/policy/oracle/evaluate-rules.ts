@@ -36,9 +36,11 @@ export function evaluateRules(
   peer: PlainPeer,
   packet: PlainPacket,
 ): PlainVerdict {
-  const own = rules.filter(
+  const selecting = rules.filter(
     (rule) => (rule.scope ?? "endpoint") === subject.scope && holds(rule.subject, subject),
   );
+  const isIsolated = selecting.some((rule) => rule.isolates && rule.defaultDeny[packet.direction]);
+  const own = selecting.filter((rule) => !(isIsolated && rule.unlessIsolated));
   const isOpen = !own.some((rule) => rule.defaultDeny[packet.direction]);
   for (const tier of ["admin", "normal", "baseline"]) {
     const matching: { item: RuleItem; paths: Set<string> | undefined }[] = [];

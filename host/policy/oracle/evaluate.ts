@@ -60,6 +60,8 @@ interface Findings {
   denies: string[];
   watchers: string[];
   defaultDeny: boolean;
+  /** By a NetworkPolicy: a BaselineAdminNetworkPolicy is not asked. */
+  isolated: boolean;
 }
 
 export function evaluate(
@@ -73,6 +75,7 @@ export function evaluate(
   const findings: Findings = {
     ...{ tiered: [], allows: [], denies: [], watchers: [] },
     defaultDeny: isInit,
+    isolated: false,
   };
   const groups = objects.filter(({ kind }) => kind === "CiliumCIDRGroup");
   const about = { subject, peer, packet, groups, services };
@@ -96,10 +99,11 @@ function findPlain(object: Yaml, { subject, peer, packet }: About, found: Findin
     const types: string[] = spec.policyTypes ?? [];
     const list: Yaml[] = spec[packet.direction] ?? [];
     const isIngress = packet.direction === "ingress";
-    if (list.length > 0 || types.includes(isIngress ? "Ingress" : "Egress")) {
+    const isListed = types.includes(isIngress ? "Ingress" : "Egress");
+    if (list.length > 0 || isListed || (isIngress && !types.includes("Egress"))) {
       found.defaultDeny = true;
+      found.isolated = true;
     }
-    if (isIngress && !types.includes("Egress")) found.defaultDeny = true;
     for (const item of list) {
       if (!kubernetesPeers(isIngress ? item.from : item.to, peer, ns)) continue;
       if (kubernetesPorts(item.ports, subject, peer, packet)) found.allows.push({ policy });
@@ -153,7 +157,9 @@ function weigh(found: Findings): OracleVerdict {
 
 /** What the first rules in order that match say; undefined: nothing, or that others shall. */
 function ofTier(tier: TieredHit["tier"], found: Findings): OracleVerdict | undefined {
-  const hits = found.tiered.filter((hit) => hit.tier === tier);
+  const hits = found.tiered.filter(
+    (hit) => hit.tier === tier && !(hit.unlessIsolated && found.isolated),
+  );
   const first = Math.min(...hits.map(({ order }) => order));
   const deciding = (action: TieredHit["action"]) =>
     hits.filter((hit) => hit.order === first && hit.action === action);

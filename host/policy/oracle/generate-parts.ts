@@ -46,16 +46,6 @@ export const SERVICES: readonly OracleService[] = [
   },
 ];
 
-/** Every prefix that a policy may come to name. */
-export const PREFIXES: readonly string[] = [
-  ...new Set([
-    ...CIDRS,
-    ...Object.values(EXCEPTS).flat(),
-    ...["172.16.0.0/12", "8.8.8.0/24", "2001:db8::/32"],
-    ...["192.168.7.7/32"],
-  ]),
-];
-
 export const ADDRESSES = [
   "10.1.2.3",
   "10.1.2.4",

@@ -114,10 +114,12 @@ export function ruleOf(plugins: readonly string[] = ["l7-http"]): fc.Arbitrary<R
         ),
         ingress: fc.boolean(),
         egress: fc.boolean(),
+        /** Is, or gives way to, what isolates as a NetworkPolicy does. */
+        isolation: fc.boolean(),
         items: fc.array(itemOf(plugins, chosen), { minLength: 1, maxLength: 3 }),
       })
       .map(
-        ({ name, scope, subject, ingress, egress, items }): Rule => ({
+        ({ name, scope, subject, ingress, egress, isolation, items }): Rule => ({
           origin: {
             ...{ kind: "NetworkPolicy", name: `p${name}`, namespace: "default" },
             ...{ labels: [], revision: 1 },
@@ -127,6 +129,8 @@ export function ruleOf(plugins: readonly string[] = ["l7-http"]): fc.Arbitrary<R
           subject,
           defaultDeny:
             chosen === "normal" ? { ingress, egress } : { ingress: false, egress: false },
+          ...(isolation && chosen === "normal" ? { isolates: true } : {}),
+          ...(isolation && chosen === "baseline" ? { unlessIsolated: true } : {}),
           items,
         }),
       ),

@@ -106,12 +106,19 @@ const groupSelector = fc.constantFrom(
   {},
   { matchLabels: { site: "a" } },
   { matchLabels: { "cidrgroup:site": "b" } },
+  { matchLabels: { site: "a", tier: "x" } },
+  { matchLabels: { "io.cilium.policy.cidrgroupname/policy-0": "" } },
+  { matchExpressions: [{ key: "site", operator: "Exists" }] },
   { matchExpressions: [{ key: "site", operator: "DoesNotExist" }] },
+  { matchExpressions: [{ key: "cidrgroup:site", operator: "NotIn", values: ["a"] }] },
+  { matchExpressions: [{ key: "tier", operator: "In", values: ["x", "y"] }] },
 );
 const groupSet = fc
   .tuple(
     fc.oneof(
-      fc.constantFrom("policy-0", "policy-1", "absent").map((name) => ({ cidrGroupRef: name })),
+      fc
+        .constantFrom("policy-0", "policy-1", "policy-2", "absent")
+        .map((name) => ({ cidrGroupRef: name })),
       groupSelector.map((selector) => ({ cidrGroupSelector: selector })),
     ),
     fc.subarray(["10.1.2.0/24", "192.168.0.0/16", "fd00:1::/32"]),
@@ -148,9 +155,7 @@ function peers(to: "from" | "to", isDeny: boolean): fc.Arbitrary<Record<string, 
     fc.constant({}),
     list(endpointSelector).map((value) => ({ [`${to}Endpoints`]: value })),
     list(fc.constantFrom(...CIDRS)).map((value) => ({ [`${to}CIDR`]: value })),
-    list(fc.oneof({ weight: 2, arbitrary: cidrSet }, { weight: 1, arbitrary: groupSet })).map(
-      (value) => ({ [`${to}CIDRSet`]: value }),
-    ),
+    list(fc.oneof(cidrSet, groupSet)).map((value) => ({ [`${to}CIDRSet`]: value })),
     list(nodeLabels).map((value) => ({ [`${to}Nodes`]: value })),
     // What is only accepted empty selects nobody.
     fc
@@ -175,9 +180,14 @@ function l4(deny: boolean, l7: boolean): fc.Arbitrary<Record<string, unknown>> {
 }
 
 function items(to: "from" | "to", deny: boolean, l7: boolean) {
-  const item = fc
-    .tuple(peers(to, deny), l4(deny, l7))
-    .map(([peer, ports]) => ({ ...peer, ...ports }));
+  // A list of another kind may stand beside the peers if it is empty.
+  const kinds = ["Endpoints", "CIDR", "CIDRSet", "Entities", "Nodes", "Groups"];
+  const beside = fc.option(fc.constantFrom(...kinds), { freq: 8, nil: undefined });
+  const item = fc.tuple(beside, peers(to, deny), l4(deny, l7)).map(([kind, peer, ports]) => ({
+    ...(kind === undefined ? {} : { [to + kind]: [] }),
+    ...peer,
+    ...ports,
+  }));
   return fc.array(item, { maxLength: 3 });
 }
 
@@ -307,12 +317,18 @@ export const denials = fc
     spec,
   }));
 
+/** Besides those that policies name. */
+const GROUP_CIDRS = [
+  ...["172.16.0.0/12", "8.8.8.0/24", "2001:db8::/32", "10.1.2.4/32", "10.200.0.0/16"],
+  ...["192.168.7.7/32", "fd00:2::/32", "fd00:1::/64"],
+];
+
 const cidrGroup = fc
   .tuple(
-    fc.constantFrom({}, { site: "a" }, { site: "b" }),
-    fc.uniqueArray(fc.constantFrom(...CIDRS, "172.16.0.0/12", "8.8.8.0/24", "2001:db8::/32"), {
-      maxLength: 3,
-    }),
+    fc.constantFrom<Record<string, string>[]>(
+      ...[{}, { site: "a" }, { site: "b" }, { site: "a", tier: "x" }, { tier: "y" }],
+    ),
+    fc.uniqueArray(fc.constantFrom(...CIDRS, ...GROUP_CIDRS), { maxLength: 4 }),
   )
   .map(([labels, externalCIDRs]) => ({
     apiVersion: "cilium.io/v2",
@@ -323,18 +339,23 @@ const cidrGroup = fc
 
 const BANP = "BaselineAdminNetworkPolicy";
 
-/** Up to six policy objects with names of their own; of BaselineAdminNetworkPolicy there is one. */
+const somePolicies = fc.array(
+  fc.oneof<fc.Arbitrary<{ kind: string; metadata: object }>[]>(
+    ...[cilium, cilium, cilium, cilium, kubernetes, kubernetes, visibility],
+    ...[tiered, tiered, nodePolicy],
+  ),
+  { maxLength: 6 },
+);
+
+/**
+ * Up to six policies and three groups, before or behind them, with names of their own; of
+ * BaselineAdminNetworkPolicy there is one.
+ */
 export const policyObjects = fc
-  .array(
-    fc.oneof<fc.Arbitrary<{ kind: string; metadata: object }>[]>(
-      ...[cilium, cilium, cilium, cilium, kubernetes, kubernetes, visibility],
-      ...[tiered, tiered, nodePolicy, cidrGroup],
-    ),
-    { maxLength: 6 },
-  )
-  .map((objects) =>
-    objects
-      .filter(({ kind }, index) => kind !== BANP || !objects.slice(0, index).some(isBaseline))
+  .tuple(fc.array(cidrGroup, { maxLength: 3 }), somePolicies, fc.boolean())
+  .map(([groups, policies, groupsFirst]) =>
+    (groupsFirst ? [...groups, ...policies] : [...policies, ...groups])
+      .filter(({ kind }, index, all) => kind !== BANP || !all.slice(0, index).some(isBaseline))
       .map((object, index) => ({
         ...object,
         metadata: {

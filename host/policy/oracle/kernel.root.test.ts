@@ -11,14 +11,13 @@ import type { Run } from "../../datapath/testdata/program-bench.ts";
 import { reasons, verdicts } from "../../datapath/testdata/two-pods.ts";
 import { createLookup, watchesOnly } from "../index.ts";
 import type { PolicyDecision, PolicyPacket } from "../lookup.ts";
-import { cidrPrefixesOf } from "../repository.ts";
 import { evaluate, type OracleVerdict } from "./evaluate.ts";
 import { policyObjects } from "./generate.ts";
 import { SERVICES } from "./generate-parts.ts";
-import { PolicyKernel } from "./kernel.ts";
+import { type KernelModes, PolicyKernel } from "./kernel.ts";
 import { parse, repositoryOf } from "./resolve-objects.ts";
 import { type Sent, type Side, type Subject, type Traffic, toSent, traffic } from "./traffic.ts";
-import { NODE, type Pod, peerOf, peersFor, SUBJECTS, type WorldPeer } from "./world.ts";
+import { type ApiPlaces, NODE, type Pod, peerOf, SUBJECTS, type WorldPeer } from "./world.ts";
 
 const RUNS = 400;
 const PACKETS_PER_RUN = 160;
@@ -29,6 +28,7 @@ const DROP_FRAGMENT = 157;
 const DROP_NO_PROXY = 220;
 const DROP_PROXY_LOOKUP = 178;
 const DROP_PROXIED_CHANGED = 221;
+const DROP_NO_PLUGIN = 222;
 const WITH_PORTS = [6, 17, 132];
 
 let kernel: PolicyKernel;
@@ -47,13 +47,14 @@ interface Scenario {
   subjects: Readonly<Record<Subject, Pod>>;
   looks: Readonly<Record<Subject, Look>>;
   peers: readonly WorldPeer[];
-  /** Denials pass. */
-  audit: boolean;
+  modes: KernelModes;
+  api: ApiPlaces;
 }
 
 interface Load {
   packets: Traffic[];
-  audit: boolean;
+  modes: KernelModes;
+  api: ApiPlaces;
 }
 
 /** A packet that opened a connection. */
@@ -73,8 +74,10 @@ test(`oracle, look-up and kernel agree (IMKER_SEED=${SEED})`, async () => {
   console.log(`kernel oracle: IMKER_SEED=${SEED}`);
   const pod = fc.constantFrom(...SUBJECTS);
   const packets = fc.array(traffic, { minLength: 1, maxLength: PACKETS_PER_RUN, size: "max" });
-  const audit = fc.constantFrom(...new Array<boolean>(7).fill(false), true);
-  const load = fc.record({ packets, audit });
+  const rarely = fc.constantFrom(...new Array<boolean>(7).fill(false), true);
+  const modes = fc.record({ audit: rarely, hostByPolicy: fc.boolean() });
+  const api = fc.record({ outside: fc.boolean(), here: fc.boolean() });
+  const load = fc.record({ packets, modes, api });
   await fc.assert(
     fc.asyncProperty(policyObjects, pod, pod, load, async (objects, own, neighbour, sent) => {
       await checkRun(objects, [own, neighbour], sent);
@@ -86,9 +89,9 @@ test(`oracle, look-up and kernel agree (IMKER_SEED=${SEED})`, async () => {
   expect(lives).toBeGreaterThan(200);
 }, 180_000);
 
-async function checkRun(objects: Objects, pods: [Pod, Pod], { packets, audit }: Load) {
+async function checkRun(objects: Objects, pods: [Pod, Pod], { packets, modes, api }: Load) {
   const subject = (pod: Pod, endpoint: number) => ({ endpoint, ...pod });
-  kernel.begin(subject(pods[0], 1), subject(pods[1], 2), audit);
+  kernel.begin([subject(pods[0], 1), subject(pods[1], 2)], { ...modes, api });
   const subjects = { pod: pods[0], neighbour: pods[1], node: NODE };
   const half = objects.length >> 1;
   const steps = [
@@ -99,13 +102,11 @@ async function checkRun(objects: Objects, pods: [Pod, Pod], { packets, audit }: 
   let live: Live[] = [];
   for (const step of steps) {
     repository.upsertAll(parse(step.objects));
-    const [pod, neighbour, node] = (await kernel.enforce(repository)).map(({ entries }) =>
-      createLookup(entries),
-    );
+    const { policies, peers } = await kernel.enforce(repository);
+    const [pod, neighbour, node] = policies.map(({ entries }) => createLookup(entries));
     if (!pod || !neighbour || !node) throw new Error("no policy");
     const looks = { pod, neighbour, node };
-    const peers = peersFor(cidrPrefixesOf(repository));
-    const scenario = { objects: step.objects, subjects, looks, peers, audit };
+    const scenario = { objects: step.objects, subjects, looks, peers, modes, api };
     checkLive(scenario, live);
     kernel.forget();
     live = checkPackets(scenario, step.packets);
@@ -167,29 +168,35 @@ function checkNextPiece({ hook, frame }: Sent, first: Run): void {
 /** A reset may go out in the packet's place, so the result does not say. */
 const isDropped = (run: Run): boolean => reasons(run).length > 0;
 
-function opinionOf({ objects, subjects, looks }: Scenario, side: Side, sent: Sent): Opinion {
+function opinionOf({ objects, subjects, looks, api }: Scenario, side: Side, sent: Sent): Opinion {
   const { direction, subject } = side;
   const { protocol, port } = sent;
   const { id: identity, peer } =
-    typeof side.peer === "string" ? asPeer(subjects[side.peer]) : side.peer;
+    typeof side.peer === "string" ? asPeer(subjects[side.peer], api) : side.peer;
   const isIcmp = protocol === 1 || protocol === 58;
   const keyPort = isIcmp && port !== undefined ? port << 8 : port;
   const decision = looks[subject]({ direction, identity, protocol, port: keyPort });
   const packet = { direction, protocol, port };
-  const oracle = evaluate(objects, peerOf(subjects[subject]), peer, packet, SERVICES);
+  const oracle = evaluate(objects, peerOf(subjects[subject], api), peer, packet, SERVICES);
   return { side, oracle, decision };
 }
 
-function asPeer(pod: Pod): WorldPeer {
-  return { id: pod.identity.id, peer: peerOf(pod) };
+function asPeer(pod: Pod, api: ApiPlaces): WorldPeer {
+  return { id: pod.identity.id, peer: peerOf(pod, api) };
 }
 
 /** What the kernel is to tell of one side. */
-function verdictOf({ audit }: Scenario, { side, decision }: Opinion, sent: Sent): number {
+function verdictOf({ modes }: Scenario, { side, decision }: Opinion, sent: Sent): number {
+  const { audit, hostByPolicy } = modes;
   const verdict = VERDICTS[decision.verdict];
+  const isOfHost = sent.hook === "from-host" && side.direction === "ingress";
   // The node may always reach its pods, and needs no proxy for it.
-  const isFavoured = sent.hook === "from-host" && side.direction === "ingress";
-  if (isFavoured && verdict !== VERDICTS.deny) return VERDICTS.allow;
+  if (isOfHost && !hostByPolicy && verdict !== VERDICTS.deny) return VERDICTS.allow;
+  // Or it may not, and then has none.
+  if (isOfHost && verdict === VERDICTS.redirect) {
+    const l7 = decision.entry?.l7;
+    return l7 && watchesOnly(l7) ? VERDICTS.allow : -DROP_NO_PLUGIN;
+  }
   if (verdict < 0 && audit) return VERDICTS.allow;
   return sent.frame.fragment?.offset && verdict === VERDICTS.drop ? -DROP_FRAGMENT : verdict;
 }

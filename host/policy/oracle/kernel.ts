@@ -15,14 +15,22 @@ import { Enforcer } from "../../enforce/enforcer.ts";
 import { Planner } from "../../enforce/planner.ts";
 import { RuleSets } from "../../enforce/rule-sets.ts";
 import type { KernelSide } from "../../enforce/types.ts";
+import { IDENTITY } from "../../identity/reserved.ts";
+import { Ipcache } from "../../ipcache/ipcache.ts";
 import { SqliteStore } from "../../store/sqlite.ts";
 import type { PolicyRepository } from "../index.ts";
-import { cidrPrefixesOf } from "../repository.ts";
 import { SelectorCache } from "../selector-cache.ts";
 import { SubjectPolicies } from "../subject-policies.ts";
 import { SubjectPolicy } from "../subject-policy.ts";
 import type { PolicyOrigin, PolicySubject } from "../types.ts";
-import { cidrIdentities, FIXED_PEERS, IDENTITIES, NODE, namedPortsOf } from "./world.ts";
+import {
+  type ApiPlaces,
+  FIXED_PEERS,
+  NODE,
+  namedPortsOf,
+  type WorldPeer,
+  worldUnder,
+} from "./world.ts";
 
 /** Where a frame meets the datapath. */
 export type Hook = "from-pod" | "from-network" | "from-host" | "node-out";
@@ -33,6 +41,13 @@ export const NEIGHBOUR = { ipv4: "10.1.2.11", ipv6: "fd00:1::11" };
 const MAC = { podMac: "02:00:00:00:00:aa", hostMac: "02:00:00:00:00:bb" };
 const DIGEST = "0".repeat(64);
 
+export interface KernelModes {
+  /** Denials pass. */
+  audit: boolean;
+  /** The node reaches its pods only as policies say. */
+  hostByPolicy: boolean;
+}
+
 export class PolicyKernel {
   readonly #pods = new TwoPods();
   readonly #planner: Planner;
@@ -40,8 +55,10 @@ export class PolicyKernel {
   #policies: SubjectPolicies | undefined;
   #cache = new SelectorCache();
   #subjects: readonly PolicySubject[] = [];
+  #api: ApiPlaces = { outside: false, here: false };
+  readonly #numbers = new Map<string, number>();
   #revision = 1;
-  readonly #settings = { host: true, audit: false };
+  readonly #settings = { host: true, audit: false, hostByPolicy: false };
 
   constructor() {
     const store = new SqliteStore(":memory:");
@@ -52,7 +69,7 @@ export class PolicyKernel {
     this.#planner = new Planner(store, ruleSets);
     const deps = {
       ...{ log: pino({ level: "silent" }), ruleSets, onEnforced: () => {} },
-      ...{ kernel: kernelSide(this.#bench, this.#settings), ipcache: prefixSide(this.#bench) },
+      ...{ kernel: kernelSide(this.#bench, this.#settings), ipcache: ipcacheOf(this.#bench) },
       proxy: { setState: async () => {}, reevaluate: async () => {} },
     };
     this.#enforcer = new Enforcer(deps, 1);
@@ -60,8 +77,6 @@ export class PolicyKernel {
     for (const { id, ipv4, ipv6 } of FIXED_PEERS) {
       for (const address of [ipv4, ipv6]) if (address) this.#bench.ipcache(address, id);
     }
-    this.#bench.ipcache("0.0.0.0/0", 9);
-    this.#bench.ipcache("::/0", 10);
   }
 
   get #bench(): ProgramBench {
@@ -69,13 +84,19 @@ export class PolicyKernel {
   }
 
   /** Starts anew with these two, the first is OWN, and the node itself. */
-  begin(own: PolicySubject, neighbour: PolicySubject, audit: boolean): void {
-    this.#settings.audit = audit;
+  begin(
+    [own, neighbour]: readonly [PolicySubject, PolicySubject],
+    { api, ...modes }: KernelModes & { api: ApiPlaces },
+  ): void {
+    Object.assign(this.#settings, modes);
+    this.#api = api;
     this.forget();
-    this.#cache = new SelectorCache(IDENTITIES);
+    this.#cache = new SelectorCache();
     this.#policies = new SubjectPolicies(this.#cache);
     const node = { endpoint: ENDPOINT_HOST, scope: "node" as const, ...NODE };
     this.#subjects = [own, neighbour, node];
+    // Versions of these policies say nothing of those of the last time.
+    for (const { endpoint } of this.#subjects) this.#enforcer.forget(endpoint);
     this.#bench.config(false, this.#settings);
     for (const [{ endpoint, identity }, addresses, ifindex] of [
       [own, OWN, IFINDEX],
@@ -87,9 +108,11 @@ export class PolicyKernel {
     }
   }
 
-  /** Puts the policies in force; resolves those of pod, neighbour and node. */
-  async enforce(repository: PolicyRepository): Promise<SubjectPolicy[]> {
-    const identities = cidrIdentities(cidrPrefixesOf(repository));
+  /** Puts the policies in force; resolves those of pod, neighbour and node, and who there is. */
+  async enforce(
+    repository: PolicyRepository,
+  ): Promise<{ policies: SubjectPolicy[]; peers: WorldPeer[] }> {
+    const { identities, prefixes, peers } = worldUnder(repository, this.#api, this.#numbers);
     for (const identity of identities) this.#cache.upsert(identity);
     const input = { rules: repository.rules(), subjects: this.#subjects, namedPortsOf };
     const results = this.#policies?.resolve(input) ?? [];
@@ -97,10 +120,8 @@ export class PolicyKernel {
       if (!(outcome instanceof SubjectPolicy)) throw outcome;
       return { endpoint: subject.endpoint, policy: outcome };
     });
-    const names = cidrPrefixesOf(repository);
-    const prefixes = new Map(names.map((name, index) => [name, identities[index]?.id ?? 0]));
     await this.#enforcer.enforce(this.#planner.plan({ endpoints, prefixes }), this.#revision++);
-    return endpoints.map(({ policy }) => policy);
+    return { policies: endpoints.map(({ policy }) => policy), peers };
   }
 
   send(hook: Hook, spec: FrameSpec): Run {
@@ -149,10 +170,15 @@ function kernelSide(bench: ProgramBench, settings: Partial<ConfigRow>): KernelSi
   };
 }
 
-function prefixSide(bench: ProgramBench) {
-  return {
-    upsert: (_: "generated", prefix: string, identity: number) => bench.ipcache(prefix, identity),
-    delete: (_: "generated", prefix: string) =>
+/** The agent's own, with what an address is that nothing names. */
+function ipcacheOf(bench: ProgramBench): Ipcache {
+  const ipcache = new Ipcache({
+    upsertIpcache: (prefix, identity) => bench.ipcache(prefix, identity),
+    deleteIpcache: (prefix) =>
       bench.native.mapDelete(bench.map("ipcache"), encodeIpcacheKey(prefix)),
-  };
+    listIpcache: () => [],
+  });
+  ipcache.upsert("restored", "0.0.0.0/0", IDENTITY.worldIpv4);
+  ipcache.upsert("restored", "::/0", IDENTITY.worldIpv6);
+  return ipcache;
 }

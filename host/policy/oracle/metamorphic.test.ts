@@ -15,11 +15,12 @@ import { NODE, type Pod, SUBJECTS } from "./world.ts";
 const RUNS = 120;
 const SEED = Number(process.env.IMKER_SEED ?? Date.now() % 0x7fffffff);
 const PROTOCOLS = [6, 17, 47];
+const API = { outside: true, here: true };
 const subject = fc.constantFrom(...SUBJECTS, NODE);
 
 /** Verdicts by packet, as text; every peer, direction, protocol and port. */
 function verdictsOf(objects: readonly Yaml[], pod: Pod) {
-  const { resolved, peers } = resolveObjects(objects, pod);
+  const { resolved, peers } = resolveObjects(objects, pod, API);
   const lookup = createLookup(resolved.entries);
   const verdicts = new Map<string, string>();
   for (const direction of ["ingress", "egress"] as const) {

@@ -11,7 +11,7 @@ import { evaluate, type OracleVerdict } from "./evaluate.ts";
 import { policyObjects } from "./generate.ts";
 import { PORTS, SERVICES } from "./generate-parts.ts";
 import { resolveObjects } from "./resolve-objects.ts";
-import { NODE, type Pod, peerOf, SUBJECTS } from "./world.ts";
+import { type ApiPlaces, NODE, type Pod, peerOf, SUBJECTS } from "./world.ts";
 
 const RUNS = 700;
 const PACKETS_PER_RUN = 80;
@@ -24,6 +24,8 @@ const PACKET = fc.record({
   port: fc.constantFrom(...PORTS),
   type: fc.constantFrom(0, 8, 13, 128, 129, 144, 200),
 });
+
+const API = fc.record({ outside: fc.boolean(), here: fc.boolean() });
 
 const REQUESTS = ["GET", "POST", "GETX"].flatMap((method) =>
   ["/public", "/public/a", "/api", "/"].map((path) => ({ method, path })),
@@ -66,6 +68,7 @@ test(`resolver and look-up agree with the oracle (IMKER_SEED=${SEED})`, () => {
     fc.property(
       policyObjects,
       fc.constantFrom(...SUBJECTS, NODE),
+      API,
       fc.array(PACKET, { minLength: 1, maxLength: PACKETS_PER_RUN, size: "max" }),
       checkRun,
     ),
@@ -78,6 +81,7 @@ test(`resolver and look-up agree with the oracle (IMKER_SEED=${SEED})`, () => {
 function checkRun(
   objects: Parameters<typeof evaluate>[0],
   subject: Pod,
+  api: ApiPlaces,
   packets: {
     direction: "ingress" | "egress";
     peer: number;
@@ -86,10 +90,10 @@ function checkRun(
     type: number;
   }[],
 ): void {
-  const { resolved, peers } = resolveObjects(objects, subject);
+  const { resolved, peers } = resolveObjects(objects, subject, api);
   assertWellFormed(resolved.entries);
   const lookup = createLookup(resolved.entries);
-  const own = peerOf(subject);
+  const own = peerOf(subject, api);
   for (const { direction, peer: index, protocol, port, type } of packets) {
     const { peer, id } = peers[index % peers.length] ?? { peer: own, id: 0 };
     const isIcmp = protocol === 1 || protocol === 58;

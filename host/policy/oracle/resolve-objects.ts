@@ -1,22 +1,15 @@
 /** Policies as objects to what one subject's map holds: all of the agent's way but the numbers. */
-import {
-  cidrPrefixesOf,
-  PolicyRepository,
-  parsePolicyFile,
-  type ResolvedPolicy,
-  resolvePolicy,
-} from "../index.ts";
+import { PolicyRepository, parsePolicyFile, type ResolvedPolicy, resolvePolicy } from "../index.ts";
 import type { Yaml } from "./evaluate-labels.ts";
 import {
-  cidrIdentities,
+  type ApiPlaces,
   FEATURES,
-  IDENTITIES,
   NODE,
   namedPortsOf,
   type Pod,
-  peersFor,
   SOURCES,
   type WorldPeer,
+  worldUnder,
 } from "./world.ts";
 
 /** @throws Error when one of them has an error or is refused: none is meant to. */
@@ -40,15 +33,10 @@ export function parse(objects: readonly Yaml[]) {
 export function resolveObjects(
   objects: readonly Yaml[],
   subject: Pod,
+  api: ApiPlaces,
 ): { resolved: ResolvedPolicy; peers: WorldPeer[] } {
   const repository = repositoryOf(objects);
-  const prefixes = cidrPrefixesOf(repository);
-  const scope = subject === NODE ? "node" : "endpoint";
-  const resolved = resolvePolicy(
-    repository,
-    [...IDENTITIES, ...cidrIdentities(prefixes)],
-    { endpoint: 1, ...subject, scope },
-    { namedPortsOf },
-  );
-  return { resolved, peers: peersFor(prefixes) };
+  const { identities, peers } = worldUnder(repository, api);
+  const own = { endpoint: 1, ...subject, scope: subject === NODE ? "node" : "endpoint" } as const;
+  return { resolved: resolvePolicy(repository, identities, own, { namedPortsOf }), peers };
 }

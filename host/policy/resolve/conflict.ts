@@ -1,7 +1,7 @@
 /** Policies that contradict each other in a way no precedence settles. */
 import { policyKeyText } from "../document.ts";
 import { formatPluginReference } from "../plugin-reference.ts";
-import type { Direction, RuleL7 } from "../rule.ts";
+import { type Direction, PROTOCOL, type RuleL7 } from "../rule.ts";
 import type { PolicyOrigin } from "../types.ts";
 import { type PortKey, portKeyParts } from "./port-key.ts";
 
@@ -29,8 +29,10 @@ export function refuseOtherParser(a: Parser, b: Parser, direction: Direction, ke
   const pinned = left.version !== undefined && right.version !== undefined;
   if (samePlugin && (!pinned || left.version === right.version)) return;
   const { protocol, port, prefix } = portKeyParts(key);
-  const range = prefix === 16 ? "" : `/${prefix}`;
-  const place = `${direction} protocol ${protocol} port ${port}${range}`;
+  const last = port + 2 ** (16 - prefix) - 1;
+  const range = last === port ? `${port}` : `${port}-${last}`;
+  // L7 rules are for TCP; what is only watched may be of another protocol.
+  const place = `${direction} on ${range}/${protocol === PROTOCOL.tcp ? "TCP" : protocol}`;
   const policies = [a.origin, b.origin].filter((origin) => origin !== undefined);
   throw new PolicyConflictError(
     `Cannot merge L7 rules for ${place}: ${policyName(a.origin)} asks for ${parserName(a)}, ` +

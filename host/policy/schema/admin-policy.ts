@@ -20,7 +20,7 @@ import {
   type TieredSpec,
   tieredSubject,
 } from "./cluster-policy.ts";
-import { acrossFields, fieldsOf, textOf } from "./field.ts";
+import { acrossFields, fieldsOf, isRecord, textOf } from "./field.ts";
 
 const RULES_MAX = 100;
 
@@ -37,7 +37,14 @@ const port = z
   .check(exactlyOne(["portNumber", "portRange", "namedPort"]));
 
 const ports = filledList(port, RULES_MAX).optional();
-const from = filledList(ingressPeer, RULES_MAX);
+/** It may be absent only in the language that came after. */
+const withNamespaces = acrossFields(({ pods }, report) => {
+  if (!isRecord(pods) || pods.namespaceSelector !== undefined) return;
+  report(["pods", "namespaceSelector"], "is required", "a label selector");
+});
+
+const subject = tieredSubject.check(withNamespaces);
+const from = filledList(ingressPeer.check(withNamespaces), RULES_MAX);
 const egressCheck = checkEgressRule("ports", "namedPort");
 
 function specFields(
@@ -45,11 +52,11 @@ function specFields(
   peer: typeof egressPeer | typeof baselineEgressPeer,
 ) {
   const action = z.enum(actions);
-  const to = filledList(peer, RULES_MAX);
+  const to = filledList(peer.check(withNamespaces), RULES_MAX);
   const ingress = z.strictObject({ name: ruleName, action, from, ports });
   const egress = z.strictObject({ name: ruleName, action, to, ports }).check(egressCheck);
   return {
-    subject: tieredSubject,
+    subject,
     ingress: z.array(ingress).max(RULES_MAX).optional(),
     egress: z.array(egress).max(RULES_MAX).optional(),
   };

@@ -5,7 +5,7 @@ import { metadataFields } from "./metadata.ts";
 import { cidrSchema } from "./peer.ts";
 import { labelMapSchema } from "./selector.ts";
 
-/** Every prefix costs each policy that names the group a selector, and the node an identity. */
+/** Every prefix is a row of the kernel's ipcache. */
 const PREFIXES_MAX = 20_000;
 
 const spec = z.strictObject({
@@ -19,7 +19,7 @@ export type CidrGroupSpec = z.infer<typeof spec>;
 export const cidrGroupSchema = z.strictObject({
   apiVersion: z.enum(["cilium.io/v2", "cilium.io/v2alpha1"]),
   kind: z.literal("CiliumCIDRGroup"),
-  metadata: z.looseObject({
+  metadata: z.strictObject({
     ...metadataFields,
     namespace: forbiddenField("a group of address prefixes has no namespace"),
     labels: labelMapSchema.nullish(),

@@ -14,7 +14,7 @@ import {
 } from "./field.ts";
 import { icmpRuleSchema } from "./icmp.ts";
 import { l7KindOf } from "./l7.ts";
-import { metadataFields } from "./metadata.ts";
+import { metadataFields, metadataSchema } from "./metadata.ts";
 import { egressAllowPeers, egressPeers, ingressPeers } from "./peer.ts";
 import { denyPortRuleSchema, egressPortRuleSchema, ingressPortRuleSchema } from "./port.ts";
 import { endpointSelectorSchema } from "./selector.ts";
@@ -88,15 +88,15 @@ const policyLabel = z.union([
 const ruleFields = {
   endpointSelector: endpointSelectorSchema.optional(),
   nodeSelector: endpointSelectorSchema.optional(),
-  ingress: z.array(ingressRule).optional(),
-  ingressDeny: z.array(ingressDenyRule).optional(),
-  egress: z.array(egressRule).optional(),
-  egressDeny: z.array(egressDenyRule).optional(),
+  ingress: z.array(ingressRule).nullish(),
+  ingressDeny: z.array(ingressDenyRule).nullish(),
+  egress: z.array(egressRule).nullish(),
+  egressDeny: z.array(egressDenyRule).nullish(),
   enableDefaultDeny: z
     .strictObject({ ingress: z.boolean().optional(), egress: z.boolean().optional() })
     .optional(),
-  labels: z.array(policyLabel.meta({ expected: "key=value" })).optional(),
-  description: z.string().optional(),
+  labels: z.array(policyLabel.meta({ expected: "key=value" })).nullish(),
+  description: z.string().nullish(),
   log: z
     .strictObject({
       value: textField(
@@ -128,7 +128,7 @@ function checkRule(fields: Record<string, unknown>, namespaced: boolean, report:
   const isWhole = Object.keys(fields).every((key) => Object.hasOwn(ruleFields, key));
   if (isWhole && filledLists(fields, DIRECTIONS).length === 0) {
     const message = "rule must have at least one of Ingress, IngressDeny, Egress, EgressDeny";
-    report([], message, "at least one item in one of them");
+    report([], message, "at least one item in one of them; [{}] allows nothing");
   }
   if (node) checkHostRule(fields, report);
   if (!namespaced) checkListeners(fields, report);
@@ -186,11 +186,15 @@ export type CiliumRule = z.infer<typeof namespacedRule>;
 export type IngressRule = z.infer<typeof ingressRule>;
 export type EgressRule = z.infer<typeof egressRule>;
 
+/** Old examples have it here, where it means nothing: ../advice.ts says so. */
+const misplaced = z.unknown().optional();
+
 export const ciliumNetworkPolicySchema = z
   .strictObject({
     apiVersion: z.literal("cilium.io/v2"),
     kind: z.literal("CiliumNetworkPolicy"),
-    metadata: z.looseObject(metadataFields),
+    description: misplaced,
+    metadata: metadataSchema,
     spec: namespacedRule.optional(),
     specs: z.array(namespacedRule).optional(),
     status: z.unknown().optional(),
@@ -201,7 +205,8 @@ export const clusterwideNetworkPolicySchema = z
   .strictObject({
     apiVersion: z.literal("cilium.io/v2"),
     kind: z.literal("CiliumClusterwideNetworkPolicy"),
-    metadata: z.looseObject({
+    description: misplaced,
+    metadata: z.strictObject({
       ...metadataFields,
       namespace: forbiddenField("a clusterwide policy has no namespace"),
     }),

@@ -7,7 +7,7 @@ import { acrossFields, fieldsOf, forbiddenField, itemsOf, textField } from "./fi
 import { metadataFields } from "./metadata.ts";
 import { cidrSchema } from "./peer.ts";
 import { isServiceName } from "./port.ts";
-import { plainSelectorSchema } from "./selector.ts";
+import { endpointSelectorSchema, plainSelectorSchema } from "./selector.ts";
 
 /** What the three tiered kinds come to. */
 export interface TieredSpec {
@@ -68,8 +68,10 @@ export function atMostOne(names: readonly string[]) {
 }
 
 export const namespacedPod = z.strictObject({
-  namespaceSelector: plainSelectorSchema,
-  podSelector: plainSelectorSchema,
+  /** Any namespace if absent. */
+  namespaceSelector: plainSelectorSchema.optional(),
+  /** As Cilium reads it: keys may name a source. */
+  podSelector: endpointSelectorSchema,
 });
 
 export const podPeerFields = {
@@ -192,7 +194,7 @@ const spec = z.strictObject({
 });
 
 /** Of kinds without a namespace. */
-export const clusterMetadata = z.looseObject({
+export const clusterMetadata = z.strictObject({
   ...metadataFields,
   namespace: forbiddenField("a clusterwide policy has no namespace"),
 });

@@ -111,10 +111,12 @@ export const l7RulesSchema = z
   .check(
     acrossFields((fields, report) => {
       const given = KINDS.filter((kind) => fields[kind] !== undefined);
+      const expected = `one of ${KINDS.join(", ")}`;
       if (given.length > 1) {
-        const expected = `one of ${KINDS.join(", ")}`;
         report([], "multiple L7 protocol rule types specified in single rule", expected);
       }
+      // It would be no L7 rule, and so allow everything on its ports.
+      if (Object.keys(fields).length === 0) report([], "no L7 protocol is specified", expected);
       if (fields.l7 !== undefined && fields.l7proto === undefined) {
         const message = "'l7' may only be specified when a 'l7proto' is also specified";
         report(["l7"], message, "l7proto beside it");

@@ -88,7 +88,7 @@ test.each<[string, string, string]>([
   [
     "no server names",
     item("egress", `${AT}, serverNames: []}]`),
-    `${E}.serverNames: must be at least 1`,
+    `${E}.serverNames: must have at least 1 item`,
   ],
   [
     "a long log value",

@@ -28,13 +28,33 @@ const annotations = z
   )
   .nullish();
 
-/** Of namespaced kinds; a clusterwide one replaces `namespace`. */
+/** Written by the API server or by tools, and nothing a policy's meaning depends on. */
+const idle = z.unknown().optional();
+
+/**
+ * Of namespaced kinds; a clusterwide one replaces `namespace`. It is all that Kubernetes knows: a
+ * misspelt `namespace` would put a policy into another one.
+ */
 export const metadataFields = {
   name: dnsName,
-  namespace: dnsLabel.optional(),
-  uid: z.string().optional(),
+  namespace: dnsLabel.nullish(),
+  uid: z.string().nullish(),
   annotations,
+  labels: idle,
+  generateName: idle,
+  resourceVersion: idle,
+  generation: idle,
+  creationTimestamp: idle,
+  deletionTimestamp: idle,
+  deletionGracePeriodSeconds: idle,
+  ownerReferences: idle,
+  finalizers: idle,
+  managedFields: idle,
+  selfLink: idle,
+  /** No field of Kubernetes, but of old examples: ../advice.ts says so. */
+  description: idle,
 };
+export const metadataSchema = z.strictObject(metadataFields);
 
 /** How the L7 rules of one policy count. */
 export interface L7Settings {

@@ -4,12 +4,12 @@
  */
 import { z } from "zod";
 import { acrossFields, itemsOf } from "./field.ts";
-import { metadataFields } from "./metadata.ts";
+import { metadataSchema } from "./metadata.ts";
 import { cidrSchema, exceptInside } from "./peer.ts";
 import { endPortSchema, isServiceName, parsePortNumber } from "./port.ts";
 import { plainSelectorSchema } from "./selector.ts";
 
-const PORT_EXPECTED = "a number from 1 to 65535 or a port name";
+const PORT_EXPECTED = "a number from 1 to 65535 or a port name in lower case";
 
 const port = z
   .strictObject({
@@ -20,7 +20,7 @@ const port = z
   .check(
     acrossFields((fields, report) => {
       const { port, endPort } = fields;
-      if (typeof port === "string" && !isServiceName(port)) {
+      if (typeof port === "string" && !(isServiceName(port) && port === port.toLowerCase())) {
         report(["port"], `${JSON.stringify(port)} is not a port name`, PORT_EXPECTED);
       }
       if (typeof port === "number" && !parsePortNumber(String(port))) {
@@ -35,7 +35,7 @@ export type NetworkPolicyPort = z.infer<typeof port>;
 
 const ipBlock = z
   .strictObject({ cidr: cidrSchema, except: z.array(cidrSchema).nullish() })
-  .check(exceptInside("cidr"));
+  .check(exceptInside("cidr", "smaller"));
 
 const peer = z
   .strictObject({
@@ -77,7 +77,7 @@ export type NetworkPolicySpec = z.infer<typeof spec>;
 export const networkPolicySchema = z.strictObject({
   apiVersion: z.literal("networking.k8s.io/v1"),
   kind: z.literal("NetworkPolicy"),
-  metadata: z.looseObject(metadataFields),
+  metadata: metadataSchema,
   spec,
   status: z.unknown().optional(),
 });

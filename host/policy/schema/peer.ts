@@ -13,17 +13,22 @@ export const cidrSchema = textField(PREFIX_EXPECTED, (value) =>
   parsePrefix(value) ? undefined : `unable to parse CIDR: ${JSON.stringify(value)}`,
 );
 
-/** Every exception must lie inside the prefix it is taken from. */
-export function exceptInside(prefixField: string) {
+/** Every exception must lie inside the prefix it is taken from, or leave some of it (`smaller`). */
+export function exceptInside(prefixField: string, size: "smaller" | "any" = "any") {
   return acrossFields((fields, report) => {
     const allowed = textOf(fields[prefixField]);
     const outer = parsePrefix(allowed);
     if (!outer) return;
     for (const [index, value] of itemsOf(fields.except).entries()) {
       const inner = parsePrefix(textOf(value));
-      if (!inner || prefixContains(outer, inner)) continue;
-      const message = `allow CIDR prefix ${allowed} does not contain exclude CIDR prefix ${value}`;
-      report(["except", index], message, `a prefix inside ${allowed}`);
+      if (!inner) continue;
+      if (!prefixContains(outer, inner)) {
+        const message = `allow CIDR prefix ${allowed} does not contain exclude CIDR prefix ${value}`;
+        report(["except", index], message, `a prefix inside ${allowed}`);
+      } else if (size === "smaller" && inner.length === outer.length) {
+        const message = `must be a strict subset of ${allowed}`;
+        report(["except", index], message, `a prefix inside ${allowed}, and longer`);
+      }
     }
   });
 }
@@ -62,8 +67,11 @@ export const ENTITIES = [
 ] as const;
 export type Entity = (typeof ENTITIES)[number];
 
+const entityText = (value: unknown): string =>
+  typeof value === "string" ? value : JSON.stringify(value);
+
 const entity = z
-  .enum(ENTITIES, { error: (issue) => `unsupported entity: ${String(issue.input)}` })
+  .enum(ENTITIES, { error: ({ input }) => `unsupported entity: ${entityText(input)}` })
   .meta({ expected: `one of ${ENTITIES.join(", ")}` });
 
 const awsGroup = z.strictObject({
@@ -97,30 +105,36 @@ const service = z
   );
 export type ServicePeer = z.infer<typeof service>;
 
-const endpoints = z.array(endpointSelectorSchema).optional();
+/** Null could mean either. */
+const PEERS_EXPECTED = "a list: an empty one is nobody, and without the field it is anyone";
+function peers<T extends z.ZodType>(peer: T) {
+  return z.array(peer).optional().meta({ expected: PEERS_EXPECTED });
+}
+
+const endpoints = peers(endpointSelectorSchema);
 
 export const ingressPeers = {
   fromEndpoints: endpoints,
   fromRequires: endpoints,
-  fromCIDR: z.array(cidrSchema).optional(),
-  fromCIDRSet: z.array(cidrRule).optional(),
-  fromEntities: z.array(entity).optional(),
+  fromCIDR: peers(cidrSchema),
+  fromCIDRSet: peers(cidrRule),
+  fromEntities: peers(entity),
   fromNodes: endpoints,
-  fromGroups: z.array(awsGroup).optional(),
+  fromGroups: peers(awsGroup),
 };
 
 export const egressPeers = {
   toEndpoints: endpoints,
   toRequires: endpoints,
-  toCIDR: z.array(cidrSchema).optional(),
-  toCIDRSet: z.array(cidrRule).optional(),
-  toEntities: z.array(entity).optional(),
+  toCIDR: peers(cidrSchema),
+  toCIDRSet: peers(cidrRule),
+  toEntities: peers(entity),
   toNodes: endpoints,
-  toGroups: z.array(awsGroup).optional(),
-  toServices: z.array(service).optional(),
+  toGroups: peers(awsGroup),
+  toServices: peers(service),
 };
 
 export const egressAllowPeers = {
   ...egressPeers,
-  toFQDNs: z.array(fqdnSchema).optional(),
+  toFQDNs: peers(fqdnSchema),
 };

@@ -17,6 +17,7 @@ const EXTENDED_PROTOCOLS = ["VRRP", "IGMP", "GRE", "IPIP", "IPV6", "ESP", "AH"] 
 export const PROTOCOLS = ["TCP", "UDP", "SCTP", ...EXTENDED_PROTOCOLS, "ANY"] as const;
 export type ProtocolName = (typeof PROTOCOLS)[number];
 
+export const L7_PORT_ZERO = "L7 rules can not be used when a port is 0";
 export const PORT_EXPECTED = 'a string: a number from 0 to 65535 such as "80", or a port name';
 
 /** Digits only: hex such as 0x10 is a name, octal such as 010 is refused. */
@@ -77,7 +78,13 @@ const listener = z.strictObject({
     name: z.string(),
   }),
   name: z.string(),
-  priority: z.number().int().min(1).max(100).optional(),
+  priority: z
+    .number()
+    .int()
+    .min(1)
+    .max(100)
+    .meta({ expected: "a number from 1 to 100" })
+    .optional(),
 });
 
 const serverName = textField("a host name", (value) =>
@@ -89,7 +96,11 @@ const allowFields = {
   rules: l7RulesSchema.optional(),
   terminatingTLS: tlsContext.optional(),
   originatingTLS: tlsContext.optional(),
-  serverNames: z.array(serverName).min(1).optional(),
+  serverNames: z
+    .array(serverName)
+    .min(1)
+    .refine((names) => new Set(names).size === names.length, { error: "names one host twice" })
+    .optional(),
   listener: listener.optional(),
 };
 
@@ -162,7 +173,7 @@ function checkL7Port(fields: Record<string, unknown>, kind: string, report: Repo
     report(["protocol"], message, "TCP");
   }
   if (fields.port === "0") {
-    report(["port"], "L7 rules can not be used when a port is 0", "a port from 1 to 65535");
+    report(["port"], L7_PORT_ZERO, "a port from 1 to 65535");
   }
   const number = parsePortNumber(textOf(fields.port));
   if (kind === "dns" && number !== undefined && Number(fields.endPort ?? 0) > number) {

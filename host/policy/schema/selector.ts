@@ -53,20 +53,21 @@ const valuesFitOperator = acrossFields((fields, report) => {
   }
 });
 
+/** Null is the same as absent, as the API server reads it; not so in a map of labels. */
 function createSelectorSchema(key: typeof sourcedKey) {
   return z.strictObject({
-    matchLabels: z.record(key, labelValue).optional(),
+    matchLabels: z.record(key, labelValue).nullish(),
     matchExpressions: z
       .array(
         z
           .strictObject({
             key,
             operator: z.enum(OPERATORS),
-            values: z.array(labelValue).optional(),
+            values: z.array(labelValue).nullish(),
           })
           .check(valuesFitOperator),
       )
-      .optional(),
+      .nullish(),
   });
 }
 
@@ -76,21 +77,8 @@ export const labelMapSchema = z.record(plainKey, labelValue);
 /** Keys may name a source. */
 export const endpointSelectorSchema = createSelectorSchema(sourcedKey);
 
-/** Kubernetes NetworkPolicy: keys have no source, and null is the same as absent. */
-export const plainSelectorSchema = z.strictObject({
-  matchLabels: z.record(plainKey, labelValue).nullish(),
-  matchExpressions: z
-    .array(
-      z
-        .strictObject({
-          key: plainKey,
-          operator: z.enum(OPERATORS),
-          values: z.array(labelValue).nullish(),
-        })
-        .check(valuesFitOperator),
-    )
-    .nullish(),
-});
+/** Of Kubernetes' own kinds: keys have no source. */
+export const plainSelectorSchema = createSelectorSchema(plainKey);
 
 export type LabelSelector = z.infer<typeof plainSelectorSchema>;
 

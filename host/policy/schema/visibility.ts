@@ -5,7 +5,7 @@
 import { z } from "zod";
 import { acrossFields, textField, textOf } from "./field.ts";
 import { pluginReferenceSchema } from "./l7.ts";
-import { metadataFields } from "./metadata.ts";
+import { metadataSchema } from "./metadata.ts";
 import { endPortSchema, parsePortNumber } from "./port.ts";
 import { dnsName, endpointSelectorSchema } from "./selector.ts";
 
@@ -53,7 +53,7 @@ export const VISIBILITY_API_VERSION = "imker.io/v1alpha1";
 export const visibilityPolicySchema = z.strictObject({
   apiVersion: z.literal(VISIBILITY_API_VERSION),
   kind: z.literal("VisibilityPolicy"),
-  metadata: z.looseObject(metadataFields),
+  metadata: metadataSchema,
   spec,
   status: z.unknown().optional(),
 });

@@ -25,6 +25,10 @@ export function selectorText(selector: Selector): string {
       const except = selector.except.map((prefix) => ` -${formatPrefix(prefix)}`).join("");
       return formatPrefix(selector.prefix) + except;
     }
+    case "group": {
+      const needs = selector.requirements.map(requirementText).sort().join(" & ");
+      return ["group", needs, ...selector.except.map((one) => `-${formatPrefix(one)}`)].join(" ");
+    }
     default:
       return selector satisfies never;
   }
@@ -34,6 +38,7 @@ const SHORT: readonly (readonly [string, string])[] = [
   ["io.kubernetes.pod.namespace", "NS"],
   ["io.cilium.k8s.policy.cluster", "CLUSTER"],
   ["io.cilium.k8s.namespace.labels.", "NSLABEL."],
+  ["io.cilium.policy.cidrgroupname/", "NAME/"],
 ];
 
 function requirementText({ source, key, operator, values }: Requirement): string {

@@ -51,6 +51,7 @@ export function parse(...texts: string[]): ParsedPolicyFile {
 
 /** @throws Error when one of the policies has an error. */
 export function repositoryOf(...texts: string[]): PolicyRepository {
+  if (texts.length === 0) return new PolicyRepository();
   const { documents, errors } = parse(...texts);
   const [first] = errors;
   if (first) throw new Error(`Cannot read the test's policies: ${first.path}: ${first.message}`);

@@ -112,25 +112,25 @@ describe("peers", () => {
       "a group by name",
       "ingress",
       "fromCIDRSet: [{cidrGroupRef: office, except: [10.9.0.0/16]}]",
-      ["ingress allow [10.0.0.0/8 -10.9.0.0/16 | fd00::/8 -10.9.0.0/16]"],
+      ["ingress allow [group cidrgroup:NAME/office -10.9.0.0/16]"],
     ],
     [
       "groups by label",
       "ingressDeny",
       "fromCIDRSet: [{cidrGroupSelector: {matchExpressions: [{key: team, operator: In, values: [b, c]}]}}]",
-      ["ingress deny [192.168.0.0/16]"],
+      ["ingress deny [group cidrgroup:team=b,c]"],
     ],
     [
       "groups by label with their source",
       "ingress",
       "fromCIDRSet: [{cidrGroupSelector: {matchLabels: {'cidrgroup:team': b}}}]",
-      ["ingress allow [192.168.0.0/16]"],
+      ["ingress allow [group cidrgroup:team=b]"],
     ],
     [
       "a group that is not there",
       "ingress",
       "fromCIDRSet: [{cidrGroupRef: none}], toPorts: [{ports: [{port: '1', protocol: UDP}]}]",
-      ["ingress allow [] on [17/1]"],
+      ["ingress allow [group cidrgroup:NAME/none] on [17/1]"],
     ],
     [
       "nodes",
@@ -198,6 +198,39 @@ describe("peers", () => {
   });
 });
 
+test("peers are of any cluster that they do not name, if the agent has the option", () => {
+  const cluster = "io.cilium.k8s.policy.cluster";
+  const { documents } = parsed(`
+apiVersion: cilium.io/v2
+kind: CiliumNetworkPolicy
+metadata: { name: p }
+spec:
+  endpointSelector: {}
+  ingress:
+    - fromEndpoints: [{ matchLabels: { app: a } }, { matchLabels: { ${cluster}: b } }]
+    - fromEntities: [cluster]
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: { name: p }
+spec: { podSelector: {}, ingress: [{ from: [{ podSelector: {} }] }] }
+---
+apiVersion: policy.networking.k8s.io/v1alpha2
+kind: ClusterNetworkPolicy
+metadata: { name: p }
+spec:
+  tier: Admin
+  priority: 1
+  subject: { namespaces: {} }
+  ingress: [{ action: Accept, from: [{ namespaces: {} }] }]
+`);
+  const options = { cluster: "local", anyCluster: true, revision: 1, sources: SOURCES };
+  const [pods, entity, ...others] = itemTexts(documents.flatMap((one) => translate(one, options)));
+  expect(pods).toBe("ingress allow [any:app=a & k8s:NS=default | any:CLUSTER=b & k8s:NS=default]");
+  expect(entity).toContain("k8s:CLUSTER=local");
+  expect(others).toEqual(["ingress allow [k8s:NS=default]", "ingress allow @1 [k8s:NS]"]);
+});
+
 describe("ports", () => {
   const ports = (text: string) => `toPorts: [{ports: [${text}]}]`;
   test.each<[string, string]>([
@@ -238,6 +271,17 @@ describe("ports", () => {
       "ingress allow [*] on [6/all]",
     ]);
   });
+
+  test.each([
+    [false, "http: [{}]", "port must be specified"],
+    [true, "http: [{}]", "L7 rules can not be used when a port is 0"],
+    [true, "http: []", undefined],
+  ])("left out beside L7 rules (%s, %s)", (extendedProtocols, rules, message) => {
+    const ports = `toPorts: [{ports: [{protocol: TCP}], rules: {${rules}}}]`;
+    const deps = { checkPattern: () => undefined, extendedProtocols };
+    const { errors } = parsePolicyFile(item("ingress", ports), "f.yaml", deps);
+    expect(errors.map((one) => one.message)).toEqual(message === undefined ? [] : [message]);
+  });
 });
 
 describe("a rule", () => {
@@ -268,8 +312,12 @@ describe("a rule", () => {
       `{matchLabels: {'k8s:${NS}': other, app: a}}`,
       "any:app=a & k8s:NS=default",
     ],
-    ["CiliumNetworkPolicy", "{matchLabels: {'reserved:init': ''}}", "reserved:init="],
-    ["CiliumNetworkPolicy", "{matchLabels: {'reserved.init': ''}}", "reserved:init="],
+    [
+      "CiliumNetworkPolicy",
+      "{matchLabels: {'reserved:init': ''}}",
+      "k8s:NS=default & reserved:init=",
+    ],
+    [CCNP, "{matchLabels: {'reserved.init': ''}}", "reserved:init="],
     [
       "CiliumNetworkPolicy",
       "{matchExpressions: [{key: 'reserved:init', operator: DoesNotExist}]}",

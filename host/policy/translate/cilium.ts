@@ -22,7 +22,7 @@ export function translateCilium(document: CiliumDocument, options: TranslateOpti
     const { nodeSelector, endpointSelector = {} } = rule;
     const scope: Scope = {
       namespace: document.namespace,
-      cluster: options.cluster,
+      ...{ cluster: options.cluster, anyCluster: options.anyCluster ?? false },
       subjectIsInit: isInitSelector(endpointSelector),
     };
     return {
@@ -38,7 +38,7 @@ export function translateCilium(document: CiliumDocument, options: TranslateOpti
 
 /** Unless switched: a direction that has allow or deny rules is denied by default. */
 function defaultDenyOf(rule: CiliumRule): Rule["defaultDeny"] {
-  const has = (list: readonly unknown[] | undefined) => (list?.length ?? 0) > 0;
+  const has = (list: readonly unknown[] | null | undefined) => (list?.length ?? 0) > 0;
   return {
     ingress: rule.enableDefaultDeny?.ingress ?? (has(rule.ingress) || has(rule.ingressDeny)),
     egress: rule.enableDefaultDeny?.egress ?? (has(rule.egress) || has(rule.egressDeny)),

@@ -16,7 +16,7 @@ export function translate(document: PolicyDocument, options: TranslateOptions): 
     case "CiliumClusterwideNetworkPolicy":
       return translateCilium(document, options);
     case "NetworkPolicy":
-      return [translateNetworkPolicy(document, options.cluster, options.revision)];
+      return [translateNetworkPolicy(document, options)];
     case "ClusterNetworkPolicy":
     case "AdminNetworkPolicy":
     case "BaselineAdminNetworkPolicy":

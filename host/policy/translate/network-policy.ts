@@ -1,11 +1,6 @@
 /** Kubernetes NetworkPolicy to a rule. Semantics: policy-semantics.md 2.5. */
 import { parsePrefix } from "../../identity/cidr.ts";
-import {
-  KEY_CLUSTER,
-  KEY_NAMESPACE,
-  KEY_NAMESPACE_LABELS,
-  SOURCE_K8S,
-} from "../../identity/label.ts";
+import { KEY_NAMESPACE, KEY_NAMESPACE_LABELS, SOURCE_K8S } from "../../identity/label.ts";
 import type { NetworkPolicyDocument } from "../document.ts";
 import { type PortMatch, PROTOCOL, type Rule, type RuleItem, type RulePorts } from "../rule.ts";
 import type {
@@ -14,17 +9,17 @@ import type {
   NetworkPolicySpec,
 } from "../schema/network-policy.ts";
 import { ANY_SELECTOR, cidrSelector, labelSelector, type Selector } from "../selector.ts";
+import type { PeerClusters, TranslateOptions } from "./context.ts";
 import { originOf } from "./origin.ts";
-import { exists, isLabel, requirementsOf } from "./scope.ts";
+import { clusterOf, exists, isLabel, requirementsOf } from "./scope.ts";
 
 export function translateNetworkPolicy(
   document: NetworkPolicyDocument,
-  cluster: string,
-  revision: number,
+  options: TranslateOptions,
 ): Rule {
   const { spec, namespace } = document;
   const peers = (list: readonly NetworkPolicyPeer[] | null | undefined) =>
-    list?.length ? list.map((peer) => peerSelector(peer, namespace, cluster)) : [ANY_SELECTOR];
+    list?.length ? list.map((peer) => peerSelector(peer, namespace, options)) : [ANY_SELECTOR];
   const items: RuleItem[] = [];
   for (const { from, ports } of spec.ingress ?? []) {
     items.push({
@@ -38,12 +33,13 @@ export function translateNetworkPolicy(
     items.push({ direction: "egress", verdict: "allow", peers: peers(to), ports: portsOf(ports) });
   }
   return {
-    origin: originOf(document, revision),
+    origin: originOf(document, options.revision),
     subject: labelSelector([
       ...requirementsOf(spec.podSelector ?? {}, SOURCE_K8S),
       isLabel(KEY_NAMESPACE, namespace),
     ]),
     defaultDeny: defaultDenyOf(spec),
+    isolates: true,
     items,
   };
 }
@@ -58,7 +54,11 @@ function defaultDenyOf(spec: NetworkPolicySpec): Rule["defaultDeny"] {
   };
 }
 
-function peerSelector(peer: NetworkPolicyPeer, namespace: string, cluster: string): Selector {
+function peerSelector(
+  peer: NetworkPolicyPeer,
+  namespace: string,
+  clusters: PeerClusters,
+): Selector {
   if (peer.ipBlock) {
     const { cidr, except } = peer.ipBlock;
     const prefixes = [cidr, ...(except ?? [])].map((text) => {
@@ -72,10 +72,11 @@ function peerSelector(peer: NetworkPolicyPeer, namespace: string, cluster: strin
   const namespaces = peer.namespaceSelector
     ? requirementsOf(peer.namespaceSelector, SOURCE_K8S, KEY_NAMESPACE_LABELS)
     : [isLabel(KEY_NAMESPACE, namespace)];
+  const pods = requirementsOf(peer.podSelector ?? {}, SOURCE_K8S);
   return labelSelector([
     ...(namespaces.length > 0 ? namespaces : [exists(KEY_NAMESPACE)]),
-    ...requirementsOf(peer.podSelector ?? {}, SOURCE_K8S),
-    isLabel(KEY_CLUSTER, cluster),
+    ...pods,
+    ...clusterOf(pods, clusters),
   ]);
 }
 

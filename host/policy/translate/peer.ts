@@ -3,19 +3,28 @@
  * the same here. Semantics: policy-semantics.md 1.3, 2.1, 2.4.
  */
 import { type Prefix, parseAddress, parsePrefix } from "../../identity/cidr.ts";
-import { KEY_CLUSTER, KEY_NAMESPACE, SOURCE_K8S, SOURCE_RESERVED } from "../../identity/label.ts";
+import {
+  KEY_CLUSTER,
+  KEY_NAMESPACE,
+  SOURCE_CIDR_GROUP,
+  SOURCE_FQDN,
+  SOURCE_K8S,
+  SOURCE_RESERVED,
+} from "../../identity/label.ts";
+import { groupNameKey } from "../prefix-sayings.ts";
 import type { fqdnSchema } from "../schema/l7.ts";
 import type { CidrRule, Entity, ServicePeer } from "../schema/peer.ts";
 import type { LabelSelector } from "../schema/selector.ts";
 import {
   ANY_SELECTOR,
   cidrSelector,
+  groupSelector,
   labelSelector,
   type Requirement,
   type Selector,
 } from "../selector.ts";
 import type { PolicySources, ServiceInfo } from "../sources.ts";
-import { groupsOf, servicesOf } from "./reference.ts";
+import { servicesOf } from "./reference.ts";
 import { exists, isLabel, peerSelector, requirementsOf, type Scope } from "./scope.ts";
 
 /** The peers of an item, whichever way it points; deny items have the same fields or fewer. */
@@ -33,7 +42,11 @@ export interface Peers {
 
 export type FqdnPeer = (typeof fqdnSchema)["_output"];
 
-/** Undefined when no peer field is there at all; empty when there is one that selects nobody. */
+/**
+ * Undefined when no peer field is there at all; empty when there is one that selects nobody. An
+ * empty list of the five kinds that are not resolved later selects nobody for the item, even if a
+ * list of another kind stands beside it.
+ */
 export function selectorsOf(
   peers: Peers,
   scope: Scope,
@@ -41,10 +54,11 @@ export function selectorsOf(
 ): Selector[] | undefined {
   if (Object.values(peers).every((list) => list === undefined)) return undefined;
   const { endpoints, cidrs, cidrSets, entities, nodes, services, fqdns } = peers;
+  if ([endpoints, cidrs, cidrSets, entities, nodes].some((list) => list?.length === 0)) return [];
   return [
     ...(endpoints ?? []).map((selector) => peerSelector(selector, scope)),
     ...(cidrs ?? []).map((cidr) => cidrSelector(prefixOf(cidr))),
-    ...(cidrSets ?? []).flatMap((set) => cidrSetSelectors(set, sources)),
+    ...(cidrSets ?? []).map(cidrSetSelector),
     ...(entities ?? []).flatMap((entity) => entitySelectors(entity, scope.cluster)),
     ...(nodes ?? []).map(nodeSelector),
     ...(services ?? []).flatMap((service) => serviceSelectors(service, scope.cluster, sources)),
@@ -58,14 +72,15 @@ export function prefixOf(text: string): Prefix {
   return prefix;
 }
 
-/** Exceptions hold for their own entry only: for the prefix, or every prefix of the groups. */
-function cidrSetSelectors(set: CidrRule, sources: PolicySources): Selector[] {
-  const except = (set.except ?? []).map(prefixOf);
-  const prefixes =
-    set.cidr === undefined
-      ? groupsOf(set, sources).flatMap((group) => group.prefixes)
-      : [prefixOf(set.cidr)];
-  return prefixes.map((prefix) => cidrSelector(prefix, except));
+/** Exceptions hold for their own entry only. */
+function cidrSetSelector({ cidr, cidrGroupRef, cidrGroupSelector, except }: CidrRule): Selector {
+  const exceptions = (except ?? []).map(prefixOf);
+  if (cidr !== undefined) return cidrSelector(prefixOf(cidr), exceptions);
+  const requirements =
+    cidrGroupRef === undefined
+      ? requirementsOf(cidrGroupSelector ?? {}, SOURCE_CIDR_GROUP)
+      : [hasLabel(SOURCE_CIDR_GROUP, groupNameKey(cidrGroupRef))];
+  return groupSelector(requirements, exceptions);
 }
 
 const NODES_AND_PARTS = [
@@ -99,7 +114,11 @@ function entitySelectors(entity: Entity, cluster: string): Selector[] {
 }
 
 export function reserved(name: string): Requirement {
-  return { source: SOURCE_RESERVED, key: name, operator: "Exists", values: [] };
+  return hasLabel(SOURCE_RESERVED, name);
+}
+
+function hasLabel(source: string, key: string): Requirement {
+  return { source, key, operator: "Exists", values: [] };
 }
 
 function reservedSelector(name: string): Selector {
@@ -133,14 +152,11 @@ function podsOf({ selector, namespace }: ServiceInfo, cluster: string): Selector
   ]);
 }
 
-/** Addresses that the names resolved to have an identity with this label. */
-const SOURCE_FQDN = "fqdn";
-
 /**
  * The seam of the DNS plugin: it gives what a name resolved to an identity with the label
  * `fqdn:NAME` or `fqdn:PATTERN` beside the world's, and these selectors select it.
  */
 export function fqdnSelector({ matchName, matchPattern }: FqdnPeer): Selector {
   const key = (matchName ?? matchPattern ?? "").toLowerCase().replace(/\.$/, "");
-  return labelSelector([{ source: SOURCE_FQDN, key, operator: "Exists", values: [] }]);
+  return labelSelector([hasLabel(SOURCE_FQDN, key)]);
 }

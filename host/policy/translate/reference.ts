@@ -1,50 +1,48 @@
 /**
- * What a policy refers to: groups of prefixes and services, looked up in the sources. Also which
- * references lead nowhere now: they select nobody until what they name is there.
+ * What a policy refers to: services, looked up in the sources, and groups of prefixes, which its
+ * selectors find by their labels. Also which references lead nowhere now: they select nobody until
+ * what they name is there.
  */
+
+import { SOURCE_CIDR_GROUP, SOURCE_K8S } from "../../identity/label.ts";
 import type { CiliumDocument, PolicyDocument } from "../document.ts";
+import { groupLabels } from "../prefix-sayings.ts";
 import type { FieldPath } from "../problem.ts";
 import type { CidrRule, ServicePeer } from "../schema/peer.ts";
 import type { LabelSelector } from "../schema/selector.ts";
 import { labelSelector, selects, toCandidate } from "../selector.ts";
-import type { CidrGroup, PolicySources, ServiceInfo } from "../sources.ts";
+import { type CidrGroup, NO_SOURCES, type PolicySources, type ServiceInfo } from "../sources.ts";
+import type { Label } from "../types.ts";
 import { requirementsOf } from "./scope.ts";
 
-/** Groups that a `cidrGroupRef` or `cidrGroupSelector` names; none for a plain prefix. */
-export function groupsOf(set: CidrRule, sources: PolicySources): CidrGroup[] {
-  const { cidrGroupRef: name, cidrGroupSelector: selector } = set;
-  if (name === undefined && selector === undefined) return [];
-  const fits =
-    name === undefined
-      ? matcherOf(selector ?? {}, SOURCE_GROUP)
-      : (group: CidrGroup) => group.name === name;
-  return [...sources.cidrGroups()].filter(fits);
+/** Whether there is a group that a `cidrGroupRef` or `cidrGroupSelector` names. */
+function hasGroup(set: CidrRule, sources: PolicySources): boolean {
+  const { cidrGroupRef: name, cidrGroupSelector: selector = {} } = set;
+  const selected = matcherOf(selector, SOURCE_CIDR_GROUP);
+  const fits = (group: CidrGroup): boolean =>
+    name === undefined ? selected(groupLabels(group)) : group.name === name;
+  return [...sources.cidrGroups()].some(fits);
 }
 
 export function servicesOf(peer: ServicePeer, sources: PolicySources): ServiceInfo[] {
   const { k8sService: named, k8sServiceSelector: selected } = peer;
   const namespace = named?.namespace ?? selected?.namespace;
-  const fits = selected
-    ? matcherOf(selected.selector, SOURCE_SERVICE)
-    : (service: ServiceInfo) => service.name === named?.serviceName;
+  const selects = matcherOf(selected?.selector ?? {}, SOURCE_K8S);
+  const fits = (service: ServiceInfo): boolean =>
+    selected ? selects(serviceLabels(service)) : service.name === named?.serviceName;
   return [...sources.services()].filter(
     (service) => (namespace === undefined || service.namespace === namespace) && fits(service),
   );
 }
 
-/** Labels of a group are known by this source, so `cidrgroup:app` is the same as `app`. */
-const SOURCE_GROUP = "cidrgroup";
-const SOURCE_SERVICE = "k8s";
+function serviceLabels({ labels }: ServiceInfo): Label[] {
+  return Object.entries(labels).map(([key, value]) => ({ source: SOURCE_K8S, key, value }));
+}
 
-function matcherOf(
-  selector: LabelSelector,
-  source: string,
-): (one: { labels: Readonly<Record<string, string>> }) => boolean {
-  const compiled = labelSelector(requirementsOf(selector));
-  return ({ labels }) => {
-    const list = Object.entries(labels).map(([key, value]) => ({ source, key, value }));
-    return selects(compiled, toCandidate({ id: 0, labels: list }));
-  };
+/** Keys without a source are of this one. */
+function matcherOf(selector: LabelSelector, source: string): (labels: Label[]) => boolean {
+  const compiled = labelSelector(requirementsOf(selector, source));
+  return (labels) => selects(compiled, toCandidate({ id: 0, labels }));
 }
 
 /** A reference of a policy, and whether anything answers to it. */
@@ -56,8 +54,9 @@ export interface Reference {
   found: boolean;
 }
 
-export function refersToOthers(document: PolicyDocument): boolean {
-  return referencesOf(document, { cidrGroups: () => [], services: () => [] }).length > 0;
+/** Then it has to be translated again when they change. */
+export function refersToServices(document: PolicyDocument): boolean {
+  return referencesOf(document, NO_SOURCES).some(({ kind }) => kind === "service");
 }
 
 export function referencesOf(document: PolicyDocument, sources: PolicySources): Reference[] {
@@ -78,7 +77,7 @@ function* inRules({ rules }: CiliumDocument, sources: PolicySources): Generator<
             kind: "cidr-group",
             path: [...path, direction, i, field, j],
             text: groupText(set),
-            found: groupsOf(set, sources).length > 0,
+            found: hasGroup(set, sources),
           };
         }
         const services = "toServices" in item ? item.toServices : undefined;

@@ -1,6 +1,6 @@
 /**
  * Where a selector may reach: a namespaced policy selects in its namespace, a clusterwide one any
- * pod, and both only pods of the local cluster, unless the selector says otherwise. Semantics:
+ * pod, and both only pods of the local cluster, unless selector or agent say otherwise. Semantics:
  * policy-semantics.md 1.2, 1.3.
  */
 import {
@@ -13,12 +13,12 @@ import {
 } from "../../identity/label.ts";
 import type { LabelSelector } from "../schema/selector.ts";
 import { labelSelector, type Requirement, type Selector } from "../selector.ts";
+import type { PeerClusters } from "./context.ts";
 
 /** What the policy object says about scope. */
-export interface Scope {
+export interface Scope extends PeerClusters {
   /** "" for a clusterwide policy. */
   namespace: string;
-  cluster: string;
   /** The policy is for pods that have no labels yet; its peers may be without namespace too. */
   subjectIsInit: boolean;
 }
@@ -69,10 +69,13 @@ export function isInitSelector(selector: LabelSelector): boolean {
   );
 }
 
-/** Selector of a rule's subject: always inside the policy's own namespace. */
+/**
+ * Selector of a rule's subject: always inside the policy's own namespace, so a namespaced policy
+ * never selects endpoints without labels (`reserved:init`), which have none.
+ */
 export function subjectSelector(selector: LabelSelector, namespace: string): Selector {
   const requirements = requirementsOf(selector);
-  if (namespace === "" || isInitSelector(selector)) return labelSelector(requirements);
+  if (namespace === "") return labelSelector(requirements);
   const own = requirements.filter(
     (requirement) => requirement.operator !== "In" || !names(requirement, KEY_NAMESPACE),
   );
@@ -98,10 +101,16 @@ export function peerSelector(selector: LabelSelector, scope: Scope): Selector {
       added.push(isLabel(KEY_NAMESPACE, scope.namespace));
     }
   }
-  if (!requirements.some((requirement) => names(requirement, KEY_CLUSTER))) {
-    added.push(isLabel(KEY_CLUSTER, scope.cluster));
-  }
-  return labelSelector([...requirements, ...added]);
+  return labelSelector([...requirements, ...added, ...clusterOf(requirements, scope)]);
+}
+
+/** The local cluster or any, unless the selector says which. */
+export function clusterOf(
+  requirements: readonly Requirement[],
+  { cluster, anyCluster = false }: PeerClusters,
+): Requirement[] {
+  const isNamed = requirements.some((requirement) => names(requirement, KEY_CLUSTER));
+  return isNamed || anyCluster ? [] : [isLabel(KEY_CLUSTER, cluster)];
 }
 
 function names(requirement: Requirement, key: string): boolean {

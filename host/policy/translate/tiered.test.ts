@@ -43,6 +43,22 @@ describe("translate()", () => {
       ["ingress pass @7 [k8s:CLUSTER=local & k8s:NS & k8s:NSLABEL.env=a & k8s:app=b]"],
     ],
     [
+      "pods by labels of any source, of namespaces all the same",
+      ingress(
+        "action: Accept, from: [{pods: {podSelector: {matchExpressions: " +
+          "[{key: 'reserved:host', operator: Exists}]}}}]",
+      ),
+      [`ingress allow @7 [${PODS} & reserved:host]`],
+    ],
+    [
+      "pods of a cluster that is named",
+      ingress(
+        "action: Deny, from: [{pods: {podSelector: {matchLabels: " +
+          "{io.cilium.k8s.policy.cluster: far}}}}]",
+      ),
+      ["ingress deny @7 [k8s:CLUSTER=far & k8s:NS]"],
+    ],
+    [
       "networks",
       egress("action: Deny, to: [{networks: [10.0.0.0/8, 'fd00::/8']}]"),
       ["egress deny @7 [10.0.0.0/8 | fd00::/8]"],
@@ -153,8 +169,12 @@ describe("the schema", () => {
       ingress("action: Allow, from: [{namespaces: {}}]"),
       'spec.ingress[0].action: "Allow" is not allowed here',
     ],
-    ["no peers", ingress("action: Deny, from: []"), "spec.ingress[0].from: must be at least 1"],
-    ["26 rules", tiered(`ingress: [${many}]`), "spec.ingress: must be at most 25"],
+    [
+      "no peers",
+      ingress("action: Deny, from: []"),
+      "spec.ingress[0].from: must have at least 1 item",
+    ],
+    ["26 rules", tiered(`ingress: [${many}]`), "spec.ingress: must have at most 25 items"],
     [
       "two kinds of peer in one",
       egress("action: Deny, to: [{networks: [10.0.0.0/8], nodes: {}}]"),

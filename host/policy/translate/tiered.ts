@@ -2,12 +2,7 @@
  * ClusterNetworkPolicy and its predecessors to a rule. They never turn on default deny. Semantics:
  * policy-semantics.md 2.2.4.
  */
-import {
-  KEY_CLUSTER,
-  KEY_NAMESPACE,
-  KEY_NAMESPACE_LABELS,
-  SOURCE_K8S,
-} from "../../identity/label.ts";
+import { KEY_NAMESPACE, KEY_NAMESPACE_LABELS, SOURCE_K8S } from "../../identity/label.ts";
 import type { TieredDocument } from "../document.ts";
 import { type Direction, type PortMatch, PROTOCOL, type Rule, type RuleItem } from "../rule.ts";
 import type { PodPeer, TieredPeer, TieredPort, TieredRule } from "../schema/cluster-policy.ts";
@@ -19,31 +14,30 @@ import {
   type Requirement,
   type Selector,
 } from "../selector.ts";
-import type { TranslateOptions } from "./context.ts";
+import type { PeerClusters, TranslateOptions } from "./context.ts";
 import { originOf } from "./origin.ts";
 import { fqdnSelector, prefixOf, reserved } from "./peer.ts";
 import { ALL_PORTS } from "./port.ts";
-import { exists, isLabel, requirementsOf } from "./scope.ts";
+import { clusterOf, exists, requirementsOf } from "./scope.ts";
 
 /** Rules of one policy decide in their order, all of them before the next priority. */
 const RULES_OF_A_PRIORITY = 100;
 
-export function translateTiered(
-  document: TieredDocument,
-  { cluster, revision }: TranslateOptions,
-): Rule {
-  const { tier, priority, subject, ingress, egress } = document.spec;
+export function translateTiered(document: TieredDocument, options: TranslateOptions): Rule {
+  const { kind, spec } = document;
+  const { tier, priority, subject, ingress, egress } = spec;
   const items = (rules: readonly TieredRule[], direction: Direction): RuleItem[] =>
     rules.map((rule, index) => ({
       direction,
-      ...effectOf(rule, cluster),
+      ...effectOf(rule, options),
       priority: priority + index / RULES_OF_A_PRIORITY,
     }));
   return {
-    origin: originOf(document, revision),
+    origin: originOf(document, options.revision),
     tier,
     subject: labelSelector([...podRequirements(subject), exists(KEY_NAMESPACE)]),
     defaultDeny: { ingress: false, egress: false },
+    ...(kind === "BaselineAdminNetworkPolicy" ? { unlessIsolated: true } : {}),
     items: [...items(ingress, "ingress"), ...items(egress, "egress")],
   };
 }
@@ -54,7 +48,7 @@ export function translateTiered(
  */
 function effectOf(
   { action, peers, ports }: TieredRule,
-  cluster: string,
+  clusters: PeerClusters,
 ): Pick<RuleItem, "verdict" | "peers" | "ports"> {
   const understood = peers.every((peer) => Object.values(peer).some((one) => one !== undefined));
   if (!understood) {
@@ -64,18 +58,17 @@ function effectOf(
   }
   return {
     verdict: action,
-    peers: peers.flatMap((peer) => peerSelectors(peer, cluster)),
+    peers: peers.flatMap((peer) => peerSelectors(peer, clusters)),
     ports: ports && [{ matches: ports.flatMap(portMatches) }],
   };
 }
 
-function peerSelectors(peer: TieredPeer, cluster: string): Selector[] {
+function peerSelectors(peer: TieredPeer, clusters: PeerClusters): Selector[] {
   if (peer.networks) return peer.networks.map((text) => cidrSelector(prefixOf(text)));
   if (peer.nodes) return nodeSelectors(peer.nodes);
   if (peer.domainNames) return peer.domainNames.map(domainSelector);
-  return [
-    labelSelector([...podRequirements(peer), exists(KEY_NAMESPACE), isLabel(KEY_CLUSTER, cluster)]),
-  ];
+  const pods = podRequirements(peer);
+  return [labelSelector([...pods, exists(KEY_NAMESPACE), ...clusterOf(pods, clusters)])];
 }
 
 /** Pods of the chosen namespaces; what is no pod has no namespace. */

@@ -122,7 +122,7 @@ test("of several plugins the narrowest key's, then the first by name, then a pin
 });
 
 test.each([
-  ["ports: [], plugin: a, endpoint: x", "spec.ports: must be at least 1"],
+  ["ports: [], plugin: a, endpoint: x", "spec.ports: must have at least 1 item"],
   [`${PORT}, plugin: a`, "spec: one of endpoint or endpointSelector must be provided"],
   [
     `${PORT}, plugin: a, endpoint: x, endpointSelector: {}`,

@@ -25,6 +25,8 @@ class EgressPolicy {
   verdict({ point }: { point: number }): PolicyVerdict {
     return point === 0 ? this.egress : allowed;
   }
+
+  identityOf(): undefined {}
 }
 
 const policy = new EgressPolicy();

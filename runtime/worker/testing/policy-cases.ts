@@ -68,6 +68,11 @@ const nonsenseCases: Case[] = NONSENSE.map(([name, operations]) => ({
 class TestPolicy {
   verdicts: PolicyVerdict[] = [];
   readonly asked: unknown[] = [];
+  identity: number | undefined;
+
+  identityOf(): number | undefined {
+    return this.identity;
+  }
 
   verdict(query: unknown): PolicyVerdict {
     this.asked.push(query);
@@ -79,8 +84,9 @@ class TestPolicy {
 
 async function greeted(
   rig: Rig,
+  port?: number,
 ): Promise<{ isReset: () => Promise<void>; echo: () => Promise<void> }> {
-  const peer = await rig.connect();
+  const peer = await rig.connect(port);
   peer.write("PASS hello\n");
   await peer.receives("PASS hello\n");
   return {
@@ -223,6 +229,33 @@ export const policyCases: Case[] = [
       rig.worker.reevaluate([11]);
       await peer.isReset();
       assert.equal(rig.counter("policy_closed"), 1);
+    },
+  },
+  {
+    name: "a policy change asks for who an address of the world is now",
+    options: { policy: changed },
+    run: async (rig) => {
+      const peer = await greeted(rig, rig.listen({ sourceIdentity: (1 << 24) + 5 }));
+      const port = rig.upstreamSockets[0]?.localPort;
+      changed.asked.splice(0);
+      const line: PolicyVerdict = { kind: "redirect", ruleSet: RULES.line, cookie: 5 };
+      for (const [identity, source] of [
+        [(1 << 24) + 6, (1 << 24) + 6],
+        [9, 9],
+        [undefined, (1 << 24) + 5],
+      ] as const) {
+        changed.identity = identity;
+        changed.verdicts = [line, { kind: "allowed", cookie: 6 }];
+        rig.worker.reevaluate([11]);
+        assert.deepEqual(changed.asked.splice(0), [
+          { endpoint: 11, point: 0, peer: 2000, port },
+          { endpoint: 22, point: 1, peer: source, port },
+        ]);
+        await peer.echo();
+      }
+      changed.verdicts = [line, { kind: "denied" }];
+      rig.worker.reevaluate([11]);
+      await peer.isReset();
     },
   },
   {

@@ -2,9 +2,13 @@
  * Long work in pieces, so that the thread can do something else between them: a generator that
  * yields wherever it may be interrupted. What it reads must not change meanwhile.
  */
+import { setImmediate } from "node:timers/promises";
 
-export type Piecework<T> = Generator<void, T>;
+/** Yields how far it is, if it counts. */
+export type Piecework<T> = Generator<number | undefined, T, undefined>;
 
+/** Nobody who waits for the thread notices a turn of it. */
+const TURN_MS = 8;
 /** Items of small work from one look at the clock to the next. */
 const PIECE_ITEMS = 16;
 
@@ -25,14 +29,21 @@ export function finish<T>(work: Piecework<T>): T {
   }
 }
 
-/** In turns of about so many milliseconds; between them whatever waits for the thread has it. */
-export async function finishInTurns<T>(work: Piecework<T>, turnMs: number): Promise<T> {
-  let ends = performance.now() + turnMs;
+/**
+ * In turns of about `TURN_MS`; between them whatever waits for the thread has it. `onCount` hears
+ * how far the work is.
+ */
+export async function finishInTurns<T>(
+  work: Piecework<T>,
+  onCount: (count: number) => void = () => {},
+): Promise<T> {
+  let ends = performance.now() + TURN_MS;
   for (;;) {
-    const step = work.next();
-    if (step.done) return step.value;
+    const { done, value } = work.next();
+    if (done) return value;
+    if (value !== undefined) onCount(value);
     if (performance.now() < ends) continue;
-    await new Promise((resolve) => setImmediate(resolve));
-    ends = performance.now() + turnMs;
+    await setImmediate();
+    ends = performance.now() + TURN_MS;
   }
 }
