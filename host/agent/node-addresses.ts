@@ -48,7 +48,10 @@ export class NodeAddresses {
     this.#changed = listener;
   }
 
-  /** True when there are others than at the last look. @throws what the kernel says. */
+  /**
+   * True when there are others than at the last look.
+   * @throws what the kernel says; what was known stays.
+   */
   refresh(): boolean {
     const routes = FAMILIES.flatMap((family) => this.#routes.localRoutes(family)).filter(
       ([type, prefix]) => DELIVERED.includes(type) && !NOT_OF_THE_NODE.test(prefix),
@@ -63,8 +66,10 @@ export class NodeAddresses {
     const isChanged =
       present.size !== this.#known.size || [...present].some((one) => !this.#known.has(one));
     this.#known = present;
+    // Link-local ones are on every node, and name none.
     const own = routes
       .filter(([type, prefix]) => type === DELIVERED[0] && ONE_ADDRESS.test(prefix))
+      .filter(([, prefix]) => !prefix.startsWith("169.254."))
       .map(([, prefix]) => withoutLength(prefix));
     this.#list = [...new Set([...interfaceAddresses().filter((one) => own.includes(one)), ...own])];
     if (isChanged) this.#changed();
