@@ -9,7 +9,6 @@ import { ALLOW_ALL, entry } from "./testdata/node-client.ts";
 import type { ProgramBench, Run } from "./testdata/program-bench.ts";
 import {
   A,
-  B,
   CT_PROXIED,
   families,
   icmpOf,
@@ -34,8 +33,8 @@ beforeEach(() => pods.reset());
 const egressAll = entry({ direction: "egress" });
 
 describe.each(families)("$name", (family) => {
-  const { name, a, b, host, world } = family;
-  const { icmp, unreachable, echo, echoReply } = icmpOf(name);
+  const { name, a, b, world } = family;
+  const { icmp, unreachable } = icmpOf(name);
 
   describe("a connection whose rule has gone", () => {
     const datagram = { protocol: PROTOCOL.udp };
