@@ -365,4 +365,36 @@ describe("parsePolicyFile()", () => {
       ["NetworkPolicy", "prod", "k"],
     ]);
   });
+
+  test.each([
+    ["apps/v1", "Deployment", "Deployment is not a policy; it is left out"],
+    ["networking.k8s.io/v1", "Ingress", "Ingress is not a policy; it is left out"],
+    [
+      "v1",
+      "Namespace",
+      "Namespace is not a policy; the agent reads it from --cluster-state; it is left out",
+    ],
+  ])("leaves out what stands beside policies: %s %s", (apiVersion, kind, warning) => {
+    const other = `apiVersion: ${apiVersion}\nkind: ${kind}\nmetadata: {name: x}\n`;
+    const { documents, errors, warnings } = parsePolicyFile(
+      `${other}---\n${ingress("{}")}`,
+      "f.yaml",
+      deps,
+    );
+    expect(errors).toEqual([]);
+    expect(documents.map(({ name }) => name)).toEqual(["p"]);
+    expect(warnings.map(({ message }) => message)).toEqual([warning]);
+    // Alone it is the wrong file.
+    expect(errorsOf(other)).toEqual([`kind: ${warning.replace("; it is left out", "")}`]);
+  });
+
+  test.each([
+    ["cilium.io/v2", "CiliumEgressGatewayPolicy"],
+    ["projectcalico.org/v3", "GlobalNetworkPolicy"],
+    ["v1", "NetworkPolcy"],
+    ["example.com/v1", "NetworkPolicies"],
+  ])("does not leave out what may be meant as a policy: %s %s", (apiVersion, kind) => {
+    const text = `${ingress("{}")}---\napiVersion: ${apiVersion}\nkind: ${kind}\n`;
+    expect(errorsOf(text)).toEqual([expect.stringContaining(`unsupported kind "${kind}"`)]);
+  });
 });

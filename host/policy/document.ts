@@ -111,6 +111,7 @@ export function parsePolicyFile(
   }));
   const documents: PolicyDocument[] = [];
   const warnings: PolicyProblem[] = [];
+  const others: PolicyProblem[] = [];
   for (const [index, document] of yaml.documents.entries()) {
     if (document.value === undefined) continue;
     for (const object of objectsOf(document)) {
@@ -120,12 +121,15 @@ export function parsePolicyFile(
         documents.push(result.document);
         result.warnings.push(...adviceOn(result.document));
       }
-      errors.push(...result.problems.map((problem) => locateProblem(problem, source)));
+      const problems = result.problems.map((problem) => locateProblem(problem, source));
+      (result.isOther ? others : errors).push(...problems);
       warnings.push(...result.warnings.map((warning) => locateProblem(warning, source)));
     }
   }
   if (errors.length === 0 && documents.length === 0) {
-    errors.push(emptyFile(file));
+    errors.push(...(others.length > 0 ? others : [emptyFile(file)]));
+  } else {
+    warnings.push(...others.map(leftOut));
   }
   errors.push(...duplicates(documents));
   errors.sort((a, b) => a.document - b.document || (a.line ?? 0) - (b.line ?? 0));
@@ -146,6 +150,12 @@ function objectsOf(document: YamlDocument): { value: unknown; path: FieldPath }[
     const value = named ? item : { apiVersion, kind: itemKind, ...item };
     return { value, path: ["items", index] };
   });
+}
+
+/** Beside a policy it is no mistake. */
+function leftOut(problem: PolicyProblem): PolicyProblem {
+  const message = `${problem.message}; it is left out`;
+  return { ...problem, message, expected: "only policies" };
 }
 
 function emptyFile(file: string): PolicyProblem {

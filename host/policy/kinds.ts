@@ -47,12 +47,27 @@ export const SCHEMAS: Readonly<Record<PolicyKind, z.ZodType>> = {
   VisibilityPolicy: visibilityPolicySchema,
 };
 export const KINDS = Object.keys(SCHEMAS);
+const EXPECTED = `one of ${KINDS.join(", ")}, List`;
+
+/** Where policies are: what else is there may be one that we do not know. */
+const POLICY_GROUPS = [
+  "cilium.io",
+  "networking.k8s.io",
+  "policy.networking.k8s.io",
+  "crd.projectcalico.org",
+  "projectcalico.org",
+  "imker.io",
+];
+/** Of their groups, and surely none. */
+const NO_POLICIES = ["Ingress", "IngressClass", "CiliumNode", "CiliumEndpoint", "CiliumIdentity"];
 
 /** What an agent learns of its cluster from elsewhere; none of these is a policy. */
 const CLUSTER_KINDS = ["Namespace", "Service", "EndpointSlice", "Endpoints", "Node", "CiliumNode"];
 
 export interface ParsedObject {
   document?: PolicyDocument;
+  /** It is no policy at all, and may stand beside one. */
+  isOther?: boolean;
   problems: FieldProblem[];
   warnings: FieldProblem[];
 }
@@ -118,7 +133,9 @@ export function parseObject(
         spec,
       }));
     default:
-      return { problems: [unknownKind(value, kind)], warnings: [] };
+      return isOther(value)
+        ? { problems: [otherKind(kind)], warnings: [], isOther: true }
+        : { problems: [unknownKind(value, kind)], warnings: [] };
   }
 }
 
@@ -188,8 +205,25 @@ export function groupOf(
   };
 }
 
+/** Files that people apply as a whole hold more than policies; nobody may overlook a misspelt one. */
+function isOther(value: unknown): boolean {
+  const { apiVersion, kind } = fieldsOf(value);
+  if (typeof kind !== "string" || kind.endsWith("List")) return false;
+  if (CLUSTER_KINDS.includes(kind) || NO_POLICIES.includes(kind)) return true;
+  if (typeof apiVersion !== "string") return false;
+  const group = apiVersion.includes("/") ? apiVersion.replace(/\/.*$/, "") : "";
+  return !POLICY_GROUPS.includes(group) && suggestion(kind, KINDS) === "";
+}
+
+function otherKind(kind: unknown): FieldProblem {
+  const where = CLUSTER_KINDS.includes(String(kind))
+    ? "; the agent reads it from --cluster-state"
+    : "";
+  return { path: ["kind"], message: `${String(kind)} is not a policy${where}`, expected: EXPECTED };
+}
+
 function unknownKind(value: unknown, kind: unknown): FieldProblem {
-  const expected = `one of ${KINDS.join(", ")}, List`;
+  const expected = EXPECTED;
   if (Array.isArray(value)) {
     const message = "is a list without a kind; rules need a policy around them";
     return { path: [], message, expected };
@@ -201,10 +235,6 @@ function unknownKind(value: unknown, kind: unknown): FieldProblem {
   }
   if (kind.endsWith("List")) {
     return { path: ["items"], message: "is required", expected: "a list of policies" };
-  }
-  if (CLUSTER_KINDS.includes(kind)) {
-    const message = `${kind} is not a policy; the agent reads it from --cluster-state`;
-    return { path: ["kind"], message, expected };
   }
   const message = `unsupported kind ${JSON.stringify(kind)}${suggestion(kind, KINDS)}`;
   return { path: ["kind"], message, expected };
