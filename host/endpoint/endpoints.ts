@@ -288,6 +288,7 @@ export class Endpoints {
     const strangers = datapath
       .listEndpoints()
       .filter(({ id }) => store.get(`endpoints/${id}`) === undefined)
+      .sort((one, other) => one.id - other.id)
       .map(({ id, ipv4, ipv6 }) => `${id} (${ipv4 ?? ipv6})`);
     if (strangers.length === 0) return;
     const more = strangers.length > STRANGERS_SHOWN_MAX ? ", …" : "";
