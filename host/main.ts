@@ -86,6 +86,7 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
       hostFirewall: options.hostFirewall ?? false,
       hostByPolicy: options.allowLocalhost === "policy",
       denyByIcmp: options.denyResponse === "icmp",
+      fragNeeded: options.allowIcmpFragNeeded,
       policyEntriesMax: options.policyEntriesMax,
       ctTimeouts: options.ctTimeouts,
     }),

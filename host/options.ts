@@ -49,6 +49,8 @@ export interface PolicyOptions {
   allowLocalhost: "auto" | "always" | "policy";
   /** What a pod is told of packets that its own egress policy denies. */
   denyResponse: "none" | "icmp";
+  /** ICMPv4 "fragmentation needed" passes every policy. */
+  allowIcmpFragNeeded: boolean;
   /** An endpoint whose policy does not fit into its map is closed; else it keeps the last one. */
   endpointLockdownOnPolicyOverflow: boolean;
   /** Entries that a policy map holds. */

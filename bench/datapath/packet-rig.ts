@@ -160,6 +160,7 @@ export class PacketRig {
         hostAudit: false,
         hostByPolicy: false,
         denyByIcmp: false,
+        fragNeeded: true,
         ctTimeouts: CT_LIVES,
       },
     });

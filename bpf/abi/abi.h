@@ -211,7 +211,8 @@ struct handoff {
 #define CONFIG_FLAG_HOST_AUDIT 4 /* of ENDPOINT_HOST */
 /* The node reaches its own pods only as their policies say; without it, unless they deny it. */
 #define CONFIG_FLAG_HOST_BY_POLICY 8
-#define CONFIG_FLAG_DENY_ICMP 16 /* what a pod's egress policy denies is answered to the pod */
+#define CONFIG_FLAG_DENY_ICMP 16   /* what a pod's egress policy denies is answered to the pod */
+#define CONFIG_FLAG_FRAG_NEEDED 32 /* ICMPv4 "fragmentation needed" passes every policy */
 
 struct config {
 	__u32 epoch; /* raised on every change of policy, identity or ipcache: forces a re-check */

@@ -106,6 +106,15 @@ static __always_inline void connection_qualify(const struct flow *flow, struct d
 	decision->audited = 1;
 }
 
+/* Without it a path with a smaller MTU swallows large packets. It opens nothing. */
+static __always_inline bool connection_tells_mtu(const struct flow *flow)
+{
+	return (flow->settings & CONFIG_FLAG_FRAG_NEEDED) &&
+	       flow->packet.tuple.protocol == IPPROTO_ICMP &&
+	       flow->packet.icmp_type == ICMP4_UNREACHABLE &&
+	       flow->packet.icmp_code == ICMP4_FRAG_NEEDED;
+}
+
 /*
  * One side's policy: flow->direction says which. `announce`: also tell of what is allowed. A
  * redirect at a hook that cannot redirect is announced where the packet comes round again.
@@ -125,8 +134,14 @@ __noinline int connection_judge_side(struct __sk_buff *skb, struct flow *flow,
 				      : flow->packet.tuple.destination_port;
 	key.prefixlen =
 	    packet_has_ports(&flow->packet) ? POLICY_PREFIX_FULL : POLICY_PREFIX_PROTOCOL;
-	policy_decide(flow->observer, &key, decision);
-	connection_qualify(flow, decision);
+	if (connection_tells_mtu(flow)) {
+		struct decision free = {.verdict = POLICY_ALLOW};
+
+		*decision = free;
+	} else {
+		policy_decide(flow->observer, &key, decision);
+		connection_qualify(flow, decision);
+	}
 	if (!flow_can_assign(flow) && decision->verdict == POLICY_REDIRECT)
 		announce = 0;
 	if (announce || decision->verdict < 0)

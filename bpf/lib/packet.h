@@ -30,6 +30,7 @@
 
 #define ICMP4_ECHO_REPLY 0
 #define ICMP4_UNREACHABLE 3
+#define ICMP4_FRAG_NEEDED 4 /* a code of it */
 #define ICMP4_ECHO 8
 #define ICMP4_TIME_EXCEEDED 11
 #define ICMP4_PARAMETER_PROBLEM 12

@@ -185,6 +185,7 @@ describe("rows", () => {
       hostAudit: true,
       hostByPolicy: true,
       denyByIcmp: true,
+      fragNeeded: true,
       ctTimeouts: { tcp: 1, tcpOpening: 2, tcpClosing: 3, other: 4 },
     };
     expect(decodeConfig(encodeConfig(config))).toEqual(config);

@@ -36,6 +36,7 @@ const CONFIG_FLAG_HOST = 2;
 const CONFIG_FLAG_HOST_AUDIT = 4;
 const CONFIG_FLAG_HOST_BY_POLICY = 8;
 const CONFIG_FLAG_DENY_ICMP = 16;
+const CONFIG_FLAG_FRAG_NEEDED = 32;
 export const METRIC_EVENTS_LOST = 1;
 
 /** A struct's bytes with both views on them. */
@@ -301,6 +302,8 @@ export interface ConfigRow {
   hostByPolicy: boolean;
   /** Pods are told by ICMP of what their own egress policy denies. */
   denyByIcmp: boolean;
+  /** ICMPv4 "fragmentation needed" passes every policy. */
+  fragNeeded: boolean;
   ctTimeouts: CtTimeouts;
 }
 
@@ -312,7 +315,8 @@ export function encodeConfig(row: ConfigRow): Uint8Array {
     (row.host ? CONFIG_FLAG_HOST : 0) |
     (row.hostAudit ? CONFIG_FLAG_HOST_AUDIT : 0) |
     (row.hostByPolicy ? CONFIG_FLAG_HOST_BY_POLICY : 0) |
-    (row.denyByIcmp ? CONFIG_FLAG_DENY_ICMP : 0);
+    (row.denyByIcmp ? CONFIG_FLAG_DENY_ICMP : 0) |
+    (row.fragNeeded ? CONFIG_FLAG_FRAG_NEEDED : 0);
   view.setUint32(layout.epoch, row.epoch, LITTLE);
   view.setUint32(layout.node_ipv4_world, row.worldIpv4, LITTLE);
   view.setUint32(layout.node_ipv6_world, row.worldIpv6, LITTLE);
@@ -340,6 +344,7 @@ export function decodeConfig(bytes: Uint8Array): ConfigRow {
     hostAudit: (flags & CONFIG_FLAG_HOST_AUDIT) !== 0,
     hostByPolicy: (flags & CONFIG_FLAG_HOST_BY_POLICY) !== 0,
     denyByIcmp: (flags & CONFIG_FLAG_DENY_ICMP) !== 0,
+    fragNeeded: (flags & CONFIG_FLAG_FRAG_NEEDED) !== 0,
     ctTimeouts: {
       tcp: number(layout.ct_tcp_seconds),
       tcpOpening: number(layout.ct_tcp_opening_seconds),

@@ -86,6 +86,22 @@ describe.each(families)("$name", (family) => {
   });
 });
 
+test("fragmentation needed passes by itself and opens nothing, unless the agent is told not to", () => {
+  const mtu = { protocol: PROTOCOL.icmp, type: 3, payload: new Uint8Array(28) };
+  const send = (code: number): Run =>
+    bench.run(
+      "pod_egress",
+      buildFrame({ source: "10.0.0.1", destination: "10.0.0.2", ...mtu, code }),
+    );
+  bench.policy(1, [entry({ direction: "egress", deny: true })]);
+  bench.policy(2, []);
+  bench.config(false);
+  expect(send(4).result).toBe(REDIRECT);
+  expect(reasons(send(1))).toEqual([181]);
+  bench.config(false, { fragNeeded: false });
+  expect(reasons(send(4))).toEqual([181]);
+});
+
 describe("a pod's ways to the node that are no address of it", () => {
   const all = ["224.0.0.1", "255.255.255.255", "ff02::1", "fe80::1"];
 

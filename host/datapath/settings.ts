@@ -36,6 +36,8 @@ export interface SettingsOptions {
   hostByPolicy?: boolean;
   /** Pods are told by ICMP of what their own egress policy denies; else it goes in silence. */
   denyByIcmp?: boolean;
+  /** ICMPv4 "fragmentation needed" passes every policy. Default true. */
+  fragNeeded?: boolean;
   /** Others than CT_TIMEOUTS, in seconds. */
   ctTimeouts?: Partial<CtTimeouts>;
 }
@@ -51,6 +53,7 @@ export function settingsFor(options: SettingsOptions, before: ConfigRow): Omit<C
     hostAudit: false,
     hostByPolicy: options.hostByPolicy ?? false,
     denyByIcmp: options.denyByIcmp ?? false,
+    fragNeeded: options.fragNeeded ?? true,
     ctTimeouts: { ...CT_TIMEOUTS, ...options.ctTimeouts },
   };
 }

@@ -16,7 +16,12 @@ describe("policies", () => {
     ...{ enablePolicy: "default", allowLocalhost: "auto", policyEntriesMax: 16_384 },
     denyResponse: "none",
     ...{ endpointLockdownOnPolicyOverflow: false, nodeSelectorLabels: false },
-    ...{ cidrMatchesNodes: false, defaultLocalCluster: true, extendedIpProtocols: false },
+    ...{
+      cidrMatchesNodes: false,
+      defaultLocalCluster: true,
+      allowIcmpFragNeeded: true,
+      extendedIpProtocols: false,
+    },
   };
 
   test.each<[string, object]>([
@@ -28,6 +33,7 @@ describe("policies", () => {
     ["--policy-cidr-match-mode nodes", { cidrMatchesNodes: true }],
     ["--policy-cidr-match-mode=", {}],
     ["--policy-default-local-cluster=false", { defaultLocalCluster: false }],
+    ["--allow-icmp-frag-needed=false", { allowIcmpFragNeeded: false }],
     ["--policy-default-local-cluster", {}],
     ["--enable-node-selector-labels", { nodeSelectorLabels: true }],
     ["--node-selector-labels", { nodeSelectorLabels: true }],

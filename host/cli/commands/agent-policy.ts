@@ -12,6 +12,7 @@ export interface PolicyFlags {
   policyDefaultLocalCluster: boolean;
   allowLocalhost: PolicyOptions["allowLocalhost"];
   policyDenyResponse: PolicyOptions["denyResponse"];
+  allowIcmpFragNeeded: boolean;
   bpfPolicyMapMax: number;
 }
 
@@ -40,6 +41,14 @@ export function addPolicyOptions(agent: Command): Command {
       new Option(
         "--policy-default-local-cluster [boolean]",
         "peers that name no cluster are of this one",
+      )
+        .argParser(parseBoolean)
+        .default(true),
+    )
+    .addOption(
+      new Option(
+        "--allow-icmp-frag-needed [boolean]",
+        "ICMPv4 'fragmentation needed' passes every policy",
       )
         .argParser(parseBoolean)
         .default(true),
@@ -80,6 +89,7 @@ export function policyOptions(flags: PolicyFlags): PolicyOptions {
     cidrMatchesNodes: flags.policyCidrMatchMode.includes("nodes"),
     defaultLocalCluster: flags.policyDefaultLocalCluster,
     denyResponse: flags.policyDenyResponse,
+    allowIcmpFragNeeded: flags.allowIcmpFragNeeded,
     policyEntriesMax: flags.bpfPolicyMapMax,
   };
 }
