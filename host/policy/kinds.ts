@@ -205,7 +205,7 @@ export function groupOf(
   };
 }
 
-/** Files that people apply as a whole hold more than policies; nobody may overlook a misspelt one. */
+/** Files that people apply hold more than policies; nobody may overlook a misspelt one. */
 function isOther(value: unknown): boolean {
   const { apiVersion, kind } = fieldsOf(value);
   if (typeof kind !== "string" || kind.endsWith("List")) return false;
