@@ -45,6 +45,12 @@ describe("null", () => {
       kubernetes("podSelector: null, ingress: [{from: null, ports: null}], policyTypes: null"),
       ["0 0:0/0 allow"],
     ],
+    [
+      "as the spec of a NetworkPolicy closes every pod, as no spec does",
+      "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: p}\nspec: null\n" +
+        "---\napiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: q}\n",
+      [],
+    ],
   ])("%s", (_, text, expected) => {
     expect(errorsOf(text)).toEqual([]);
     expect(lines(resolve([text]))).toEqual(expected);

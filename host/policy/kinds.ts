@@ -100,7 +100,7 @@ export function parseObject(
       return read(networkPolicySchema, value, deps, ({ metadata, spec }) => ({
         ...base(metadata),
         kind,
-        spec,
+        spec: spec ?? {},
       }));
     case "ClusterNetworkPolicy":
       return read(clusterNetworkPolicySchema, value, deps, ({ metadata, spec }) => ({

@@ -78,6 +78,7 @@ export const networkPolicySchema = z.strictObject({
   apiVersion: z.literal("networking.k8s.io/v1"),
   kind: z.literal("NetworkPolicy"),
   metadata: metadataSchema,
-  spec,
+  // The API server reads an absent one as an empty one: every pod of the namespace, closed.
+  spec: spec.nullish(),
   status: z.unknown().optional(),
 });
