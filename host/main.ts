@@ -139,7 +139,7 @@ async function startAgent(base: Base, stop: () => void): Promise<void> {
   });
   const attachments = new Attachments({
     ...{ log, kernel: datapath, prefilter, devices: options.devices },
-    pods: () => endpoints.records(),
+    pods: endpoints,
   });
   attachments.start();
   life.every(ATTACHMENTS_MS, async () => attachments.refresh());

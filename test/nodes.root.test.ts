@@ -7,8 +7,9 @@ import { request } from "../host/demo/request.ts";
 import type { Endpoint } from "../host/endpoint/types.ts";
 import { TwoNodes } from "./two-nodes.ts";
 
-const START_MS = 60_000;
-const SOON = { timeout: 15_000, interval: 100 };
+const START_MS = 120_000;
+/** What is gone lingers (host/store/mirror.ts). */
+const SOON = { timeout: 30_000, interval: 100 };
 const KEY = "cilium/state/nodes/v1/default/";
 const REMOTE_NODE_MIN = 2 << 24;
 

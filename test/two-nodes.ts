@@ -110,14 +110,17 @@ export class TwoNodes {
     return this.#etcd;
   }
 
-  async start(): Promise<void> {
+  /** `etcdArgs`: more of etcd's command line. */
+  async start(etcdArgs: readonly string[] = []): Promise<void> {
     const { a, b } = this;
     for (const one of [a, b]) await one.build();
     const peer = ["peer", "name", "peer", "netns", b.stage.name];
     a.enter("ip", "link", "add", "peer", "type", "veth", ...peer);
     a.connect(b);
     b.connect(a);
-    this.#etcd = await EtcdServer.start({ host: a.address, netns: a.stage.nodeNetns });
+    this.#etcd = await EtcdServer.start({
+      ...{ host: a.address, netns: a.stage.nodeNetns, args: etcdArgs },
+    });
     const args = ["--identity-store", "etcd", "--etcd-endpoint", this.#etcd.endpoint];
     for (const one of [a, b]) await one.startAgent(args);
   }

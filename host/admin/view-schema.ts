@@ -158,10 +158,12 @@ export const endpointView = z
     ipv4: z.string(),
     ipv6: z.string(),
     netns: z.string(),
-    state: z.enum(["waiting", "ready", "policy-overflow"]).meta({
+    state: z.enum(["waiting", "ready", "policy-overflow", "disconnected"]).meta({
       description:
-        "`waiting`: everything is dropped; `policy-overflow`: its policies do not fit into its map",
+        "`waiting`: everything is dropped; `policy-overflow`: its policies do not fit into its " +
+        "map; `disconnected`: its interface or its network namespace is gone",
     }),
+    trouble: z.string().optional().meta({ description: "Why it is disconnected, and what to do" }),
     policyRevision: z.int().meta({ description: "That the kernel enforces; 0 before the first" }),
     policyAuditMode: z.boolean().meta({ description: "What L3/L4 policy denies passes" }),
   })

@@ -10,7 +10,7 @@ const POD = { id: 7, ifname: "imk7" } as EndpointRecord;
 function world(interfaces: string[], attached: string[]) {
   const there = new Set(interfaces);
   const on = new Set(attached);
-  const looks = { prefilter: 0 };
+  const looks = { prefilter: 0, pods: 0 };
   const attachments = new Attachments({
     log: pino({ level: "silent" }),
     kernel: {
@@ -30,7 +30,7 @@ function world(interfaces: string[], attached: string[]) {
     },
     prefilter: { lookAgain: () => void looks.prefilter++ },
     devices: ["eth0"],
-    pods: () => [POD],
+    pods: { lookAtLinks: () => void looks.pods++, records: () => [POD] },
   });
   return { there, on, looks, attachments };
 }
@@ -52,9 +52,9 @@ test("attaches again what was lost, and says so while it cannot", () => {
   ]);
   there.add("eth0");
   attachments.refresh();
-  expect([attachments.troubles, [...on].sort(), looks.prefilter]).toEqual([
+  expect([attachments.troubles, [...on].sort(), looks]).toEqual([
     [],
     ["eth0", "imk7"],
-    2,
+    { prefilter: 2, pods: 2 },
   ]);
 });

@@ -21,7 +21,7 @@ export interface AttachmentsDeps {
   prefilter: { lookAgain(): void };
   /** Of the node. */
   devices: readonly string[];
-  pods: () => readonly EndpointRecord[];
+  pods: { lookAtLinks(): void; records(): readonly EndpointRecord[] };
 }
 
 export class Attachments {
@@ -49,7 +49,9 @@ export class Attachments {
     this.#troubles = devices.flatMap((device) => this.#lookAt(device));
     for (const trouble of this.#troubles) if (!before.includes(trouble)) log.error(trouble);
     prefilter.lookAgain();
-    for (const pod of pods()) {
+    // First: an interface made anew then has its rows before it lets anything pass.
+    pods.lookAtLinks();
+    for (const pod of pods.records()) {
       if (!kernel.reattachEndpoint(pod)) continue;
       log.error({ endpoint: pod.id }, "its programs had been taken off; they are attached again");
     }

@@ -151,7 +151,7 @@ function endpointBackend(deps: BackendDeps): AdminBackend["endpoints"] {
   // What cannot be put in force is shown by the endpoint's state and by status, and tried again.
   const refresh = (): Promise<void> => policies.refresh().catch(() => {});
   const view = (one: Endpoint): Endpoint =>
-    enforcer.overflows.some(({ endpoint }) => endpoint === one.id)
+    one.trouble === undefined && enforcer.overflows.some(({ endpoint }) => endpoint === one.id)
       ? { ...one, state: "policy-overflow" }
       : one;
   const hostOf = (reference: string): HostEndpoint | undefined =>
@@ -219,6 +219,7 @@ async function status(deps: BackendDeps, askProxy: AskProxy): Promise<AgentStatu
         deps.connections.trouble,
       ].filter((text) => text !== undefined),
       ...deps.attachments.troubles,
+      ...endpoints.troubles,
       ...deps.prefilter.troubles,
       ...policies.conflicts,
       // Several policies may have a part in the same.

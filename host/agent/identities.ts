@@ -24,6 +24,8 @@ import { SqliteSharedStore } from "../store/sqlite-shared.ts";
 import type { Store } from "../store/store.ts";
 import type { Lifetime } from "./lifetime.ts";
 
+/** With etcd. Others bear with keys that are missing for LINGER_MS (host/store/mirror.ts). */
+const RENEWAL_MS = 5_000;
 const RELEASE_MS = 10_000;
 /** Alone on its store a node needs no heartbeat of others; two passes a minute apart do. */
 const ALONE_MS = 60_000;
@@ -48,7 +50,8 @@ export async function startIdentities(deps: IdentitiesDeps): Promise<Identities>
   const shared: SharedStore = life.own(
     etcd === undefined ? new SqliteSharedStore(databaseFile(options.stateDir)) : openEtcd(etcd),
   );
-  const leased = life.own(new LeasedKeys({ store: shared, log }));
+  const renewal = etcd === undefined ? {} : { renewalMs: RENEWAL_MS };
+  const leased = life.own(new LeasedKeys({ store: shared, log, ...renewal }));
   const range = clusterRange({ id, maxConnectedClusters });
   const { node } = options;
   const now = (): number => performance.now();

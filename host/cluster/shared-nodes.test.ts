@@ -26,7 +26,7 @@ function agent(node: string) {
   const leased = new LeasedKeys({ store, log });
   const nodes = new SharedNodes({
     ...{ store, log, node, cluster: "hive", clusterId: 3, bootId: "b" },
-    ...{ ipv4Pool: "10.244.1.9/25", ipv6Pool: "fd00:244::/112" },
+    ...{ ipv4Pool: "10.244.1.9/25", ipv6Pool: "fd00:244::/112", lingerMs: 100 },
     leased: {
       holdLater: (key, write) =>
         leased.holdLater(key, (lease) => {

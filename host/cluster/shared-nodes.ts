@@ -7,7 +7,7 @@ import type { Logger } from "pino";
 import { z } from "zod";
 import { formatPrefix, parseAddress, parsePrefix } from "../identity/cidr.ts";
 import type { LeasedKeys } from "../store/leased-keys.ts";
-import { Mirror } from "../store/mirror.ts";
+import { LINGER_MS, Mirror } from "../store/mirror.ts";
 import type { SharedEvent, SharedStore } from "../store/shared-store.ts";
 import type { Store } from "../store/store.ts";
 import { NODE_ADDRESS_TYPES } from "./schema.ts";
@@ -41,6 +41,8 @@ export interface SharedNodesDeps {
   replace: (nodes: readonly ClusterNode[]) => void;
   /** As of MirrorDeps. */
   memory?: Store | undefined;
+  /** As of MirrorDeps; default LINGER_MS. */
+  lingerMs?: number;
 }
 
 /** Cilium's Node, as far as it is read here. */
@@ -68,10 +70,10 @@ export class SharedNodes {
     this.#log = deps.log.child({ part: "nodes" });
     this.#prefix = `${PREFIX}${deps.cluster}/`;
     this.#ownKey = this.#prefix + deps.node;
-    const { store, log, memory } = deps;
+    const { store, log, memory, lingerMs = LINGER_MS } = deps;
     const onChange = (events: readonly Pick<SharedEvent, "key" | "value">[]): void =>
       this.#heard(events);
-    this.#mirror = new Mirror({ store, log, prefix: this.#prefix, onChange, memory });
+    this.#mirror = new Mirror({ store, log, prefix: this.#prefix, onChange, memory, lingerMs });
   }
 
   /** False: the store did not answer when it was asked last. */

@@ -189,11 +189,8 @@ export class KernelDatapath implements Datapath {
     putRows(this.#native, this.#maps, endpoint);
     this.bumpEpoch();
     this.#links.sweep();
-    const programs = this.#programs();
-    const { ifindex, ifname } = endpoint;
-    for (const program of POD_PROGRAMS)
-      this.#links.attach({ ifname, program }, ifindex, programs[program]);
-    if (!this.#native.interfaceIsUp(ifname)) openHostSide(endpoint);
+    const isNew = this.#attachPod(endpoint);
+    if (isNew || !this.#native.interfaceIsUp(endpoint.ifname)) openHostSide(endpoint);
   }
 
   /**
@@ -240,14 +237,14 @@ export class KernelDatapath implements Datapath {
     return this.#links.interfacesOf(POD_PROGRAMS);
   }
 
-  /** True: its programs were missing. A pod whose interface is gone is let be. */
-  reattachEndpoint({ ifname }: Pick<DatapathEndpoint, "ifname">): boolean {
-    const missing = POD_PROGRAMS.filter((program) => !this.#links.has({ ifname, program }));
-    const ifindex = missing.length === 0 ? 0 : this.#native.interfaceIndex(ifname);
-    if (ifindex === 0) return false;
-    const programs = this.#programs();
-    for (const program of missing)
-      this.#links.attach({ ifname, program }, ifindex, programs[program]);
+  /**
+   * True: its programs were missing, also because the interface was made anew or was elsewhere; one
+   * without rows then lets nothing pass. A pod whose interface is gone is let be.
+   */
+  reattachEndpoint(endpoint: DatapathEndpoint): boolean {
+    const ifindex = this.#native.interfaceIndex(endpoint.ifname);
+    if (ifindex === 0 || !this.#attachPod({ ...endpoint, ifindex })) return false;
+    openHostSide(endpoint);
     return true;
   }
 
@@ -384,6 +381,14 @@ export class KernelDatapath implements Datapath {
 
   #objectFolder(): string {
     return this.#options.objects ?? new URL("../../.build/bpf", import.meta.url).pathname;
+  }
+
+  /** True: it had not all of them. */
+  #attachPod({ ifname, ifindex }: DatapathEndpoint): boolean {
+    const programs = this.#programs();
+    return POD_PROGRAMS.map((program) =>
+      this.#links.attach({ ifname, program }, ifindex, programs[program]),
+    ).includes(true);
   }
 
   #programs(): Record<ProgramName, number> {

@@ -71,11 +71,6 @@ export class Links {
     return true;
   }
 
-  /** Also when its interface is gone by now. */
-  has(name: LinkName): boolean {
-    return existsSync(join(this.#folder, fileName(name)));
-  }
-
   /** Names of interfaces with a link of one of these programs. */
   interfacesOf(programs: readonly ProgramName[]): string[] {
     const names = this.#files()

@@ -7,7 +7,7 @@
 import { randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
 import { basename } from "node:path";
-import type { PodLink, PodNetwork, PodTraces } from "../endpoint/types.ts";
+import type { EndpointRecord, PodLink, PodNetwork, PodTraces } from "../endpoint/types.ts";
 import type { Native } from "../native/index.ts";
 import { ipBatch, run } from "./command.ts";
 import { DatapathError } from "./errors.ts";
@@ -83,6 +83,18 @@ export class VethNetwork implements PodNetwork {
       run(["ip", "netns", "del", basename(pod.netns)], { tolerate: GONE });
   }
 
+  /** @throws DatapathError */
+  reconnect(pod: EndpointRecord): PodLink {
+    const { ifname, netns } = pod;
+    const ifindex = this.find(ifname);
+    if (ifindex === undefined)
+      throw new DatapathError("no-interface", `Cannot connect ${ifname}: it is gone`);
+    const hostMac = macOf(ifname);
+    const podMac = macOf(POD_INTERFACE, netns);
+    ipBatch(podLines(pod, hostMac), { netns });
+    return { netns, ifname, ifindex, podMac, hostMac };
+  }
+
   find(ifname: string): number | undefined {
     return this.#native.interfaceIndex(ifname) || undefined;
   }
@@ -96,16 +108,22 @@ export class VethNetwork implements PodNetwork {
   }
 }
 
+function macOf(ifname: string, netns?: string): string {
+  const said = run(["ip", "-json", "link", "show", "dev", ifname], { netns });
+  const [link] = JSON.parse(said) as { address?: string }[];
+  return link?.address ?? "";
+}
+
 /** Inside the pod. `nodad`: the address is ours alone, and waiting for it costs a second. */
-function podLines(spec: PodSpec, hostMac: string): string[] {
+function podLines(spec: Pick<PodSpec, "ipv4" | "ipv6">, hostMac: string): string[] {
   return [
     "link set lo up",
     `link set ${POD_INTERFACE} addrgenmode none`,
     `link set ${POD_INTERFACE} up`,
-    `addr add ${spec.ipv4}/32 dev ${POD_INTERFACE}`,
+    `addr replace ${spec.ipv4}/32 dev ${POD_INTERFACE}`,
     `neigh replace ${GATEWAY_IPV4} lladdr ${hostMac} dev ${POD_INTERFACE} nud permanent`,
     `route replace default via ${GATEWAY_IPV4} dev ${POD_INTERFACE} onlink`,
-    `addr add ${spec.ipv6}/128 dev ${POD_INTERFACE} nodad`,
+    `addr replace ${spec.ipv6}/128 dev ${POD_INTERFACE} nodad`,
     `neigh replace ${GATEWAY_IPV6} lladdr ${hostMac} dev ${POD_INTERFACE} nud permanent`,
     `route replace default via ${GATEWAY_IPV6} dev ${POD_INTERFACE} onlink`,
   ];

@@ -11,6 +11,7 @@ import type { Ipcache } from "../ipcache/ipcache.ts";
 import type { Identity, PolicySubject } from "../policy/types.ts";
 import type { Store } from "../store/store.ts";
 import { AddressError, type AddressPool } from "./ipam.ts";
+import { lookAtLink } from "./link-state.ts";
 import {
   type AddressPublisher,
   changedLabels,
@@ -28,6 +29,7 @@ import {
 /** The one above is the node itself. */
 const ENDPOINT_ID_MAX = 65_534;
 const STRANGERS_SHOWN_MAX = 5;
+const TROUBLES_SHOWN_MAX = 10;
 /** Keys of endpoints whose network is being made; the values are PodTraces. */
 export const ENDPOINTS_BEGUN = "endpoints-begun/";
 const PROTOCOL_NUMBER = { TCP: 6, UDP: 17, SCTP: 132 } as const;
@@ -56,6 +58,8 @@ interface Entry {
   subject: PolicySubject;
   policyRevision: number;
   audit: boolean;
+  /** As of LinkState. */
+  trouble: string | undefined;
 }
 
 export class Endpoints {
@@ -88,8 +92,40 @@ export class Endpoints {
       }
       this.#deps.ipv4.occupy(record.ipv4);
       this.#deps.ipv6.occupy(record.ipv6);
-      await this.#install({ ...record, ifindex });
+      const now = lookAtLink(record, this.#deps.network).record;
+      await this.#install({ ...now, ifindex });
     }
+  }
+
+  /** Takes up what has become of the endpoints' interfaces. Call often, and after `restore`. */
+  lookAtLinks(): void {
+    const { network, store, datapath } = this.#deps;
+    for (const entry of this.#entries.values()) {
+      const before = entry.record;
+      const { record, trouble } = lookAtLink(before, network);
+      const about = { endpoint: record.id, name: record.name };
+      if (trouble !== undefined && trouble !== entry.trouble) this.#log.error(about, trouble);
+      if (trouble === undefined && entry.trouble !== undefined)
+        this.#log.info(about, "it is connected again");
+      entry.trouble = trouble;
+      if (record === before) continue;
+      entry.record = record;
+      for (const address of [record.ipv4, record.ipv6]) this.#byAddress.set(address, record);
+      store.put(`endpoints/${record.id}`, JSON.stringify(record));
+      datapath.upsertEndpoint({ ...record, audit: entry.audit });
+    }
+  }
+
+  /** For people; empty when all is well. */
+  get troubles(): string[] {
+    const all = this.list().filter(({ trouble }) => trouble !== undefined);
+    const more = all.length - TROUBLES_SHOWN_MAX;
+    return [
+      ...all
+        .slice(0, TROUBLES_SHOWN_MAX)
+        .map(({ namespace, name, trouble }) => `endpoint ${namespace}/${name}: ${trouble}`),
+      ...(more > 0 ? [`${more} more endpoints are disconnected: see 'imker endpoint list'`] : []),
+    ];
   }
 
   /** @throws EndpointError, AddressError, and what the network or the kernel says. */
@@ -321,6 +357,7 @@ export class Endpoints {
       record: current,
       policyRevision: 0,
       audit: false,
+      trouble: undefined,
       subject: {
         endpoint: record.id,
         identity,
@@ -432,7 +469,8 @@ export class Endpoints {
     throw new EndpointError(409, `Cannot add an endpoint: all ${ENDPOINT_ID_MAX} ids are in use`);
   }
 
-  #show({ record, subject, policyRevision, audit }: Entry): Endpoint {
+  #show({ record, subject, policyRevision, audit, trouble }: Entry): Endpoint {
+    const state = policyRevision === 0 ? "waiting" : "ready";
     return {
       id: record.id,
       name: record.name,
@@ -444,7 +482,7 @@ export class Endpoints {
       ipv4: record.ipv4,
       ipv6: record.ipv6,
       netns: record.netns,
-      state: policyRevision === 0 ? "waiting" : "ready",
+      ...(trouble === undefined ? { state } : { state: "disconnected", trouble }),
       policyRevision,
       policyAuditMode: audit,
     };

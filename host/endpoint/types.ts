@@ -45,9 +45,10 @@ export interface EndpointRecord {
 
 /**
  * `waiting`: no policy in the kernel yet, so everything is dropped (203). `policy-overflow`: its
- * policies do not fit into its map; it has the last that did, or none.
+ * policies do not fit into its map; it has the last that did, or none. `disconnected`: its
+ * interface or its namespace was taken away.
  */
-export type EndpointState = "waiting" | "ready" | "policy-overflow";
+export type EndpointState = "waiting" | "ready" | "policy-overflow" | "disconnected";
 
 export interface Endpoint {
   id: number;
@@ -60,6 +61,8 @@ export interface Endpoint {
   ipv6: string;
   netns: string;
   state: EndpointState;
+  /** Why it is disconnected, and what to do. */
+  trouble?: string;
   /** Revision of the policies the kernel enforces for it; 0 before the first. */
   policyRevision: number;
   /** What L3/L4 policy denies passes and is told as audited; ends with the agent. */
@@ -113,6 +116,11 @@ export interface PodNetwork {
   remove(pod: PodTraces): void;
   /** ifindex of the host side, or undefined when the interface is gone. */
   find(ifname: string): number | undefined;
+  /**
+   * Gives addresses and routes to the pod's side of an interface that somebody has made anew, and
+   * returns what it is. Throws when there is no pod's side where it should be.
+   */
+  reconnect(pod: EndpointRecord): PodLink;
 }
 
 /** A caller asked for something that cannot be; `status` is the HTTP status that says so. */

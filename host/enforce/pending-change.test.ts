@@ -31,7 +31,7 @@ function create(nowMs = Date.now): PendingChange {
 }
 
 function begin(change: PendingChange, inMs: number): Pending {
-  const pending = { deadlineMs: Date.now() + inMs, policies: [POLICY] };
+  const pending = { deadlineMs: Date.now() + inMs, timeoutMs: inMs, policies: [POLICY] };
   store.putAll([PendingChange.row(pending)]);
   change.begin(pending);
   return pending;
@@ -68,4 +68,29 @@ it("is known to the next agent, and due if its time has passed", async () => {
   late.restore();
   expect(late.isDue).toBe(true);
   late.end();
+});
+
+it("waits no longer than was asked for when the clock was set back meanwhile", () => {
+  const HOUR_MS = 3_600_000;
+  const pending = begin(create(), 60_000);
+  let nowMs = pending.deadlineMs - 60_000 - 5 * HOUR_MS;
+  const next = create(() => nowMs);
+  next.restore();
+  expect(next.current).toEqual({ ...pending, deadlineMs: nowMs + 60_000 });
+  // It is written down: agents that come and go do not prolong it.
+  nowMs += 50_000;
+  const third = create(() => nowMs);
+  third.restore();
+  expect(third.current).toEqual(next.current);
+  nowMs += 10_000;
+  expect(third.isDue).toBe(true);
+  for (const one of [next, third]) one.end();
+});
+
+it("is undone at once if a clock set forward says so: who is locked out cannot wait", () => {
+  const pending = begin(create(), 60_000);
+  const next = create(() => pending.deadlineMs + 1);
+  next.restore();
+  expect(next.isDue).toBe(true);
+  next.end();
 });

@@ -28,6 +28,8 @@ export interface ChangedPolicy {
 export interface Pending {
   /** Milliseconds since 1970. */
   deadlineMs: number;
+  /** What whoever applied it asked for: a clock set back must not make it longer. */
+  timeoutMs: number;
   policies: readonly ChangedPolicy[];
 }
 
@@ -82,10 +84,27 @@ export class PendingChange {
     this.#arm(pending.deadlineMs - this.#deps.nowMs());
   }
 
-  /** Takes up what the last agent left; that one is undone at once if its time has passed. */
+  /**
+   * Takes up what the last agent left; that one is undone at once if its time has passed. Nobody
+   * knows how long the agent was away if the clock was set back since: it has the whole time again
+   * then, once.
+   */
   restore(): void {
     const row = this.#deps.store.get(KEY);
-    if (row !== undefined) this.begin(JSON.parse(row.value) as Pending);
+    if (row === undefined) return;
+    const found = JSON.parse(row.value) as Pending;
+    const latestMs = this.#deps.nowMs() + found.timeoutMs;
+    if (found.deadlineMs <= latestMs) {
+      this.begin(found);
+      return;
+    }
+    const pending = { ...found, deadlineMs: latestMs };
+    this.#deps.log.warn(
+      { deadline: found.deadlineMs },
+      "the clock was set back; a change that waits to be confirmed is undone sooner than was said",
+    );
+    this.#deps.store.putAll([PendingChange.row(pending)]);
+    this.begin(pending);
   }
 
   get isDue(): boolean {

@@ -104,6 +104,7 @@ export class WantedPolicies {
   replace(candidate: PolicyRepository, confirmation?: Confirmation): string | undefined {
     const pending = confirmation && {
       deadlineMs: this.#nowMs() + confirmation.timeoutMs,
+      timeoutMs: confirmation.timeoutMs,
       policies: this.#store.changesOf(confirmation.documents, candidate.revision),
     };
     this.#store.write(candidate, pending);

@@ -7,7 +7,7 @@
 import type { Logger } from "pino";
 import type { Identity } from "../policy/types.ts";
 import type { LeasedKeys } from "../store/leased-keys.ts";
-import { Mirror } from "../store/mirror.ts";
+import { LINGER_MS, Mirror } from "../store/mirror.ts";
 import {
   type SharedEvent,
   type SharedRow,
@@ -36,6 +36,8 @@ export interface ClusterNumbersDeps {
    * without the shared store keeps them. Absent: the shared store is on this node anyway.
    */
   memory?: Store | undefined;
+  /** As of MirrorDeps; without `memory` nothing lingers. */
+  lingerMs?: number;
 }
 
 export class ClusterNumbers implements Numbers {
@@ -54,9 +56,11 @@ export class ClusterNumbers implements Numbers {
     this.#log = deps.log.child({ part: "identity" });
     this.#next = deps.range.min;
     const { store, log, memory } = deps;
+    // Longer than addresses, so that none has a number that policies no longer know.
+    const lingerMs = memory === undefined ? 0 : (deps.lingerMs ?? 2 * LINGER_MS);
     const onChange = (events: readonly Pick<SharedEvent, "key" | "value">[]): void =>
       this.#heard(events);
-    this.#mirror = new Mirror({ store, log, prefix: ID_PREFIX, onChange, memory });
+    this.#mirror = new Mirror({ store, log, prefix: ID_PREFIX, onChange, memory, lingerMs });
   }
 
   start(): Promise<void> {

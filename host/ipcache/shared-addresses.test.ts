@@ -19,7 +19,7 @@ function agent(store: SqliteSharedStore, known: Set<number>) {
   });
   const leased = new LeasedKeys({ store, log });
   const addresses = new SharedAddresses({
-    ...{ store, leased, log, ipcache, hostIp: "192.0.2.1" },
+    ...{ store, leased, log, ipcache, hostIp: "192.0.2.1", lingerMs: 100 },
     knows: (identity) => known.has(identity),
     settled: async () => void steps.push(`settled ${rows.size}`),
     changed: async (changed) => void steps.push(`changed ${changed.join(",")}`),

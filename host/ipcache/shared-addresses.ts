@@ -7,7 +7,7 @@
 import type { Logger } from "pino";
 import { formatPrefix, parseAddress, parsePrefix } from "../identity/cidr.ts";
 import type { LeasedKeys } from "../store/leased-keys.ts";
-import { Mirror } from "../store/mirror.ts";
+import { LINGER_MS, Mirror } from "../store/mirror.ts";
 import type { SharedEvent, SharedStore } from "../store/shared-store.ts";
 import type { Store } from "../store/store.ts";
 import type { Ipcache } from "./ipcache.ts";
@@ -38,6 +38,8 @@ export interface SharedAddressesDeps {
   hostIp: string;
   /** As of MirrorDeps. */
   memory?: Store | undefined;
+  /** As of MirrorDeps; default LINGER_MS. */
+  lingerMs?: number;
 }
 
 /** Cilium's IPIdentityPair, as far as it is read and written here. */
@@ -68,10 +70,10 @@ export class SharedAddresses {
   constructor(deps: SharedAddressesDeps) {
     this.#deps = deps;
     this.#log = deps.log.child({ part: "ipcache" });
-    const { store, log, memory } = deps;
+    const { store, log, memory, lingerMs = LINGER_MS } = deps;
     const onChange = (events: readonly Pick<SharedEvent, "key" | "value">[]): void =>
       this.#heard(events);
-    this.#mirror = new Mirror({ store, log, prefix: PREFIX, onChange, memory });
+    this.#mirror = new Mirror({ store, log, prefix: PREFIX, onChange, memory, lingerMs });
   }
 
   /** False: the store did not answer when it was asked last. */

@@ -1,7 +1,7 @@
 /**
  * Keys that stay in a shared store as long as this agent lives: written with one lease that is kept
- * alive, and written again when the lease was lost (the store was away for longer than it lasts).
- * When the agent dies they go by themselves.
+ * alive, and written again when the lease was lost: the store was away for longer than it lasts,
+ * somebody revoked it, or the store was emptied. When the agent dies they go by themselves.
  */
 import type { Logger } from "pino";
 import { LeaseLostError, type SharedStore, StoreUnavailableError } from "./shared-store.ts";
@@ -18,6 +18,8 @@ export interface LeasedKeysDeps {
   store: SharedStore;
   log: Logger;
   leaseSeconds?: number;
+  /** How often the lease and the store are looked at. Default: three times in a lease. */
+  renewalMs?: number;
   retryMs?: number;
 }
 
@@ -25,6 +27,7 @@ export class LeasedKeys {
   readonly #store: SharedStore;
   readonly #log: Logger;
   readonly #leaseSeconds: number;
+  readonly #renewalMs: number;
   readonly #retryMs: number;
   readonly #writes = new Map<string, LeasedWrite>();
   /** Not written with the lease there is, or not deleted: tried again until the store answers. */
@@ -32,10 +35,14 @@ export class LeasedKeys {
   #lease: Promise<string> | undefined;
   #timer: NodeJS.Timeout | undefined;
   #trouble: string | undefined;
+  /** The store's own word; a change may fit in all the same. */
+  #refusal: string | undefined;
   #closed = false;
 
-  constructor({ store, log, leaseSeconds = LEASE_SECONDS, retryMs = RETRY_MS }: LeasedKeysDeps) {
+  constructor(deps: LeasedKeysDeps) {
+    const { store, log, leaseSeconds = LEASE_SECONDS, retryMs = RETRY_MS } = deps;
     this.#store = store;
+    this.#renewalMs = deps.renewalMs ?? (leaseSeconds * 1000) / RENEWALS_PER_LEASE;
     this.#log = log.child({ part: "store" });
     this.#leaseSeconds = leaseSeconds;
     this.#retryMs = retryMs;
@@ -43,7 +50,7 @@ export class LeasedKeys {
 
   /** Why keys may not be as they should, or undefined. */
   get trouble(): string | undefined {
-    return this.#trouble;
+    return this.#trouble ?? this.#refusal;
   }
 
   /** Writes now, and again when that is needed. Throws what `write` throws; then it is not kept. */
@@ -87,17 +94,13 @@ export class LeasedKeys {
       const granted = this.#store.grantLease(this.#leaseSeconds);
       this.#lease = granted;
       granted.then(
-        () => this.#schedule(this.#pending.size > 0 ? this.#retryMs : this.#renewalMs()),
+        () => this.#schedule(this.#pending.size > 0 ? this.#retryMs : this.#renewalMs),
         () => {
           if (this.#lease === granted) this.#lease = undefined;
         },
       );
     }
     return this.#lease;
-  }
-
-  #renewalMs(): number {
-    return (this.#leaseSeconds * 1000) / RENEWALS_PER_LEASE;
   }
 
   #leaseLost(): void {
@@ -113,30 +116,43 @@ export class LeasedKeys {
 
   async #renew(): Promise<void> {
     try {
+      const refusal = await this.#store.trouble();
+      if (refusal !== undefined && refusal !== this.#refusal) this.#log.warn(refusal);
+      this.#refusal = refusal;
       const lease = await this.#lease;
-      if (lease !== undefined && !(await this.#store.keepLeaseAlive(lease))) this.#leaseLost();
+      if (lease !== undefined && !(await this.#store.keepLeaseAlive(lease))) {
+        this.#log.warn(
+          { keys: this.#writes.size },
+          "the lease is gone; its keys are written again",
+        );
+        this.#leaseLost();
+      }
     } catch (error) {
       this.#failed(error);
       return;
     }
-    this.#schedule(this.#renewalMs());
+    this.#schedule(this.#renewalMs);
     await this.#settle();
   }
 
   /** Does what is pending; what fails is tried again soon. Never throws. */
   async #settle(): Promise<void> {
-    try {
-      for (const key of [...this.#pending]) {
+    let failure: unknown;
+    for (const key of [...this.#pending]) {
+      try {
         const write = this.#writes.get(key);
         if (write === undefined) await this.#store.commit({ delete: [key] });
         else await this.#write(write);
         // It may have been dropped or held anew meanwhile; then it is pending again.
         if (this.#writes.get(key) === write) this.#pending.delete(key);
+      } catch (error) {
+        failure = error;
+        if (error instanceof StoreUnavailableError) break;
+        // One key that is refused must not keep the others back.
       }
-      this.#trouble = undefined;
-    } catch (error) {
-      this.#failed(error);
     }
+    if (failure === undefined) this.#trouble = undefined;
+    else this.#failed(failure);
   }
 
   #failed(error: unknown): void {

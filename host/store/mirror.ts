@@ -1,8 +1,8 @@
 /**
- * A copy of everything below a prefix of a shared store, kept up to date: listed once, then watched
- * from that revision on. When the watch breaks it goes on where it was; when the store has
- * forgotten that place it lists again and tells only the difference. A store that does not answer
- * leaves the copy as it was; an agent that starts then begins with the copy of the one before it.
+ * A copy of everything below a prefix of a shared store, kept up to date: listed, then watched from
+ * that revision on. When the watch ends it lists again and tells only the difference: the store may
+ * have forgotten that revision, or be another one by now. A store that does not answer leaves the
+ * copy as it was; an agent that starts then begins with the copy of the one before it.
  */
 import type { Logger } from "pino";
 import type { SharedEvent, SharedStore } from "./shared-store.ts";
@@ -16,8 +16,17 @@ export interface MirrorDeps {
   onChange: (events: readonly Pick<SharedEvent, "key" | "value">[]) => void;
   /** Where the copy is kept over a restart; absent: nowhere, the store is on this node anyway. */
   memory?: Store | undefined;
+  /** For so long a key that is gone stays in the copy: see LINGER_MS. Default 0. */
+  lingerMs?: number;
   retryMs?: number;
 }
+
+/**
+ * When an agent's lease is revoked, or the whole store is emptied, keys go whose owners are well,
+ * and who write them again at their next look (RENEWAL_MS in host/agent/identities.ts, and what the
+ * store takes to answer). Until then nobody may take their pods for the outside world.
+ */
+export const LINGER_MS = 15_000;
 
 const RETRY_MS = 1_000;
 /** Changes of this long are written to the memory together. */
@@ -27,6 +36,9 @@ export class Mirror {
   readonly #deps: MirrorDeps;
   readonly #log: Logger;
   readonly #values = new Map<string, string>();
+  /** Of the copy, gone from the store: when they go here too (monotonic). In that order. */
+  readonly #leaving = new Map<string, number>();
+  #leavingTimer: NodeJS.Timeout | undefined;
   #revision = 0;
   /** True while the copy follows the store. */
   #current = false;
@@ -63,6 +75,7 @@ export class Mirror {
   close(): void {
     this.#closed = true;
     clearTimeout(this.#timer);
+    clearTimeout(this.#leavingTimer);
     this.#stopWatch?.();
     if (this.#saving !== undefined) this.#save();
   }
@@ -86,7 +99,6 @@ export class Mirror {
     this.#stopWatch = this.#deps.store.watch(this.#deps.prefix, this.#revision, {
       changed: (events) => {
         this.#take(events);
-        this.#revision = Math.max(this.#revision, ...events.map(({ revision }) => revision));
       },
       ended: (reason) => {
         this.#stopWatch = undefined;
@@ -98,24 +110,10 @@ export class Mirror {
     });
   }
 
-  /** A watch that cannot begin ends at once; asking first tells why, and breaks the circle. */
+  /** A watch that cannot begin ends at once; the pause breaks the circle. */
   #again(): void {
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => void this.#resume(), this.#deps.retryMs ?? RETRY_MS).unref();
-  }
-
-  async #resume(): Promise<void> {
-    try {
-      await this.#deps.store.get(this.#deps.prefix);
-    } catch (error) {
-      this.#later(error);
-      return;
-    }
-    if (this.#closed) return;
-    this.#current = true;
-    // Nothing was ever listed: there is no revision to go on after.
-    if (this.#revision === 0) await this.#list();
-    else this.#watch();
+    this.#timer = setTimeout(() => void this.#list(), this.#deps.retryMs ?? RETRY_MS).unref();
   }
 
   #later(error: unknown): void {
@@ -126,7 +124,32 @@ export class Mirror {
     this.#again();
   }
 
+  /** Puts at once; deletions when they have lingered. */
   #take(events: readonly Pick<SharedEvent, "key" | "value">[]): void {
+    const { lingerMs = 0 } = this.#deps;
+    const now = events.filter(({ key, value }) => {
+      if (value !== undefined) this.#leaving.delete(key);
+      const lingers = value === undefined && lingerMs > 0 && this.#values.has(key);
+      if (lingers && !this.#leaving.has(key)) this.#leaving.set(key, performance.now() + lingerMs);
+      return !lingers;
+    });
+    this.#tell(now);
+    this.#awaitLeaving();
+  }
+
+  #awaitLeaving(): void {
+    const [next] = this.#leaving.values();
+    if (next === undefined || this.#leavingTimer !== undefined || this.#closed) return;
+    this.#leavingTimer = setTimeout(() => {
+      this.#leavingTimer = undefined;
+      const gone = [...this.#leaving].filter(([, dueMs]) => dueMs <= performance.now());
+      for (const [key] of gone) this.#leaving.delete(key);
+      this.#tell(gone.map(([key]) => ({ key, value: undefined })));
+      this.#awaitLeaving();
+    }, next - performance.now()).unref();
+  }
+
+  #tell(events: readonly Pick<SharedEvent, "key" | "value">[]): void {
     const news = events.filter(({ key, value }) => {
       if (this.#values.get(key) === value) return false;
       if (value === undefined) this.#values.delete(key);

@@ -39,7 +39,8 @@ export interface SharedWatcher {
   changed(events: readonly SharedEvent[]): void;
   /**
    * No more will come. `compacted`: the store has forgotten what follows the revision asked for, so
-   * a new look at everything is needed; `lost`: go on after the last revision that was seen.
+   * a new look at everything is needed; `lost`: the same in a while, for nobody knows whether what
+   * answers then is the store of before.
    */
   ended(reason: "compacted" | "lost"): void;
 }
@@ -60,10 +61,15 @@ export interface SharedStore {
   revokeLease(lease: string): Promise<void>;
   /** Changes below `prefix` after `revision`. Returns what ends it; `ended` is not called then. */
   watch(prefix: string, revision: number, watcher: SharedWatcher): () => void;
+  /** Why it takes no changes though it answers, such as no room; undefined: it takes them. */
+  trouble(): Promise<string | undefined>;
   close(): void;
 }
 
-/** The store does not answer. What is known already goes on; nothing new can be agreed on. */
+/**
+ * The store does not answer, or takes no changes. What is known already goes on; nothing new can be
+ * agreed on.
+ */
 export class StoreUnavailableError extends Error {
   override readonly name = "StoreUnavailableError";
 }

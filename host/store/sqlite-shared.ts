@@ -135,6 +135,10 @@ export class SqliteSharedStore implements SharedStore {
     return () => this.#unsubscribe(subscription);
   }
 
+  async trouble(): Promise<undefined> {
+    return undefined;
+  }
+
   close(): void {
     for (const subscription of [...this.#subscriptions]) this.#unsubscribe(subscription);
     this.#database.close();

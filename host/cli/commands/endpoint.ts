@@ -10,6 +10,9 @@ import { CliError, EXIT } from "../errors.ts";
 import { wrapped } from "../wrapped.ts";
 import { collectLabel } from "./label-option.ts";
 
+/** Of what goes on in another line of details. */
+const INDENT = " ".repeat(11);
+
 interface AddOptions {
   create?: boolean;
   netns?: string;
@@ -208,13 +211,14 @@ function details(one: Endpoint): string {
   const lines: [string, string | number][] = [
     ["endpoint", `${one.namespace === "" ? "" : `${one.namespace}/`}${one.name} (id ${one.id})`],
     ["identity", one.identity],
-    ["labels", one.labels.join("\n           ")],
+    ["labels", one.labels.join(`\n${INDENT}`)],
     ["addresses", `${one.ipv4} ${one.ipv6}`],
     ["namespace", one.netns],
     ["state", `${one.state}, policy revision ${one.policyRevision}`],
     ["audit mode", one.policyAuditMode ? "on: L3/L4 denials pass" : "off"],
   ];
-  return lines.map(([name, value]) => `${name.padEnd(10)} ${value}\n`).join("");
+  const trouble = one.trouble === undefined ? "" : wrapped(one.trouble, INDENT, "trouble    ");
+  return lines.map(([name, value]) => `${name.padEnd(10)} ${value}\n`).join("") + trouble;
 }
 
 function policyDetails(policy: EndpointPolicy): string {
@@ -227,13 +231,13 @@ function policyDetails(policy: EndpointPolicy): string {
     directionDetails("ingress", policy.ingress) +
     directionDetails("egress", policy.egress) +
     `policy map ${entries}\n` +
-    (trouble === undefined ? "" : wrapped(trouble, " ".repeat(11), "trouble    "))
+    (trouble === undefined ? "" : wrapped(trouble, INDENT, "trouble    "))
   );
 }
 
 function directionDetails(name: string, { isEnforced, policies }: DirectionPolicies): string {
   const state =
     isEnforced === undefined ? "undecided" : isEnforced ? "default deny" : "open: no default deny";
-  const lines = [state, ...policies].join(`\n${" ".repeat(11)}`);
+  const lines = [state, ...policies].join(`\n${INDENT}`);
   return `${name.padEnd(10)} ${lines}\n`;
 }

@@ -17,20 +17,24 @@ export interface TestAllocatorOptions extends Partial<IdentityAllocatorDeps> {
   memory?: Store;
   leaseSeconds?: number;
   heartbeatTimeoutMs?: number;
+  renewalMs?: number;
+  lingerMs?: number;
 }
 
 export function createTestAllocator(options: TestAllocatorOptions = {}) {
   const { node = "node-a", leaseSeconds = 60, heartbeatTimeoutMs = 100, memory } = options;
+  const renewal = options.renewalMs === undefined ? {} : { renewalMs: options.renewalMs };
+  const linger = options.lingerMs === undefined ? {} : { lingerMs: options.lingerMs };
   const clock = { ms: 0 };
   const now = options.now ?? (() => clock.ms);
   const shared = options.shared ?? new SqliteSharedStore(":memory:");
   const store = options.store ?? new SqliteStore(":memory:");
   const range = options.range ?? clusterRange({ id: 0, maxConnectedClusters: 255 });
   const log = pino({ level: "silent" });
-  const leased = new LeasedKeys({ store: shared, log, leaseSeconds, retryMs: 50 });
+  const leased = new LeasedKeys({ store: shared, log, leaseSeconds, retryMs: 50, ...renewal });
   const allocator = new IdentityAllocator({
     cluster: (onChange) =>
-      new ClusterNumbers({ store: shared, leased, node, range, log, onChange, memory }),
+      new ClusterNumbers({ store: shared, leased, node, range, log, onChange, memory, ...linger }),
     ...{ store, now, reuseDelayMs: 100, restoredHoldMs: 1_000 },
     ...options,
   });

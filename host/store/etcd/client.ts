@@ -19,7 +19,12 @@ const KEEPALIVE_DELAY_MS = 5_000;
 const CONNECTIONS_PER_ENDPOINT_MAX = 16;
 const ANSWER_BYTES_MAX = 64 << 20;
 
+/** After a request that got no answer in its time others are not tried for so long. */
+const HANGING_MS = 1_000;
+
 const CODE_NOT_FOUND = 5;
+/** At its quota, or more requests than it can take. */
+const CODE_EXHAUSTED = 8;
 const CODE_UNAVAILABLE = 14;
 const CODE_UNAUTHENTICATED = 16;
 /** The request has not left this machine, so that another endpoint may get it. */
@@ -30,6 +35,12 @@ const NOT_SENT = new Set([
   "UND_ERR_CONNECT_TIMEOUT",
 ]);
 
+const TIMEOUTS = new Set([
+  "UND_ERR_CONNECT_TIMEOUT",
+  "UND_ERR_HEADERS_TIMEOUT",
+  "UND_ERR_BODY_TIMEOUT",
+]);
+
 export class EtcdClient {
   readonly name: string;
   readonly #endpoints: readonly string[];
@@ -37,6 +48,8 @@ export class EtcdClient {
   readonly #agent: Agent;
   #current = 0;
   #token: string | undefined;
+  /** An agent that starts asks once or more for each endpoint; it must not wait as often. */
+  #hanging: { untilMs: number; error: StoreUnavailableError } | undefined;
 
   constructor({ endpoints, tls = {}, auth }: EtcdOptions) {
     this.#endpoints = endpoints;
@@ -84,8 +97,11 @@ export class EtcdClient {
     readOnly: boolean,
     more: { bodyTimeout: number; signal?: AbortSignal },
   ): Promise<Dispatcher.ResponseData> {
+    if (this.#hanging !== undefined && performance.now() < this.#hanging.untilMs)
+      throw this.#hanging.error;
     const troubles: string[] = [];
     let authenticated = false;
+    let isHanging = false;
     for (let tried = 0; tried < this.#endpoints.length; ) {
       const endpoint = this.#endpoints[this.#current] ?? "";
       try {
@@ -104,12 +120,15 @@ export class EtcdClient {
         // What has no code is etcd's refusal, and another endpoint's would be the same.
         if (more.signal?.aborted || (!unavailable && codeOf(error) === "")) throw error;
         troubles.push(`${endpoint}: ${reasonOf(error)}`);
+        isHanging ||= TIMEOUTS.has(codeOf(error));
         if (!unavailable && !readOnly && !NOT_SENT.has(codeOf(error))) break;
       }
       this.#current = (this.#current + 1) % this.#endpoints.length;
       tried++;
     }
-    throw new StoreUnavailableError(`etcd does not answer (${troubles.join("; ")})`);
+    const error = new StoreUnavailableError(`etcd does not answer (${troubles.join("; ")})`);
+    if (isHanging) this.#hanging = { untilMs: performance.now() + HANGING_MS, error };
+    throw error;
   }
 
   #request(
@@ -165,6 +184,8 @@ function problemOf(answer: unknown, name: string): Error {
   const message = messageOf(answer);
   if (code === CODE_UNAVAILABLE)
     return new StoreUnavailableError(`etcd does not answer (${message})`);
+  if (code === CODE_EXHAUSTED)
+    return new StoreUnavailableError(`etcd takes no changes (${message})`);
   if (code === CODE_NOT_FOUND && message.includes("lease")) {
     return new LeaseLostError(`Cannot write to ${name}: ${message}`);
   }

@@ -10,11 +10,15 @@ import {
   type SharedRow,
   type SharedStore,
   type SharedWatcher,
+  StoreUnavailableError,
 } from "../shared-store.ts";
 import { EtcdClient, type EtcdOptions } from "./client.ts";
 
 /** One answer's rows; etcd bounds a message at 1.5 MiB going in, not coming out. */
 const PAGE_ROWS_MAX = 1_000;
+
+/** Why a watch was ended here; without it nobody is told. */
+const LOST = Symbol("lost");
 
 interface Header {
   revision?: string;
@@ -120,9 +124,28 @@ export class EtcdStore implements SharedStore {
     this.#watches.add(controller);
     void this.#follow(prefix, revision, watcher, controller.signal).then((reason) => {
       this.#watches.delete(controller);
-      if (!controller.signal.aborted) watcher.ended(reason);
+      const { aborted, reason: why } = controller.signal;
+      if (!aborted || why === LOST) watcher.ended(reason);
     });
     return () => controller.abort();
+  }
+
+  /** Also ends all watches when there is no answer: they would hang as their connections do. */
+  async trouble(): Promise<string | undefined> {
+    let answer: { errors?: string[] };
+    try {
+      answer = (await this.#client.call("/v3/maintenance/status", {}, true)) as typeof answer;
+    } catch (error) {
+      // Whoever may not ask for this has other permissions that count.
+      if (!(error instanceof StoreUnavailableError)) return undefined;
+      for (const controller of this.#watches) controller.abort(LOST);
+      throw error;
+    }
+    const { errors = [] } = answer;
+    if (errors.length === 0) return undefined;
+    const full = errors.some((one) => one.includes("NOSPACE"));
+    const help = full ? "; compact and defragment it, then 'etcdctl alarm disarm'" : "";
+    return `etcd takes no changes (${errors.map((one) => one.trim()).join(", ")})${help}`;
   }
 
   close(): void {
@@ -148,6 +171,8 @@ export class EtcdStore implements SharedStore {
       for await (const one of this.#client.stream("/v3/watch", { create_request }, signal)) {
         const { result } = one as WatchMessage;
         if (result === undefined) return "lost";
+        // Another store, or a copy of before: what comes after our place never happened there.
+        if (result.created && Number(result.header?.revision) < revision) return "lost";
         if (result.canceled) return Number(result.compact_revision ?? 0) > 0 ? "compacted" : "lost";
         const events = (result.events ?? []).map(eventOf);
         if (events.length > 0 && !signal.aborted) watcher.changed(events);

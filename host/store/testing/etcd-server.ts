@@ -25,6 +25,7 @@ export class EtcdServer {
   readonly #peer: string;
   readonly #options: EtcdServerOptions;
   #process: ChildProcess | undefined;
+  #token = "first";
 
   private constructor(ports: readonly number[], options: EtcdServerOptions) {
     this.#folder = mkdtempSync(join(tmpdir(), "imker-etcd-"));
@@ -55,6 +56,7 @@ export class EtcdServer {
       ...["--listen-client-urls", this.endpoint, "--advertise-client-urls", this.endpoint],
       ...["--listen-peer-urls", this.#peer, "--initial-advertise-peer-urls", this.#peer],
       ...["--initial-cluster", `test=${this.#peer}`],
+      ...["--initial-cluster-token", this.#token],
       ...(this.#options.args ?? []),
     ];
     const { netns } = this.#options;
@@ -79,6 +81,23 @@ export class EtcdServer {
     const ended = once(child, "exit");
     child.kill(signal);
     await ended;
+  }
+
+  /** It is there and answers nothing, until `proceed`. */
+  pause(): void {
+    this.#process?.kill("SIGSTOP");
+  }
+
+  proceed(): void {
+    this.#process?.kill("SIGCONT");
+  }
+
+  /** Starts it anew with nothing in it; as another cluster, or as one of the same name. */
+  async wipe(token = "another"): Promise<void> {
+    await this.stop();
+    rmSync(join(this.#folder, "data"), { recursive: true });
+    this.#token = token;
+    await this.resume();
   }
 
   async remove(): Promise<void> {
