@@ -11,7 +11,7 @@ import { TwoNodes } from "./two-nodes.ts";
 const TEST_MS = 120_000;
 const SOON = { timeout: 20_000, interval: 200 };
 /** Longer than keys linger (host/store/mirror.ts), and than what looks for troubles waits. */
-const WATCHED_MS = 22_000;
+const WATCHED_MS = 18_000;
 const QUOTA_BYTES = 2_000_000;
 
 /** Closed but for friends; open but for foes, which is what an unknown pod would be let in by. */
@@ -115,8 +115,10 @@ it(
   "is emptied, and is another cluster",
   async () => {
     await nodes.etcd.wipe();
-    await stay(WATCHED_MS);
-    expect(nodes.etcd.ctl("get", "--prefix", "cilium/state/ip/")).toContain(clients.foe.ipv4);
+    await stay(2_000);
+    const published = () => nodes.etcd.ctl("get", "--prefix", "cilium/state/ip/");
+    await expect.poll(published, SOON).toContain(clients.foe.ipv4);
+    await stay(1_000);
     await expect.poll(degraded, SOON).toBe("\n");
   },
   TEST_MS,

@@ -12,7 +12,7 @@ import { PrefixList } from "./prefix-list.ts";
 import { addresses, edges, isDeniedPlainly, prefixes } from "./testdata/cases.ts";
 import { PrefilterProgram, XDP_DROP, XDP_PASS } from "./testdata/program.ts";
 
-const RUNS = 40;
+const RUNS = 30;
 const IPV4_SOURCE_BYTE = 26;
 const IPV6_SOURCE_BYTE = 22;
 
