@@ -14,7 +14,7 @@ import { fileURLToPath } from "node:url";
 import { Processes } from "./runner/processes.ts";
 import { formatSummary, type Result, resultsOfSuite } from "./runner/report.ts";
 
-/** The suite is to take 20 minutes at most on two cores of its own; a busy machine may be slower. */
+/** The suite is to take 20 minutes at most on two cores of its own; a busy machine is slower. */
 const TIME_LIMIT_MS = 30 * 60_000;
 /** Daemons that were told to stop may take this long before they count as left behind. */
 const STRAY_PATIENCE_MS = 3_000;
