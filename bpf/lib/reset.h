@@ -6,6 +6,7 @@
 #ifndef IMKER_RESET_H
 #define IMKER_RESET_H
 
+#include "lib/answer.h"
 #include "lib/checksum.h"
 #include "lib/packet.h"
 
@@ -103,13 +104,12 @@ static __always_inline int reset_write_ipv6(struct __sk_buff *skb, const struct 
 
 /*
  * Turns the packet into a reset for its sender; the TC verdict to return. A reset is never
- * answered. The mark lets it pass the pod's own egress hook.
+ * answered.
  */
 __noinline int reset_answer(struct __sk_buff *skb, const struct packet *packet)
 {
 	struct tcphdr in;
 	__u8 macs[12];
-	__u8 turned[12];
 	__u32 length;
 	int error;
 
@@ -127,11 +127,7 @@ __noinline int reset_answer(struct __sk_buff *skb, const struct packet *packet)
 		error = reset_write_ipv6(skb, &packet->tuple, &in, length);
 	if (error)
 		return TC_ACT_SHOT;
-	__builtin_memcpy(turned, macs + 6, 6);
-	__builtin_memcpy(turned + 6, macs, 6);
-	bpf_skb_store_bytes(skb, 0, turned, sizeof(turned), 0);
-	skb->mark = MARK_MAGIC_PROXY;
-	return bpf_redirect(skb->ifindex, 0);
+	return answer_send(skb, macs);
 }
 
 #endif

@@ -7,6 +7,7 @@
 #ifndef IMKER_UNREACHABLE_H
 #define IMKER_UNREACHABLE_H
 
+#include "lib/answer.h"
 #include "lib/checksum.h"
 #include "lib/packet.h"
 
@@ -103,13 +104,12 @@ static __always_inline int unreachable_write_ipv6(struct __sk_buff *skb)
 }
 
 /*
- * Turns the packet into the answer to its sender; the TC verdict to return. The mark lets it pass
- * the pod's own hook. A packet with options or extension headers is dropped in silence.
+ * Turns the packet into the answer to its sender; the TC verdict to return. A packet with options
+ * or extension headers is dropped in silence.
  */
 __noinline int unreachable_answer(struct __sk_buff *skb, const struct packet *packet)
 {
 	__u8 macs[12];
-	__u8 turned[12];
 	int error;
 
 	if (!packet || !unreachable_may_answer(packet))
@@ -125,11 +125,7 @@ __noinline int unreachable_answer(struct __sk_buff *skb, const struct packet *pa
 		return TC_ACT_SHOT;
 	if (error)
 		return TC_ACT_SHOT;
-	__builtin_memcpy(turned, macs + 6, 6);
-	__builtin_memcpy(turned + 6, macs, 6);
-	bpf_skb_store_bytes(skb, 0, turned, sizeof(turned), 0);
-	skb->mark = MARK_MAGIC_PROXY;
-	return bpf_redirect(skb->ifindex, 0);
+	return answer_send(skb, macs);
 }
 
 #endif
